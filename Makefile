@@ -1,0 +1,37 @@
+# Two commands do everything, the environment included: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: install demo test lint notebooks bench clean
+
+install: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt --editable .
+	touch $@
+
+# Trains on scikit-learn's digits, which need no download, and writes reports/demo/.
+demo: install
+	$(BIN)/cnn-cifar10 train --dataset digits --epochs 12 --augment crop --overwrite \
+		--output models/demo --report reports/demo --results reports/demo/results.csv
+
+# Every test, then every notebook in small mode.
+test: install
+	$(BIN)/python -m pytest --cov
+	CNN_CIFAR10_SMALL=1 $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Runs the notebooks in full and keeps their outputs: about half an hour on two cores.
+notebooks: install
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+bench: install
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,49 @@
+"""The model registry: one name per network."""
+
+import inspect
+
+from cnn_cifar10.architectures.custom import build_baseline_cnn, build_custom_cnn
+from cnn_cifar10.errors import InputError
+
+MODELS = {
+    "baseline_cnn": build_baseline_cnn,
+    "custom_cnn": build_custom_cnn,
+}
+
+
+def list_models():
+    """Return the names that `create_model` takes, sorted."""
+    return sorted(MODELS)
+
+
+def create_model(name, input_shape=(32, 32, 3), num_classes=10, **options):
+    """Build an uncompiled model by name.
+
+    Args:
+        name: One of `list_models()`.
+        input_shape: `(height, width, 3)`.
+        num_classes: Number of classes, at least 2.
+        **options: Arguments of that model's builder, such as `width=64`.
+
+    Returns:
+        A `keras.Model` that takes raw RGB pixels in [0, 255], channels last, and
+        returns probabilities of shape `(batch, num_classes)`.
+
+    Raises:
+        InputError: If the name, an option or the number of classes is not valid.
+
+    Example:
+        >>> create_model("custom_cnn", num_classes=4, dropout=0.2).output_shape
+        (None, 4)
+    """
+    if name not in MODELS:
+        raise InputError(f"no model is named {name!r}: choose from {', '.join(list_models())}")
+    if num_classes < 2:
+        raise InputError(f"num_classes must be at least 2, received {num_classes}")
+    builder = MODELS[name]
+    allowed = list(inspect.signature(builder).parameters)[2:]
+    for option in options:
+        if option not in allowed:
+            choice = f"its options are {', '.join(allowed)}" if allowed else "it has no options"
+            raise InputError(f"{name} has no option {option!r}: {choice}")
+    return builder(tuple(input_shape), num_classes, **options)

@@ -1,0 +1,62 @@
+"""Pieces that the architectures share."""
+
+import keras
+from keras import layers
+
+from cnn_cifar10.layers import FusedBatchNormalization
+
+
+def pixel_input(input_shape):
+    """Return the input of a model and the same pixels scaled to [-1, 1].
+
+    Args:
+        input_shape: `(height, width, 3)`.
+
+    Returns:
+        A pair of tensors: the input, raw RGB pixels in [0, 255], and the scaled
+        pixels.
+    """
+    pixels = keras.Input(input_shape, name="pixels")
+    return pixels, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(pixels)
+
+
+def conv_block(x, filters, *, activation, batch_norm, l2, name):
+    """Apply a 3x3 convolution, batch normalization and an activation.
+
+    Args:
+        x: Tensor of shape `(batch, height, width, channels)`.
+        filters: Number of output channels.
+        activation: Name of a Keras activation, such as `"leaky_relu"`.
+        batch_norm: Whether to normalize; a bias stands in where not.
+        l2: Strength of the L2 penalty on the kernel; 0 for none.
+        name: Name of the convolution; the other layers append to it.
+
+    Returns:
+        Tensor of shape `(batch, height, width, filters)`.
+    """
+    x = layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=not batch_norm,
+        kernel_initializer="he_normal",
+        kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+        name=name,
+    )(x)
+    if batch_norm:
+        x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return layers.Activation(activation, name=f"{name}_activation")(x)
+
+
+def classifier(x, num_classes):
+    """Turn features into class probabilities, in float32 under mixed precision too.
+
+    Args:
+        x: Tensor of shape `(batch, features)`.
+        num_classes: Number of classes, at least 2.
+
+    Returns:
+        Tensor of shape `(batch, num_classes)`, rows summing to 1.
+    """
+    x = layers.Dense(num_classes, name="logits")(x)
+    return layers.Activation("softmax", dtype="float32", name="probabilities")(x)

@@ -1,0 +1,309 @@
+"""The `cnn-cifar10` command.
+
+Each command imports what it needs when it runs, so that `--help` answers at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from cnn_cifar10 import __version__
+from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
+from cnn_cifar10.errors import InputError
+
+EXAMPLES = """\
+examples:
+  cnn-cifar10 train --dataset digits --epochs 5
+  cnn-cifar10 train --dataset cifar10 --model custom_cnn --seed 1
+  cnn-cifar10 train --dataset folder --data-dir photos --image-size 64 --augment crop+flip+color
+  cnn-cifar10 evaluate models/cifar10-custom_cnn-seed1
+  cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
+"""
+
+TRAIN_DESCRIPTION = """\
+Train a model, then measure it on the test split and write a report.
+
+Writes the run (model, history, everything about it) to models/<run>, the report
+with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
+it with Ctrl-C at any time: the same command continues where it stopped.
+"""
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Args:
+        argv: Arguments; those of the process where omitted.
+
+    Returns:
+        Exit code: 0 done, 2 input that cannot be used, 130 interrupted.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    args = _build_parser().parse_args(argv)
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+            document = args.command(args)
+    except InputError as error:
+        print(f"cnn-cifar10: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "jax", "torch"):
+            raise
+        print(
+            f"cnn-cifar10: {error.name}, which Keras would run on, is not installed: "
+            f"pip install 'cnn-cifar10[{error.name}]', or set KERAS_BACKEND to one that is "
+            "(tensorflow, jax or torch)",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("\ncnn-cifar10: interrupted", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(document, indent=2))
+    return 0
+
+
+def _build_parser():
+    parser = argparse.ArgumentParser(
+        prog="cnn-cifar10",
+        description="Train, evaluate and use image classifiers built with Keras.",
+        epilog=EXAMPLES + "\n`cnn-cifar10 COMMAND --help` explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(commands, "datasets", _datasets, "list the data sets")
+    _add(commands, "models", _models, "list the networks and their options")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_compare(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add(commands, name, function, help, description=None):
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=description or help[0].upper() + help[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on standard output"
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_train(commands):
+    parser = _add(commands, "train", _train, "train a model and report on it", TRAIN_DESCRIPTION)
+    parser.add_argument("--recipe", choices=RECIPES, help="starting point (default: standard)")
+    parser.add_argument("--config", type=Path, help="JSON file to take the options from instead")
+    types = {"str": str, "int": int, "float": float}
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name == "model_options":
+            continue
+        kind = str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
+        if kind == "bool":
+            how = {"action": "store_true"}
+        else:
+            how = {"type": types[kind], "choices": field.metadata["choices"]}
+        default = "" if field.default in (None, False) else f" (default: {field.default})"
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            help=field.metadata["help"] + default,
+            **how,
+        )
+    parser.add_argument(
+        "--model-options",
+        nargs="+",
+        metavar="NAME=VALUE",
+        type=_option,
+        default=argparse.SUPPRESS,
+        help="options of the network, such as width=64 dropout=0.2",
+    )
+    parser.add_argument("--output", type=Path, help="folder of the run (default: models/<run>)")
+    _add_report_options(parser)
+    parser.add_argument(
+        "--no-test",
+        action="store_true",
+        help="report on the validation split and leave the test split untouched; use it to choose",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a run in the same folder")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write TensorBoard logs into the run"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_report_options(parser):
+    parser.add_argument("--report", type=Path, help="folder of the report (default: reports/<run>)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("reports/results.csv"),
+        help="table that gets a row for the run (default: %(default)s)",
+    )
+
+
+def _add_evaluate(commands):
+    parser = _add(commands, "evaluate", _evaluate, "measure a trained model again")
+    parser.add_argument("run", type=Path, help="folder of the run, such as models/<run>")
+    parser.add_argument("--data-dir", help="where the data is now, if not where it was")
+    _add_report_options(parser)
+    parser.add_argument(
+        "--no-test", action="store_true", help="report on the validation split instead"
+    )
+
+
+def _add_compare(commands):
+    parser = _add(commands, "compare", _compare, "compare the runs in a table of results")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("reports/results.csv"),
+        help="the table (default: %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, help="write the comparison as a figure (PNG) too")
+
+
+def _add_predict(commands):
+    parser = _add(commands, "predict", _predict, "classify pictures")
+    parser.add_argument("images", nargs="+", type=Path, help="pictures, or folders of pictures")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a run")
+    parser.add_argument("--top", type=int, default=5, help="classes to name (default: 5)")
+
+
+def _option(text):
+    """Parse `name=value`, the value as JSON where it is JSON."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    with contextlib.suppress(json.JSONDecodeError):
+        value = json.loads(value)
+    return name, value
+
+
+def _datasets(args):
+    from cnn_cifar10.datasets import DATASETS
+
+    for name, description in DATASETS.items():
+        print(f"{name:10} {description}")
+    return [{"name": name, "description": text} for name, text in DATASETS.items()]
+
+
+def _models(args):
+    import inspect
+
+    from cnn_cifar10.architectures import MODELS, create_model, list_models
+
+    rows = []
+    for name in list_models():
+        builder = MODELS[name]
+        parameters = create_model(name).count_params()
+        options = list(inspect.signature(builder).parameters.values())[2:]
+        rows.append(
+            {
+                "name": name,
+                "parameters": parameters,
+                "description": inspect.getdoc(builder).splitlines()[0],
+                "options": {option.name: option.default for option in options},
+            }
+        )
+        print(f"{name:14} {parameters:>12,} parameters  {rows[-1]['description']}")
+        for option in options:
+            print(f"{'':14} {option}")
+    return rows
+
+
+def _train(args):
+    fields = {field.name for field in dataclasses.fields(TrainingConfig)}
+    given = {key: value for key, value in vars(args).items() if key in fields}
+    if "model_options" in given:
+        given["model_options"] = dict(given["model_options"])
+    if args.config and args.recipe:
+        raise InputError("--config and --recipe are both starting points: give one of them")
+    if args.config:
+        config = dataclasses.replace(read_config(args.config), **given)
+    else:
+        config = make_config(args.recipe or "standard", **given)
+
+    from cnn_cifar10.reporting import report_run
+    from cnn_cifar10.training import load_data, train
+
+    output = args.output or Path("models") / config.name
+    dataset = load_data(config)
+    print(
+        f"{dataset.title}: {len(dataset.train):,} images to train on, "
+        f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test"
+    )
+    run = train(
+        config,
+        output,
+        dataset=dataset,
+        overwrite=args.overwrite,
+        tensorboard=args.tensorboard,
+        verbose=0 if args.quiet else 1,
+    )
+    return _report(report_run, run, dataset, args)
+
+
+def _evaluate(args):
+    from cnn_cifar10.reporting import report_run
+    from cnn_cifar10.runs import open_run
+    from cnn_cifar10.training import load_data
+
+    run = open_run(args.run)
+    config = run.config()
+    if args.data_dir:
+        config = dataclasses.replace(config, data_dir=args.data_dir)
+    return _report(report_run, run, load_data(config), args)
+
+
+def _report(report_run, run, dataset, args):
+    folder = args.report or Path("reports") / run.path.name
+    splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
+    report = report_run(run, dataset, folder, args.results, splits)
+    print(report["headline"])
+    print(f"model: {run.path}   report: {folder / 'report.md'}   row: {args.results}")
+    return report
+
+
+def _compare(args):
+    from cnn_cifar10.reporting import format_table, read_results, summarize_results
+
+    rows = summarize_results(read_results(args.results))
+    print(format_table(rows))
+    if args.output:
+        from cnn_cifar10.plotting import plot_comparison
+
+        plot_comparison(rows).savefig(args.output)
+    return rows
+
+
+def _predict(args):
+    from cnn_cifar10.images import IMAGE_FORMATS
+    from cnn_cifar10.inference import Classifier
+
+    files = []
+    for path in args.images:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_FORMATS)
+            if not inside:
+                raise InputError(f"{path}: holds no pictures ({', '.join(IMAGE_FORMATS)})")
+            files += inside
+        else:
+            files.append(path)
+    document = []
+    predictions = Classifier.from_run(args.model).classify_files(files)
+    for file, prediction in zip(files, predictions, strict=True):
+        top = prediction.top(args.top)
+        document.append({"file": str(file), **top[0], "top": top})
+        print(f"{file}: " + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in top))
+    return document

@@ -1,0 +1,169 @@
+"""What decides a training run, and named starting points.
+
+Importing this loads neither Keras nor NumPy: the command line builds its options
+from the fields below.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_cifar10.errors import InputError
+
+OPTIMIZERS = {  # name: (learning rate, weight decay) where the config says neither
+    "sgd": (0.2, 0.005),
+    "adam": (0.001, 0.0),
+    "adamw": (0.002, 0.05),
+    "rmsprop": (0.001, 0.0),
+}
+SCHEDULES = ("constant", "step", "cosine", "one_cycle", "reduce_on_plateau")
+
+
+class ConfigError(InputError):
+    """A training configuration that cannot work."""
+
+
+def _option(default, help, choices=None):
+    # A None default with no other hint would leave the command line guessing the type.
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run.
+
+    Two runs of the same config on the same data, machine and package versions
+    agree in every weight when `deterministic` is set, and closely when it is not.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    dataset: str = _option("cifar10", "data set; `cnn-cifar10 datasets` lists them")
+    data_dir: str | None = _option(None, "where its files are, for data that is not built in")
+    image_size: int | None = _option(None, "side in pixels that folders of images are read at")
+    skip_damaged: bool = _option(False, "train without the images that cannot be read")
+    model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
+    model_options: dict = dataclasses.field(default_factory=dict)
+    augment: str = _option("crop+flip", "augmentations joined by '+', or none")
+    epochs: int = _option(32, "passes over the training split")
+    batch_size: int = _option(128, "images per training step")
+    optimizer: str = _option("sgd", "SGD is with Nesterov momentum", tuple(OPTIMIZERS))
+    learning_rate: float | None = _option(None, "highest rate; default depends on the optimizer")
+    momentum: float = _option(0.9, "for sgd and rmsprop")
+    weight_decay: float | None = _option(
+        None, "decoupled: a step shrinks kernels by rate times this; default by optimizer"
+    )
+    schedule: str = _option("one_cycle", "course of the learning rate", SCHEDULES)
+    warmup: float = _option(0.2, "share of the run in which cosine and one_cycle rise")
+    label_smoothing: float = _option(0.1, "share of the label spread over all classes")
+    early_stopping: int = _option(0, "stop after this many epochs without progress; 0: never")
+    seed: int = _option(0, "decides initial weights, order, augmentation and dropout")
+    precision: str = _option(
+        "auto",
+        "auto: what the hardware multiplies fastest",
+        ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    deterministic: bool = _option(False, "the same weights every time, at some cost in speed")
+
+    def __post_init__(self):
+        self._require("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
+        self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        rate, decay = OPTIMIZERS[self.optimizer]
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", rate)
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", decay)
+        self._require("epochs", self.epochs >= 1, "1 or more")
+        self._require("batch_size", self.batch_size >= 1, "1 or more")
+        self._require("image_size", (self.image_size or 1) >= 1, "1 or more")
+        self._require("learning_rate", self.learning_rate > 0, "above 0")
+        self._require("momentum", 0 <= self.momentum < 1, "in [0, 1)")
+        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
+        self._require("warmup", 0 <= self.warmup < 1, "in [0, 1)")
+        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
+        self._require("early_stopping", self.early_stopping >= 0, "0 or more")
+        self._require("seed", 0 <= self.seed < 2**31, "in [0, 2**31)")
+
+    def _require(self, name, holds, expected):
+        if not holds:
+            raise ConfigError(f"{name} must be {expected}, received {getattr(self, name)!r}")
+
+    @property
+    def name(self):
+        """Name of the run: data set, model and seed."""
+        return f"{self.dataset}-{self.model}-seed{self.seed}"
+
+    def to_dict(self):
+        """Return the fields as a dict that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """Build a config from `to_dict`'s result.
+
+        Raises:
+            ConfigError: If a key is unknown or a value is out of range.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - fields)
+        if unknown:
+            raise ConfigError(f"unknown config key {unknown[0]!r}; known: {', '.join(fields)}")
+        return cls(**values)
+
+
+RECIPES = {
+    "standard": {},
+    "tutorial": {
+        "augment": "none",
+        "epochs": 10,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "schedule": "constant",
+        "label_smoothing": 0.0,
+    },
+}
+"""Named starting points: what differs from `TrainingConfig`'s defaults.
+
+standard: SGD in one cycle with crops, flips and label smoothing.
+    `cnn-cifar10 train --dataset cifar10 --model custom_cnn`.
+tutorial: Adam at a constant rate on unchanged images, as in a first tutorial.
+    `cnn-cifar10 train --dataset cifar10 --model baseline_cnn --recipe tutorial`.
+
+The figures they reach, with seconds and hardware, are in reports/results.csv.
+"""
+
+
+def make_config(recipe="standard", **overrides):
+    """Return a recipe's config with some fields replaced.
+
+    Args:
+        recipe: One of `RECIPES`.
+        **overrides: Fields of `TrainingConfig`.
+
+    Raises:
+        ConfigError: If the recipe or a field is unknown, or a value out of range.
+
+    Example:
+        >>> make_config("tutorial", model="baseline_cnn").optimizer
+        'adam'
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(f"no recipe is named {recipe!r}: choose from {', '.join(RECIPES)}")
+    return TrainingConfig.from_dict({**RECIPES[recipe], **overrides})
+
+
+def read_config(path):
+    """Read a config from a JSON file, such as a run's `config.json`.
+
+    Raises:
+        ConfigError: If the file cannot be read or does not hold a config.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot read the config: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds no config: expected a JSON object of options")
+    return TrainingConfig.from_dict(values)

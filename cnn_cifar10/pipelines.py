@@ -1,0 +1,200 @@
+"""Batches for training and evaluation, streamed while the model works.
+
+What makes up training step `s`, its examples and their augmentation, is a pure
+function of the seed and `s`. The same steps come out of tf.data, which feeds the
+TensorFlow backend, and of a `keras.utils.PyDataset`, which feeds the others; and
+a run that stopped can continue at any step.
+"""
+
+import atexit
+import functools
+import math
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from cnn_cifar10.augmentation import Policy, get_policy
+from cnn_cifar10.datasets import Split
+
+
+def training_batches(split, num_classes, *, batch_size, augment="none", seed=0, first_step=0):
+    """Stream augmented batches without end, in a new order every epoch.
+
+    An epoch is `len(split) // batch_size` steps; the few examples left over are
+    others in every epoch. Pass that number to `fit` as `steps_per_epoch`.
+
+    Args:
+        split: `Split` to train on.
+        num_classes: Number of classes.
+        batch_size: Examples per batch; a smaller split is one batch.
+        augment: Policy, or its name for `get_policy`.
+        seed: Integer; decides order and augmentation.
+        first_step: Step to start at, counted from the first epoch's first.
+
+    Returns:
+        What `keras.Model.fit` takes: a `tf.data.Dataset` on the TensorFlow
+        backend, elsewhere a `keras.utils.PyDataset`. Batches are pairs of images
+        `(batch_size, height, width, 3)`, uint8 (float32 after mixup) in 0 to 255,
+        and one-hot labels `(batch_size, num_classes)`, float32.
+
+    Example:
+        >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
+        >>> model.fit(batches, epochs=5, steps_per_epoch=len(digits.train) // 128)
+    """
+    steps = _TrainingSteps(split, num_classes, batch_size, get_policy(augment), seed)
+    if keras.backend.backend() == "tensorflow":
+        return _training_dataset(steps, first_step)
+    return _training_sequence(steps, first_step)
+
+
+def evaluation_batches(split, num_classes, *, batch_size):
+    """Stream every example once, in order and unchanged.
+
+    Args:
+        split: `Split` to read.
+        num_classes: Number of classes.
+        batch_size: Examples per batch; the last batch holds the rest.
+
+    Returns:
+        As `training_batches`, with an end; images are uint8.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _evaluation_dataset(split, num_classes, batch_size)
+    return _evaluation_sequence(split, num_classes, batch_size)
+
+
+def steps_per_epoch(split, batch_size):
+    """Return the number of training steps in an epoch."""
+    return max(1, len(split) // batch_size)
+
+
+@dataclass(frozen=True)
+class _TrainingSteps:
+    split: Split
+    num_classes: int
+    batch_size: int
+    policy: Policy
+    seed: int
+
+    def load(self, step):
+        """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
+        epoch, position = divmod(step, steps_per_epoch(self.split, self.batch_size))
+        size = min(self.batch_size, len(self.split))
+        chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
+        images, labels = _load(self.split, self.num_classes, chosen)
+        rng = np.random.default_rng((self.seed, epoch, position))
+        return images, labels, self.policy.draw(rng, size, images.shape[1:])
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(count, seed, epoch):
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def _load(split, num_classes, chosen):
+    return split.images[chosen], np.eye(num_classes, dtype="float32")[split.labels[chosen]]
+
+
+def _training_dataset(steps, first_step):
+    import tensorflow as tf
+
+    example = steps.load(first_step)
+    specs = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), example)
+
+    def load(step):
+        return _call(lambda s: steps.load(int(s)), step, specs)
+
+    dataset = tf.data.Dataset.range(first_step, np.iinfo("int64").max)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(steps.policy.transform, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _evaluation_dataset(split, num_classes, batch_size):
+    import tensorflow as tf
+
+    images, labels = _load(split, num_classes, np.arange(1))
+    specs = (
+        tf.TensorSpec((None, *images.shape[1:]), images.dtype),
+        tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
+    )
+
+    def load(start):
+        def read(start):
+            return _load(split, num_classes, np.arange(start, min(start + batch_size, len(split))))
+
+        return _call(read, start, specs)
+
+    dataset = tf.data.Dataset.range(0, len(split), batch_size)
+    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _call(function, argument, specs):
+    """Call a Python function from a tf.data graph; it returns arrays of these specs."""
+    import tensorflow as tf
+
+    flat_specs = tf.nest.flatten(specs)
+
+    def call(value):
+        _calls.count += 1
+        if _calls.refused:
+            return [np.zeros([n or 0 for n in s.shape], s.dtype.as_numpy_dtype) for s in flat_specs]
+        return tf.nest.flatten(function(value))
+
+    arrays = tf.numpy_function(call, [argument], [spec.dtype for spec in flat_specs])
+    for array, spec in zip(arrays, flat_specs, strict=True):
+        array.set_shape(spec.shape)
+    return tf.nest.pack_sequence_as(specs, arrays)
+
+
+class _calls:
+    """How often tf.data's threads called Python, and whether they still should."""
+
+    count = 0
+    refused = False
+
+
+@atexit.register
+def _end_calls():
+    # tf.data reads ahead. A thread of its that asks for the interpreter while that
+    # shuts down never gets it, and the process waits for the thread for ever; so
+    # the reading ahead ends before.
+    _calls.refused = True
+    seen = None
+    while seen != _calls.count:
+        seen = _calls.count
+        time.sleep(0.02)
+
+
+def _training_sequence(steps, first_step):
+    def load(index):
+        images, labels, draws = steps.load(first_step + index)
+        to_tensors = functools.partial(keras.tree.map_structure, keras.ops.convert_to_tensor)
+        return steps.policy.transform(*to_tensors((images, labels, draws)))
+
+    return _Sequence(load, None)
+
+
+def _evaluation_sequence(split, num_classes, batch_size):
+    def load(index):
+        start = index * batch_size
+        chosen = np.arange(start, min(start + batch_size, len(split)))
+        return _load(split, num_classes, chosen)
+
+    return _Sequence(load, math.ceil(len(split) / batch_size))
+
+
+class _Sequence(keras.utils.PyDataset):
+    def __init__(self, load, num_batches):
+        super().__init__(workers=2, max_queue_size=4)
+        self._load = load
+        self._num_batches = num_batches
+
+    @property
+    def num_batches(self):
+        return self._num_batches
+
+    def __getitem__(self, index):
+        return self._load(index)

@@ -1,0 +1,422 @@
+"""Arrays to figures; no metric is computed here.
+
+Every function returns a `matplotlib.figure.Figure` that pyplot does not know of:
+a notebook shows it once, as the value of its cell, and a script saves it with
+`figure.savefig`, with or without a display.
+"""
+
+import io
+import math
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cnn_cifar10.errors import InputError
+
+# Okabe and Ito's colours: readers of every kind of colour vision tell them apart.
+_BLUE, _ORANGE, _GREEN, _GREY, _INK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#333333"
+_PALE_BLUE = "#a9cfe5"
+_CYCLE = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+_DASHES = ("-", "--", ":", "-.")
+
+_styled = matplotlib.rc_context(
+    {
+        "figure.dpi": 100,
+        "figure.facecolor": "white",
+        "figure.titlesize": 11,
+        "axes.facecolor": "white",
+        "axes.edgecolor": "#b0b0b0",
+        "axes.labelcolor": _INK,
+        "axes.titlecolor": _INK,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.labelsize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "grid.color": "#ececec",
+        "grid.linewidth": 0.8,
+        "font.size": 9,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "text.color": _INK,
+        "xtick.color": "#666666",
+        "ytick.color": "#666666",
+        "xtick.labelcolor": _INK,
+        "ytick.labelcolor": _INK,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+    }
+)
+
+
+class _NotebookFigure(Figure):
+    """A figure that IPython can show though pyplot was never asked for a backend."""
+
+    def _repr_png_(self):
+        file = io.BytesIO()
+        self.savefig(file, format="png", bbox_inches="tight")
+        return file.getvalue()
+
+
+def _figure(width, height, layout="constrained"):
+    return _NotebookFigure(figsize=(width, height), layout=layout)
+
+
+def _percents():
+    return FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
+
+
+def _shorten(name, length):
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+@_styled
+def plot_confusion_matrix(matrix, class_names, title=""):
+    """Draw a confusion matrix as a heatmap in percent of each true class.
+
+    Cells hold whole percents for up to 25 classes; those that round to 0 are
+    left blank. The colour scale is stretched at its low end, where mistakes are.
+
+    Args:
+        matrix: Counts `(classes, classes)`; rows are true classes, columns
+            predicted ones.
+        class_names: One name per class.
+        title: Caption, such as "CIFAR-10 test split".
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        InputError: If the shape of `matrix` does not go with `class_names`.
+    """
+    matrix, classes = np.asarray(matrix), len(class_names)
+    if matrix.shape != (classes, classes):
+        raise InputError(
+            f"matrix must have shape {(classes, classes)} for {classes} class_names, "
+            f"received {matrix.shape}"
+        )
+    percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    text = np.where(np.round(percent) > 0, np.char.mod("%.0f", percent), "")
+    small = classes <= 25
+    names = [_shorten(name, 22) for name in class_names]
+    side = 0.5 * classes if small else 0.155 * classes
+    margin = 0.6 + 0.075 * max(map(len, names))
+    figure = _figure(max(3.0, side) + margin + 1.0, max(3.0, side) + margin, "compressed")
+    axes = figure.subplots()
+    seaborn.heatmap(
+        percent,
+        ax=axes,
+        norm=PowerNorm(0.5, vmin=0, vmax=100),
+        cmap="Blues",
+        annot=text if small else None,
+        fmt="",
+        annot_kws={"size": 9},
+        square=True,
+        linewidths=0.6 if small else 0.0,
+        linecolor="white",
+        xticklabels=names,
+        yticklabels=names,
+        cbar_kws={
+            "label": "% of the true class",
+            "ticks": [0, 2, 10, 25, 50, 100],
+            "aspect": 25 if small else 50,
+            "pad": 0.02,
+        },
+    )
+    axes.set_title(title, fontsize=11 if small else 16, pad=10)
+    axes.grid(False)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    size = 9 if small else 7
+    axes.tick_params(length=0, labelsize=size)
+    axes.tick_params(axis="x", rotation=90 if classes > 12 else 45)
+    axes.tick_params(axis="y", rotation=0)
+    if classes <= 12:
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    return figure
+
+
+@_styled
+def plot_history(history, title=""):
+    """Draw loss and accuracy over epochs, and the gap between training and validation.
+
+    The gap is positive where validation is worse. The best validation epoch of
+    each panel is marked: lowest loss, highest accuracy. A panel without data is
+    left out.
+
+    Args:
+        history: Dict of lists, one value an epoch, with some of the keys
+            `loss`, `val_loss`, `accuracy` and `val_accuracy`, as in
+            `keras.callbacks.History.history`; other keys are ignored.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        InputError: If `history` has none of the keys.
+    """
+    panels = [
+        metric
+        for metric in ("loss", "accuracy")
+        if len(history.get(metric, ())) or len(history.get(f"val_{metric}", ()))
+    ]
+    if not panels:
+        raise InputError(f"history must hold loss or accuracy, received keys {list(history)}")
+    figure = _figure(4.9 * len(panels), 3.6)
+    figure.suptitle(title, x=0.01, ha="left")
+    for axes, metric in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _plot_metric(axes, metric, history.get(metric, ()), history.get(f"val_{metric}", ()))
+    return figure
+
+
+def _plot_metric(axes, metric, training, validation):
+    percent = metric == "accuracy"
+    marker = "o" if max(len(training), len(validation)) == 1 else None
+    curves = {"training": (training, _BLUE), "validation": (validation, _ORANGE)}
+    for label, (values, color) in curves.items():
+        if len(values):
+            axes.plot(_epochs(values), values, color=color, label=label, marker=marker, ms=4)
+    if len(training) and len(training) == len(validation):
+        gap = training[-1] - validation[-1]
+        text = f"{100 * gap:+.1f} points" if percent else f"{-gap:+.3f}"
+        axes.fill_between(
+            _epochs(training),
+            training,
+            validation,
+            color=_GREY,
+            alpha=0.18,
+            linewidth=0,
+            label=f"gap at the end: {text}",
+        )
+    if len(validation) and np.isfinite(validation).any():
+        best = int(np.nanargmax(validation) if percent else np.nanargmin(validation))
+        value = f"{validation[best]:.1%}" if percent else f"{validation[best]:.3f}"
+        axes.plot(
+            best + 1,
+            validation[best],
+            "*",
+            color=_ORANGE,
+            markeredgecolor="white",
+            markersize=13,
+            label=f"best validation: {value}, epoch {best + 1}",
+        )
+    axes.set(title=metric, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if percent:
+        axes.yaxis.set_major_formatter(_percents())
+    axes.legend(loc="best")
+
+
+def _epochs(values):
+    return np.arange(1, len(values) + 1)
+
+
+@_styled
+def plot_histories(histories, metric="val_accuracy", x="epoch", title=""):
+    """Draw one metric of several runs over epochs or seconds.
+
+    Args:
+        histories: Dict of name to history, as for `plot_history`.
+        metric: Key of the histories to draw.
+        x: `"epoch"`, or `"seconds"` since training began, a key of the histories.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`; its legend is ordered by the last values.
+
+    Raises:
+        InputError: If `x` is neither, or a history lacks what is to be drawn.
+    """
+    if x not in ("epoch", "seconds"):
+        raise InputError(f"x must be 'epoch' or 'seconds', received {x!r}")
+    for name, history in histories.items():
+        for key in (metric, x)[: 1 + (x == "seconds")]:
+            if not len(history.get(key, ())):
+                raise InputError(f"history of {name!r} has no {key!r}; its keys: {list(history)}")
+    percent = metric.endswith("accuracy")
+    figure = _figure(8.2, 4.2)
+    axes = figure.subplots()
+    axes.set_title(title)
+    order = sorted(histories, key=lambda name: histories[name][metric][-1], reverse=True)
+    for index, name in enumerate(order):
+        values = histories[name][metric]
+        axes.plot(
+            histories[name]["seconds"] if x == "seconds" else _epochs(values),
+            values,
+            color=_CYCLE[index % len(_CYCLE)],
+            linestyle=_DASHES[index // len(_CYCLE) % len(_DASHES)],
+            marker="o" if len(values) == 1 else None,
+            label=f"{name}, {values[-1]:.1%}" if percent else f"{name}, {values[-1]:.3f}",
+        )
+    axes.set(xlabel=x, ylabel=metric.replace("val_", "validation ").replace("_", " "))
+    if x == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if percent:
+        axes.yaxis.set_major_formatter(_percents())
+    figure.legend(loc="outside right upper", title="last value")
+    return figure
+
+
+@_styled
+def plot_images(images, titles=None, columns=8, title=""):
+    """Draw a gallery of images.
+
+    Args:
+        images: Sequence of arrays `(height, width, 3)`, uint8, or float with
+            values 0 to 255. Up to a height of 64 every pixel is drawn as a
+            square; larger images are scaled smoothly.
+        titles: One caption per image; may hold line breaks.
+        columns: Images per row.
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        InputError: If there are no images, or not as many titles.
+    """
+    if not len(images):
+        raise InputError("images must hold at least one image, received none")
+    titles = [""] * len(images) if titles is None else list(titles)
+    if len(titles) != len(images):
+        raise InputError(f"titles must be one per image ({len(images)}), received {len(titles)}")
+    return _gallery(images, titles, min(columns, len(images)), 1.15, title)
+
+
+@_styled
+def plot_mistakes(images, true_names, predicted_names, confidences, title=""):
+    """Draw wrongly classified images with what they are and what they were taken for.
+
+    Args:
+        images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
+        true_names: Name of each image's class.
+        predicted_names: Name of each image's predicted class.
+        confidences: Probability of each predicted class, in [0, 1].
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        InputError: If there are no images.
+    """
+    if not len(images):
+        raise InputError("images must hold at least one image, received none")
+    captions = [
+        f"predicted {_shorten(predicted, 15)}, {confidence:.0%}\ntrue {_shorten(true, 15)}"
+        for true, predicted, confidence in zip(
+            true_names, predicted_names, confidences, strict=True
+        )
+    ]
+    return _gallery(images, captions, min(6, len(images)), 1.75, title)
+
+
+def _gallery(images, captions, columns, width, title):
+    rows = math.ceil(len(images) / columns)
+    lines = max(caption.count("\n") + 1 if caption else 0 for caption in captions)
+    figure = _figure(width * columns, (width + 0.11 * lines) * rows + 0.3 * bool(title))
+    figure.suptitle(title, x=0.01, ha="left")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        pixels = np.clip(np.round(image), 0, 255).astype("uint8")
+        axes.imshow(pixels, interpolation="nearest" if len(pixels) <= 64 else "antialiased")
+        axes.set_title(caption, fontsize=7, loc="center", pad=3)
+    return figure
+
+
+@_styled
+def plot_per_class(rows, title=""):
+    """Draw each class's F1 as a bar, with precision and recall as dots, best class first.
+
+    Args:
+        rows: What `Evaluation.per_class` returns.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    rows = sorted(rows, key=lambda row: row["f1"])
+    size = 9 if len(rows) <= 25 else 7
+    figure = _figure(7.2, max(2.4, 1.1 + len(rows) * (0.27 if size == 9 else 0.15)))
+    axes = figure.subplots()
+    axes.set_title(title)
+    places = np.arange(len(rows))
+    axes.barh(places, [row["f1"] for row in rows], height=0.72, color=_PALE_BLUE, label="F1")
+    for key, marker, color in (("precision", "o", _BLUE), ("recall", "D", _ORANGE)):
+        axes.scatter(
+            [row[key] for row in rows],
+            places,
+            s=22 if size == 9 else 11,
+            marker=marker,
+            color=color,
+            edgecolor="white",
+            linewidth=0.5,
+            label=key,
+            zorder=3,
+            clip_on=False,
+        )
+    for place, row in zip(places, rows, strict=True):
+        axes.text(0.008, place, f"{row['f1']:.3f}", va="center", fontsize=size - 1)
+    axes.set_yticks(places, [row["class"] for row in rows], fontsize=size)
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(labeltop=len(rows) > 25)
+    axes.grid(False, axis="y")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@_styled
+def plot_comparison(rows, title=""):
+    """Draw the mean accuracy of models, with a bar of one standard deviation.
+
+    Args:
+        rows: What `summarize_results` returns: dicts with `mean` and `std`
+            (`None` for a single run), `n` runs, and a `run` or `model` to name
+            them.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`, the most accurate model first.
+    """
+    rows = sorted(rows, key=lambda row: row["mean"])
+    figure = _figure(7.2, 1.0 + 0.32 * max(3, len(rows)))
+    axes = figure.subplots()
+    axes.set_title(title)
+    places = np.arange(len(rows))
+    axes.errorbar(
+        [row["mean"] for row in rows],
+        places,
+        xerr=[math.nan if row["std"] is None else row["std"] for row in rows],
+        fmt="o",
+        color=_BLUE,
+        ecolor=_BLUE,
+        elinewidth=1.6,
+        capsize=4,
+        markersize=4.5,
+    )
+    for place, row in zip(places, rows, strict=True):
+        spread = "" if row["std"] is None else f" ± {100 * row['std']:.2f}"
+        axes.annotate(
+            f"{100 * row['mean']:.2f}{spread} %  (n = {row['n']})",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8.5,
+        )
+    axes.set_yticks(places, [row.get("run") or row["model"] for row in rows])
+    axes.set(xlabel="accuracy, mean ± standard deviation", ylim=(-0.6, len(rows) - 0.4))
+    axes.xaxis.set_major_formatter(_percents())
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.08)
+    return figure

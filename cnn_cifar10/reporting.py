@@ -1,0 +1,498 @@
+"""Evaluations and the facts of a run to files: a report to read, a table of record."""
+
+import contextlib
+import csv
+import io
+import math
+import numbers
+import os
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from cnn_cifar10.datasets import Split
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.evaluation import Evaluation, confident_mistakes, most_confused, predict_split
+from cnn_cifar10.runs import write_json
+
+RESULT_COLUMNS = (
+    "run", "model", "dataset", "seed", "epochs", "accuracy", "macro_f1", "loss", "top5_accuracy",
+    "validation_accuracy", "train_accuracy", "parameters", "seconds", "images_per_second",
+    "precision", "backend", "hardware", "fingerprint", "commit",
+)  # fmt: skip
+"""Columns of the table of record. `accuracy` to `top5_accuracy` are of the test split."""
+
+_SPLITS = ("train", "validation", "test")
+_TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
+_INTEGERS = ("seed", "epochs", "parameters")
+_FORMATS = {
+    **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
+    **dict.fromkeys(("loss", "macro_f1", "precision", "recall", "f1", "mean", "std"), ".4f"),
+    **dict.fromkeys(("seconds", "images_per_second"), ".1f"),
+    **dict.fromkeys(("share", "confidence"), ".1%"),
+}
+_TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
+_TRAIN_SAMPLE = 5_000
+
+
+def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
+    """Evaluate a finished run's model, write its report and add its row to the results.
+
+    Of the training split, a random sample of 5,000 images is evaluated.
+
+    Args:
+        run: `Run`.
+        dataset: `Dataset` to evaluate on.
+        output_dir: Folder of the report.
+        results_csv: Path of the table of record.
+        splits: Some of `"train"`, `"validation"` and `"test"`.
+
+    Returns:
+        What `write_report` returns.
+
+    Raises:
+        InputError: If the data set has other classes than the model, or the
+            table is malformed.
+    """
+    facts, model = run.facts(), run.load_model()
+    if facts["class_names"] != list(dataset.class_names):
+        raise InputError(f"{run.path}: its model knows other classes than {dataset.title}")
+    evaluations = {}
+    for name in splits:
+        split = getattr(dataset, name)
+        if name == "train" and len(split) > _TRAIN_SAMPLE:
+            chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
+            split = Split(split.images[chosen], split.labels[chosen])
+        probabilities = predict_split(model, split, dataset.num_classes)
+        evaluations[name] = Evaluation(split.labels, probabilities, dataset.class_names)
+    report = write_report(
+        output_dir, facts=facts, dataset=dataset, evaluations=evaluations, history=run.history()
+    )
+    add_result(results_csv, result_row(facts, evaluations))
+    return report
+
+
+def write_report(output_dir, *, facts, dataset, evaluations, history):
+    """Write a run's evaluation as a report to read, as tables and as one document.
+
+    The files are `report.md`, `report.json`, `per_class.csv`,
+    `confusion_matrix.csv`, `confusion_matrix.png`, `per_class.png`, and, where
+    there is something to show, `training_curves.png` and `mistakes.png`. They
+    depend on the arguments alone.
+
+    Args:
+        output_dir: Folder to write to; created where missing.
+        facts: What a run's `run.json` holds.
+        dataset: `Dataset` that was evaluated.
+        evaluations: Dict of `"train"`, `"validation"` and `"test"`, at least one
+            of them, to `Evaluation`. The last in this order is reported in
+            detail. All but `"train"`, which may be a sample, cover their split.
+        history: Dict of lists, one value an epoch, as for `plot_history`.
+
+    Returns:
+        The document in `report.json`: `headline` (a sentence or two), `facts`,
+        `data`, `split` (the one in detail), `metrics` (by split), `per_class`,
+        `confusion_matrix`, `most_confused`, `mistakes` (where the split was
+        evaluated as a whole) and `history`.
+
+    Raises:
+        InputError: If evaluations are missing or do not belong to the data set.
+    """
+    evaluations = _check_evaluations(dataset, evaluations)
+    split, evaluation = list(evaluations.items())[-1]
+    # Where the data lay on one machine means nothing to a reader on another.
+    config = {key: value for key, value in facts["config"].items() if key != "data_dir"}
+    report = {
+        "headline": _headline(facts, dataset, split, evaluation),
+        "facts": {**facts, "config": config},
+        "data": {"title": dataset.title, "fingerprint": dataset.fingerprint},
+        "split": split,
+        "metrics": {name: each.summary() for name, each in evaluations.items()},
+        "per_class": evaluation.per_class(),
+        "confusion_matrix": evaluation.confusion_matrix.tolist(),
+        "most_confused": most_confused(evaluation, _TOP_CONFUSIONS),
+        "mistakes": _mistakes(evaluation) if _covers(evaluation, dataset, split) else [],
+        "history": {key: [float(value) for value in values] for key, values in history.items()},
+    }
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    figures = _figures(report, dataset)
+    for name, figure in figures.items():
+        # Photographs do not compress the way enlarged pixels do.
+        large = name == "mistakes.png" and dataset.image_shape[0] > 64
+        with _replacing(output_dir / name) as path:
+            figure.savefig(path, format="png", dpi=72 if large else 110)
+    _write_csv(
+        output_dir / "per_class.csv",
+        report["per_class"][0],
+        [[_format(*cell) for cell in row.items()] for row in report["per_class"]],
+    )
+    names = evaluation.class_names
+    _write_csv(
+        output_dir / "confusion_matrix.csv",
+        ["true class", *names],
+        [[name, *row] for name, row in zip(names, report["confusion_matrix"], strict=True)],
+    )
+    with _replacing(output_dir / "report.md") as path:
+        path.write_text(_markdown(report, figures), encoding="utf-8")
+    write_json(output_dir / "report.json", report)
+    return report
+
+
+def _check_evaluations(dataset, evaluations):
+    """Return the evaluations in the order of the splits."""
+    if not evaluations or not set(evaluations) <= set(_SPLITS):
+        raise InputError(
+            f"evaluations must be of some of {', '.join(_SPLITS)}, received {list(evaluations)}"
+        )
+    for split, evaluation in evaluations.items():
+        if evaluation.class_names != tuple(dataset.class_names):
+            raise InputError(f"evaluations[{split!r}] has other class names than {dataset.title}")
+        if split != "train" and not _covers(evaluation, dataset, split):
+            raise InputError(
+                f"evaluations[{split!r}] must hold the {len(getattr(dataset, split))} labels of "
+                f"{dataset.title}'s {split} split in order; it has {len(evaluation.labels)}, or "
+                "others"
+            )
+    return {split: evaluations[split] for split in _SPLITS if split in evaluations}
+
+
+def _covers(evaluation, dataset, split):
+    return np.array_equal(evaluation.labels, getattr(dataset, split).labels)
+
+
+def _headline(facts, dataset, split, evaluation):
+    metrics = evaluation.summary()
+    text = (
+        f"{facts['model']} classifies {metrics['accuracy']:.2%} of the {metrics['examples']:,} "
+        f"images of the {dataset.title} {split} split correctly (macro F1 "
+        f"{metrics['macro_f1']:.4f}); trained with seed {facts['seed']} for {facts['epochs']} "
+        f"epochs in {facts['seconds']:,.0f} seconds on {format_hardware(facts['hardware'])}."
+    )
+    return text if split == "test" else f"{text} The test split was not used."
+
+
+def _mistakes(evaluation):
+    return [
+        {
+            "index": int(index),
+            "true_class": evaluation.class_names[evaluation.labels[index]],
+            "predicted_class": evaluation.class_names[evaluation.predictions[index]],
+            "confidence": float(evaluation.confidences[index]),
+        }
+        for index in confident_mistakes(evaluation, _TOP_MISTAKES)
+    ]
+
+
+def _figures(report, dataset):
+    """Return `{file name: figure}`."""
+    from cnn_cifar10 import plotting
+
+    facts, title = report["facts"], f"{dataset.title} {report['split']} split"
+    matrix = report["confusion_matrix"]
+    figures = {
+        "confusion_matrix.png": plotting.plot_confusion_matrix(matrix, dataset.class_names, title),
+        "per_class.png": plotting.plot_per_class(report["per_class"], title),
+    }
+    if report["history"]:
+        figures["training_curves.png"] = plotting.plot_history(
+            report["history"], f"{facts['model']} on {facts['dataset']}, seed {facts['seed']}"
+        )
+    if mistakes := report["mistakes"]:
+        indices, *columns = zip(*(row.values() for row in mistakes), strict=True)
+        images = getattr(dataset, report["split"]).images[np.array(indices)]
+        title = f"{title}: the most confident mistakes"
+        figures["mistakes.png"] = plotting.plot_mistakes(images, *columns, title)
+    return figures
+
+
+def _markdown(report, figures):
+    facts, metrics = report["facts"], report["metrics"]
+    parts = [f"# {facts['run']}", report["headline"]]
+    if facts["fingerprint"] != report["data"]["fingerprint"]:
+        parts.append(
+            "**These are not the splits the model was trained with** (their fingerprints "
+            "differ): images it was trained on may be among those it is evaluated on."
+        )
+
+    columns = {"split": "split", "examples": "images", "loss": "loss", "accuracy": "accuracy"}
+    if "top5_accuracy" in metrics[report["split"]]:
+        columns["top5_accuracy"] = "top-5 accuracy"
+    columns["macro_f1"] = "macro F1"
+    rows = [{"split": split, **values} for split, values in metrics.items()]
+    parts += ["## Results", format_table(rows, columns)]
+    if {"train", "validation"} <= set(metrics):
+        parts.append(_gap(metrics["train"]["accuracy"], metrics["validation"]["accuracy"]))
+    if "training_curves.png" in figures:
+        parts += [
+            "## Training",
+            "![Loss and accuracy over epochs](training_curves.png)",
+            "The curves were measured while training, on augmented images and with the loss that "
+            "was trained on; the table above on unchanged images, with plain cross-entropy.",
+        ]
+
+    parts += ["## Confusions", "![Confusion matrix](confusion_matrix.png)"]
+    if confused := report["most_confused"]:
+        true, predicted = (
+            _escape(confused[0][f"{which}_class"]) for which in ("true", "predicted")
+        )
+        columns = {"true_class": "true class", "predicted_class": "predicted class"}
+        parts += [
+            f"Confused most: {confused[0]['images']} images of {true} "
+            f"({confused[0]['share']:.1%} of them) are taken for {predicted}.",
+            format_table(confused, {**columns, "images": "images", "share": "of the true class"}),
+        ]
+    else:
+        parts.append("No image is classified wrongly.")
+
+    columns = {"class": "class", "precision": "precision", "recall": "recall", "f1": "F1"}
+    parts += [
+        "## Classes",
+        "![F1, precision and recall of every class](per_class.png)",
+        format_table(report["per_class"], {**columns, "support": "images"}),
+    ]
+    if "mistakes.png" in figures:
+        parts += ["## Most confident mistakes", "![Wrongly classified images](mistakes.png)"]
+
+    settings = {
+        "data": facts["dataset"],
+        "split fingerprint": facts["fingerprint"],
+        "epoch kept": facts.get("best_epoch"),
+        "parameters": f"{facts['parameters']:,}",
+        "images per second": f"{facts['images_per_second']:,.0f}",
+        "precision": facts["precision"],
+        "backend": facts["backend"],
+        "hardware": format_hardware(facts["hardware"]),
+        "commit": facts["commit"],
+        "versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        **{f"`{key}`": value for key, value in facts["config"].items()},
+    }
+    rows = [{"setting": setting, "value": value} for setting, value in settings.items()]
+    parts += ["## How it was trained", format_table(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _gap(train, validation):
+    gap = 100 * (train - validation)
+    words = "clear" if gap >= 5 else "some" if gap >= 1 else "no sign of"
+    return (
+        f"Training accuracy is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
+        f"validation accuracy ({train:.2%} and {validation:.2%}): {words} overfitting."
+    )
+
+
+def format_hardware(hardware):
+    """Return a run's hardware as words, such as `"NVIDIA T4, Intel Xeon, 2 cores"`.
+
+    Args:
+        hardware: Dict with `cpu`, `cores` and optionally `gpu`.
+    """
+    parts = [hardware.get("gpu"), hardware["cpu"], f"{hardware['cores']} cores"]
+    return ", ".join(part for part in parts if part)
+
+
+def result_row(facts, evaluations):
+    """Return a run's row for `add_result`; figures of splits not evaluated are left empty.
+
+    Args:
+        facts: As for `write_report`.
+        evaluations: As for `write_report`.
+    """
+    metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
+    known = {column: facts[column] for column in RESULT_COLUMNS if column in facts}
+    test = metrics.get("test", {})
+    return {
+        **known,
+        **{key: test.get(key) for key in ("accuracy", "macro_f1", "loss", "top5_accuracy")},
+        "validation_accuracy": metrics.get("validation", {}).get("accuracy"),
+        "train_accuracy": metrics.get("train", {}).get("accuracy"),
+        "hardware": format_hardware(facts["hardware"]),
+    }
+
+
+def add_result(results_csv, row):
+    """Add a run to the table of record, or replace the row of the same `run`.
+
+    Rows are sorted by data set, model, seed and run.
+
+    Args:
+        results_csv: Path of the table; created where missing.
+        row: Dict of `RESULT_COLUMNS` to values, such as `result_row` returns;
+            what is missing or `None` is left empty.
+
+    Raises:
+        InputError: If a column is unknown, the row names no run, or the table
+            that is there is malformed.
+    """
+    results_csv = Path(results_csv)
+    unknown = sorted(set(row) - set(RESULT_COLUMNS))
+    if unknown:
+        raise InputError(f"row has unknown columns {unknown}: use {', '.join(RESULT_COLUMNS)}")
+    if not row.get("run"):
+        raise InputError("row must name its run, received none")
+    row = {column: row.get(column) for column in RESULT_COLUMNS}
+    row["fingerprint"] = (row["fingerprint"] or "")[:12]
+    rows = read_results(results_csv) if results_csv.exists() else []
+    rows = [other for other in rows if other["run"] != row["run"]] + [row]
+    rows.sort(key=_result_order)
+    results_csv.parent.mkdir(parents=True, exist_ok=True)
+    cells = [[_format(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
+    _write_csv(results_csv, RESULT_COLUMNS, cells)
+
+
+def _result_order(row):
+    seed = -1 if row["seed"] is None else row["seed"]
+    return row["dataset"] or "", row["model"] or "", seed, row["run"]
+
+
+def read_results(results_csv):
+    """Read the table of record.
+
+    Args:
+        results_csv: Path of the table.
+
+    Returns:
+        A dict per run, with numbers as numbers and empty cells of them as `None`.
+
+    Raises:
+        InputError: If there is no table or it is malformed; the message says where.
+    """
+    try:
+        with open(results_csv, newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
+    if tuple(header) != RESULT_COLUMNS:
+        raise InputError(
+            f"{results_csv}: the first line must be {','.join(RESULT_COLUMNS)}, "
+            f"received {','.join(header)!r}"
+        )
+    rows = []
+    for number, cells in enumerate(lines, start=2):
+        place = f"{results_csv}, line {number}"
+        if len(cells) != len(RESULT_COLUMNS):
+            raise InputError(
+                f"{place}: expected {len(RESULT_COLUMNS)} cells, received {len(cells)}"
+            )
+        named = zip(RESULT_COLUMNS, cells, strict=True)
+        rows.append({column: _parse_result(column, cell, place) for column, cell in named})
+    return rows
+
+
+def _parse_result(column, cell, place):
+    if column in _TEXTS:
+        return cell
+    if not cell:
+        return None
+    try:
+        number = int(cell) if column in _INTEGERS else float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{place}: {column} must be a number, received {cell!r}")
+    return number
+
+
+def summarize_results(rows, metric="accuracy"):
+    """Summarize runs that differ in their seed alone, by their names.
+
+    Args:
+        rows: What `read_results` returns.
+        metric: Column to average, such as `"validation_accuracy"`; runs without
+            it are left out.
+
+    Returns:
+        A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
+        `mean` and `std` of the metric (sample standard deviation; `None` for a
+        single run), `n`, `seeds` and `seconds` (mean). Sorted by data set, then
+        the highest mean first.
+    """
+    groups = {}
+    for row in rows:
+        if row[metric] is not None:
+            name = re.sub(r"-seed\d+$", "", row["run"])
+            groups.setdefault((row["dataset"], row["model"], name), []).append(row)
+    summaries = []
+    for (dataset, model, name), group in groups.items():
+        values = [row[metric] for row in group]
+        seconds = [row["seconds"] for row in group if row["seconds"] is not None]
+        summaries.append(
+            {
+                "run": name,
+                "dataset": dataset,
+                "model": model,
+                "mean": statistics.fmean(values),
+                "std": statistics.stdev(values) if len(values) > 1 else None,
+                "n": len(values),
+                "seeds": [row["seed"] for row in group],
+                "seconds": statistics.fmean(seconds) if seconds else None,
+            }
+        )
+    return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
+
+
+def format_table(rows, columns=None):
+    """Format rows as a Markdown table that is aligned as plain text too.
+
+    Args:
+        rows: Dicts; a missing value or `None` gives an empty cell.
+        columns: Keys to show, or a dict of keys to headings; `None` shows those
+            of the first row.
+
+    Returns:
+        The table, without a newline at its end.
+    """
+    if columns is None:
+        columns = list(rows[0]) if rows else []
+    headings = columns if isinstance(columns, dict) else {column: column for column in columns}
+    numeric = [_is_numeric([row.get(column) for row in rows]) for column in headings]
+    cells = [list(headings.values())]
+    cells += [[_escape(_format(column, row.get(column))) for column in headings] for row in rows]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rules = ["-" * (w - 1) + ":" if n else "-" * w for w, n in zip(widths, numeric, strict=True)]
+    lines = [
+        " | ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numeric, strict=True)
+        )
+        for line in (cells[0], rules, *cells[1:])
+    ]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _is_numeric(values):
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, numbers.Real) for value in given)
+
+
+def _format(column, value):
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    is_number = isinstance(value, numbers.Real)
+    return format(value, _FORMATS.get(column, "")) if is_number else str(value)
+
+
+def _escape(text):
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+@contextlib.contextmanager
+def _replacing(path):
+    """Give a path to write to; it takes the place of `path` when that went well."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_csv(path, header, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    with _replacing(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8", newline="")

@@ -1,0 +1,124 @@
+"""A training run on disk: one folder that says everything about it.
+
+config.json     what was asked for (`TrainingConfig`)
+run.json        what happened: data, split fingerprint, seed, versions, commit,
+                hardware, seconds
+history.csv     one row an epoch
+model.keras     the trained model, in float32
+checkpoint.npz  only while unfinished: the state to continue from
+"""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from cnn_cifar10.configs import TrainingConfig, read_config
+from cnn_cifar10.errors import InputError
+
+
+class RunError(InputError):
+    """A run folder that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run's folder, finished or not."""
+
+    path: Path
+
+    @property
+    def config_path(self):
+        return self.path / "config.json"
+
+    @property
+    def facts_path(self):
+        return self.path / "run.json"
+
+    @property
+    def history_path(self):
+        return self.path / "history.csv"
+
+    @property
+    def model_path(self):
+        return self.path / "model.keras"
+
+    @property
+    def checkpoint_path(self):
+        return self.path / "checkpoint.npz"
+
+    @property
+    def is_finished(self):
+        return self.facts_path.exists()
+
+    def config(self) -> TrainingConfig:
+        """Return the run's configuration."""
+        return read_config(self.config_path)
+
+    def facts(self) -> dict:
+        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
+        return json.loads(self.facts_path.read_text(encoding="utf-8"))
+
+    def history(self) -> dict[str, list[float]]:
+        """Return the columns of `history.csv`."""
+        with open(self.history_path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+
+    def load_model(self):
+        """Return the trained `keras.Model`."""
+        import keras
+
+        from cnn_cifar10 import layers  # noqa: F401 (registers the layers a model may hold)
+
+        return keras.saving.load_model(self.model_path)
+
+
+def open_run(path):
+    """Return the finished run in a folder.
+
+    Raises:
+        RunError: If there is none.
+    """
+    run = Run(Path(path))
+    if not run.path.is_dir():
+        raise RunError(f"{path}: no such folder; train a model first, with `cnn-cifar10 train`")
+    if not run.is_finished:
+        state = "unfinished" if run.checkpoint_path.exists() else "no"
+        raise RunError(f"{path}: holds {state} training run; train with --output {path}")
+    return run
+
+
+def write_json(path, document):
+    """Write JSON so that the file is either the old one or the new one, never half."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def package_versions():
+    """Return `{package: version}` of Python and the packages that decide a run's numbers."""
+    versions = {"python": platform.python_version()}
+    for package in ("cnn-cifar10", "keras", "tensorflow", "jax", "torch", "numpy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit():
+    """Return the commit of the working folder's repository, `""` outside of one.
+
+    A `+` follows where tracked files differ from the commit.
+    """
+    try:
+        head = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        done = subprocess.run(head, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,292 @@
+"""From a config to a trained model and its run on disk."""
+
+import os
+import statistics
+from pathlib import Path
+
+import keras
+
+from cnn_cifar10.architectures import create_model
+from cnn_cifar10.callbacks import Recorder
+from cnn_cifar10.configs import ConfigError, TrainingConfig
+from cnn_cifar10.datasets import Dataset, load_dataset
+from cnn_cifar10.hardware import choose_precision, describe_hardware
+from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.runs import Run, RunError, git_commit, package_versions, write_json
+
+
+def train(
+    config: TrainingConfig,
+    output,
+    *,
+    dataset: Dataset | None = None,
+    overwrite=False,
+    tensorboard=False,
+    verbose=1,
+) -> Run:
+    """Train a model and write its run.
+
+    The validation split picks the epoch whose weights are kept; the test split
+    is not read. A run that was interrupted continues after its last finished
+    epoch when it is called again with the same config and output.
+
+    Args:
+        config: What to train.
+        output: Folder of the run; created where missing.
+        dataset: The data, where it is loaded already; else `config` says.
+        overwrite: Whether to replace a run that `output` holds.
+        tensorboard: Whether to write TensorBoard logs under `output`.
+        verbose: As for `keras.Model.fit`: 0 silent, 1 progress bar, 2 a line an
+            epoch.
+
+    Returns:
+        The finished `Run`.
+
+    Raises:
+        RunError: If `output` holds another run and `overwrite` is not set.
+        TrainingError: If the loss is no longer a number.
+        DatasetError: If the data cannot be loaded.
+        InputError: If the config names what does not exist.
+
+    Example:
+        >>> run = train(make_config(dataset="digits", epochs=3), "models/digits")
+        >>> run.history()["val_accuracy"][-1] > 0.9
+        True
+    """
+    run = Run(Path(output))
+    _make_room(run, config, overwrite)
+    dataset = dataset or load_data(config)
+    if config.deterministic:
+        _make_deterministic()
+    precision = choose_precision(config.precision)
+    model = compile_model(config, dataset, precision)
+    steps = steps_per_epoch(dataset.train, config.batch_size)
+
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_json(run.config_path, config.to_dict())
+    callbacks = build_callbacks(config)
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+    recorder = Recorder(run, steps * min(config.batch_size, len(dataset.train)), callbacks)
+    recorder.set_model(model)
+    epochs_done = recorder.restore()
+
+    model.fit(
+        training_batches(
+            dataset.train,
+            dataset.num_classes,
+            batch_size=config.batch_size,
+            augment=config.augment,
+            seed=config.seed,
+            first_step=epochs_done * steps,
+        ),
+        validation_data=evaluation_batches(
+            dataset.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
+        ),
+        initial_epoch=epochs_done,
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        callbacks=[*callbacks, recorder],
+        shuffle=False,
+        verbose=verbose,
+    )
+    _save_artifact(run, config, dataset, recorder.best_weights)
+    write_json(run.facts_path, _facts(run, config, dataset, precision, model, recorder))
+    run.checkpoint_path.unlink()
+    return run
+
+
+def load_data(config) -> Dataset:
+    """Return the data set that the config names."""
+    return load_dataset(
+        config.dataset,
+        config.data_dir,
+        image_size=config.image_size,
+        skip_damaged=config.skip_damaged,
+    )
+
+
+def compile_model(config, dataset, precision):
+    """Return the config's model, seeded, built at this precision and ready to fit."""
+    keras.utils.set_random_seed(config.seed)
+    model = _build(config, dataset, precision)
+    steps = steps_per_epoch(dataset.train, config.batch_size)
+    optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
+    optimizer.build(model.trainable_variables)
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=_jit_compile(),
+    )
+    return model
+
+
+def build_schedule(config, total_steps):
+    """Return the learning rate: a number, or a schedule over `total_steps`.
+
+    constant and reduce_on_plateau: the rate itself. step: a tenth of it from one
+    half of the run on, a hundredth from three quarters. cosine: a linear rise,
+    then half a cosine to 0. one_cycle: a linear rise, then a linear fall to 0.
+    """
+    rate, rise = config.learning_rate, int(config.warmup * total_steps)
+    if config.schedule == "step":
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            [total_steps // 2, total_steps * 3 // 4], [rate, rate / 10, rate / 100]
+        )
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if rise else rate,
+            total_steps - rise,
+            warmup_target=rate if rise else None,
+            warmup_steps=rise,
+        )
+    if config.schedule == "one_cycle":
+        return OneCycle(rate, total_steps, rise)
+    return rate
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to the highest rate and a linear fall to 0.
+
+    Args:
+        learning_rate: The highest rate.
+        total_steps: Steps until 0 is reached.
+        warmup_steps: Steps of the rise.
+
+    Reference:
+        [Smith and Topin, 2017](https://arxiv.org/abs/1708.07120), without their
+        second, slower fall.
+    """
+
+    def __init__(self, learning_rate, total_steps, warmup_steps):
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        rise = (step + 1) / (self.warmup_steps + 1)
+        fall = (self.total_steps - step) / max(1, self.total_steps - self.warmup_steps)
+        return self.learning_rate * keras.ops.maximum(keras.ops.minimum(rise, fall), 0.0)
+
+    def get_config(self):
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+def build_optimizer(config, learning_rate):
+    """Return the config's optimizer; only kernels decay, not biases or normalization."""
+    decay = config.weight_decay or None
+    optimizer = {
+        "sgd": lambda: keras.optimizers.SGD(
+            learning_rate, momentum=config.momentum, nesterov=True, weight_decay=decay
+        ),
+        "adam": lambda: keras.optimizers.Adam(learning_rate, weight_decay=decay),
+        "adamw": lambda: keras.optimizers.AdamW(learning_rate, weight_decay=decay),
+        "rmsprop": lambda: keras.optimizers.RMSprop(
+            learning_rate, momentum=config.momentum, weight_decay=decay
+        ),
+    }[config.optimizer]()
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def build_callbacks(config):
+    """Return early stopping and the reduction of the rate on a plateau, where asked for."""
+    callbacks = []
+    if config.schedule == "reduce_on_plateau":
+        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=3))
+    if config.early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_accuracy", patience=config.early_stopping)
+        )
+    return callbacks
+
+
+def _make_room(run, config, overwrite):
+    files = (run.facts_path, run.checkpoint_path, run.history_path, run.model_path)
+    if overwrite:
+        for path in files:
+            path.unlink(missing_ok=True)
+    elif run.is_finished:
+        raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
+    elif run.checkpoint_path.exists() and run.config() != config:
+        raise RunError(
+            f"{run.path}: holds an unfinished run of another config; finish that one, choose "
+            "another output or overwrite it"
+        )
+
+
+def _build(config, dataset, precision):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return create_model(
+            config.model, dataset.image_shape, dataset.num_classes, **config.model_options
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _save_artifact(run, config, dataset, weights):
+    # Trained in bfloat16 or not, the artifact computes in float32, so that it
+    # gives the same answers, and runs fast, on machines without bfloat16.
+    artifact = _build(config, dataset, "float32")
+    artifact.set_weights(weights)
+    part = run.model_path.with_suffix(".part.keras")
+    artifact.save(part)
+    os.replace(part, run.model_path)
+
+
+def _facts(run, config, dataset, precision, model, recorder):
+    speeds = [row["images_per_second"] for row in recorder.history]
+    return {
+        "run": run.path.name,
+        "model": config.model,
+        "dataset": dataset.title,
+        "class_names": list(dataset.class_names),
+        "input_shape": list(dataset.image_shape),
+        "examples": {
+            split: len(getattr(dataset, split)) for split in ("train", "validation", "test")
+        },
+        "fingerprint": dataset.fingerprint,
+        "config": config.to_dict(),
+        "seed": config.seed,
+        "parameters": model.count_params(),
+        "epochs": len(recorder.history),
+        "best_epoch": recorder.best_epoch,
+        "seconds": round(recorder.history[-1]["seconds"], 1),
+        # The first epoch includes compilation.
+        "images_per_second": round(statistics.median(speeds[1:] or speeds)),
+        "precision": precision,
+        "backend": keras.backend.backend(),
+        "hardware": describe_hardware(),
+        "versions": package_versions(),
+        "commit": git_commit(),
+    }
+
+
+def _jit_compile():
+    # XLA halves the speed of TensorFlow's convolutions on a processor.
+    on_gpu = bool(describe_hardware()["gpu"])
+    return {"jax": True, "tensorflow": on_gpu, "torch": False}[keras.backend.backend()]
+
+
+def _make_deterministic():
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+    elif describe_hardware()["gpu"] and "deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
+        raise ConfigError("deterministic on JAX: set XLA_FLAGS=--xla_gpu_deterministic_ops=true")

@@ -1,0 +1,194 @@
+"""The command line as a person meets it: real processes, exit codes, one-line errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_cifar10.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "cnn_cifar10", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, digits):
+    """Three test digits as picture files, one in a sub-folder."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "more").mkdir()
+    for i, name in enumerate(("a.png", "b.png", "more/c.png")):
+        Image.fromarray(digits.test.images[i]).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "compare", "predict"])
+def test_help_teaches_and_loads_no_framework(command):
+    script = (
+        "import sys\nfrom cnn_cifar10.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as done:\n    assert done.code == 0\n"
+        "print(sorted({'keras', 'tensorflow', 'numpy', 'jax'} & set(sys.modules)))"
+    )
+    arguments = [command, "--help"] if command else ["--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "usage: cnn-cifar10" in done.stdout
+    if not command:
+        assert "cnn-cifar10 train --dataset digits --epochs 5" in done.stdout
+
+
+def test_train_evaluate_compare_predict_in_one_go(tmp_path, photos):
+    done = run(
+        *("train", "--dataset", "digits", "--epochs", 3, "--augment", "crop"),
+        *("--learning-rate", 0.05, "--model-options", "width=8", "depth=1", "--seed", 3),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    name = "digits-custom_cnn-seed3"
+    model, report = tmp_path / "models" / name, tmp_path / "reports" / name
+    config = json.loads((model / "config.json").read_text())
+    assert (config["epochs"], config["model_options"]) == (3, {"width": 8, "depth": 1})
+    assert "Epoch 3/3" in done.stdout
+    assert "images of the digits (scikit-learn) test split correctly" in done.stdout
+    assert (report / "report.md").exists()
+
+    again = run("evaluate", model, "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    first = json.loads((report / "report.json").read_text())
+    assert json.loads(again.stdout)["metrics"]["test"] == first["metrics"]["test"]
+
+    compared = run("compare", "--json", cwd=tmp_path)
+    (row,) = json.loads(compared.stdout)
+    assert row["mean"] == pytest.approx(first["metrics"]["test"]["accuracy"], abs=1e-4)
+
+    predicted = run("predict", "--model", model, photos, "--json", cwd=tmp_path)
+    assert predicted.returncode == 0, predicted.stderr
+    rows = json.loads(predicted.stdout)
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+    for row in rows:
+        assert set(row) == {"file", "class", "probability", "top"}
+        assert len(row["top"]) == 5
+        assert row["top"][0] == {"class": row["class"], "probability": row["probability"]}
+
+
+def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = "train --dataset digits --epochs 1 --model-options width=4 --no-test --quiet --json"
+    assert main([*arguments.split(), "--tensorboard"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert set(report["metrics"]) == {"train", "validation"}
+    assert "The test split was not used." in report["headline"]
+    assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
+
+
+def test_predict_reads_any_picture_and_says_which_it_cannot(digits_run, photos, capsys, tmp_path):
+    large = tmp_path / "large.jpg"
+    Image.fromarray(np.full((90, 160, 3), 40, "uint8")).save(large)
+    assert main(["predict", "--model", str(digits_run.path), str(large), "--top", "2"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{large}: ")
+    assert line.count("%") == 2
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(large.read_bytes()[:300])
+    assert main(["predict", "--model", str(digits_run.path), str(large), str(broken)]) == 2
+    assert str(broken) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --dataset mnist", "mnist"),
+        ("train --dataset digits --model lenet", "no model is named 'lenet'"),
+        ("train --dataset digits --augment blur", "no augmentation is named 'blur'"),
+        ("train --dataset digits --epochs 0", "epochs must be 1 or more"),
+        ("train --dataset digits --model-options wide=3", "custom_cnn has no option 'wide'"),
+        ("train --dataset folder --data-dir nowhere", "nowhere"),
+        ("train --config absent.json", "absent.json: cannot read"),
+        ("train --config absent.json --recipe tutorial", "give one of them"),
+        ("evaluate models/absent", "models/absent: no such folder"),
+        ("predict --model models/absent x.png", "models/absent: no such folder"),
+        ("compare --results absent.csv", "absent.csv"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("cnn-cifar10: ")
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_an_empty_folder_has_no_pictures(digits_run, tmp_path, capsys):
+    assert main(["predict", "--model", str(digits_run.path), str(tmp_path)]) == 2
+    assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_a_malformed_model_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--model-options", "width"])
+    assert done.value.code == 2
+    assert "'width' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_config_file_is_a_starting_point(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = str(digits_run.config_path)
+    assert main(["train", "--config", config, "--epochs", "1", "--quiet", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["facts"]["config"]
+    expected = {**digits_run.config().to_dict(), "epochs": 1}
+    assert {key: trained[key] for key in trained} == {key: expected[key] for key in trained}
+
+
+def test_lists(capsys):
+    assert main(["datasets"]) == 0
+    assert "digits" in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    models = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert models["custom_cnn"]["parameters"] == 289_642
+    assert models["custom_cnn"]["options"]["activation"] == "leaky_relu"
+
+
+def test_a_backend_that_is_not_installed_is_explained():
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from cnn_cifar10.cli import main\nsys.exit(main(['models']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"KERAS_BACKEND": "torch", "PATH": ""},
+    )
+    assert done.returncode == 2
+    assert "pip install 'cnn-cifar10[torch]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupting_says_so(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnn_cifar10.cli._datasets", interrupt)
+    assert main(["datasets"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_the_scripts_are_the_commands(script):
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"usage: cnn-cifar10 {script.removesuffix('.py')}" in done.stdout

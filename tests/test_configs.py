@@ -1,0 +1,88 @@
+"""Configs: defaults that work, recipes, round trips, clear refusals."""
+
+import dataclasses
+import json
+
+import pytest
+
+from cnn_cifar10.configs import (
+    OPTIMIZERS,
+    RECIPES,
+    ConfigError,
+    TrainingConfig,
+    make_config,
+    read_config,
+)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_rate_and_decay_follow_the_optimizer_unless_said(optimizer):
+    config = TrainingConfig(optimizer=optimizer)
+    assert (config.learning_rate, config.weight_decay) == OPTIMIZERS[optimizer]
+    assert TrainingConfig(optimizer=optimizer, weight_decay=0.5).weight_decay == 0.5
+    assert TrainingConfig(optimizer=optimizer, learning_rate=0.7).learning_rate == 0.7
+
+
+def test_recipes_are_starting_points():
+    assert make_config() == TrainingConfig()
+    tutorial = make_config("tutorial", epochs=3)
+    assert (tutorial.optimizer, tutorial.augment, tutorial.epochs) == ("adam", "none", 3)
+    assert set(RECIPES) == {"standard", "tutorial"}
+
+
+def test_json_round_trip(tmp_path):
+    config = make_config("tutorial", model="baseline_cnn", model_options={"width": 3}, seed=4)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    assert read_config(path) == config
+    assert config.name == "cifar10-baseline_cnn-seed4"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs must be 1 or more, received 0"),
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"image_size": -1}, "image_size must be 1 or more"),
+        (
+            {"optimizer": "sdg"},
+            "optimizer must be one of sgd, adam, adamw, rmsprop, received 'sdg'",
+        ),
+        ({"schedule": "linear"}, "schedule must be one of constant, step"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"warmup": 1.0}, r"warmup must be in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be"),
+        ({"early_stopping": -1}, "early_stopping must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"learning_speed": 1}, "unknown config key 'learning_speed'"),
+    ],
+)
+def test_impossible_values_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(**values)
+
+
+def test_unknown_recipe():
+    with pytest.raises(ConfigError, match="no recipe is named 'slow': choose from standard"):
+        make_config("slow")
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "cannot read"), ("[]", "holds no config")])
+def test_a_damaged_file_is_named(tmp_path, text, message):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        read_config(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.json: cannot read"):
+        read_config(tmp_path / "absent.json")
+
+
+def test_every_option_has_help():
+    for field in dataclasses.fields(TrainingConfig):
+        assert field.name == "model_options" or field.metadata["help"]

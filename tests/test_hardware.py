@@ -1,0 +1,40 @@
+"""The number format follows the hardware, unless it is said."""
+
+import pytest
+
+from cnn_cifar10 import hardware
+from cnn_cifar10.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("sse4_2 avx512_bf16", "mixed_bfloat16"),
+        ("amx_bf16 avx2", "mixed_bfloat16"),
+        ("avx2 avx512f", "float32"),
+    ],
+)
+def test_processors(monkeypatch, flags, expected):
+    monkeypatch.setattr(hardware, "_gpu_names", list)
+    monkeypatch.setattr(hardware, "_cpuinfo", lambda: {"flags": flags})
+    assert hardware.choose_precision() == expected
+    assert hardware.choose_precision("float32") == "float32"
+
+
+@pytest.mark.parametrize(("modern", "expected"), [(True, "bfloat16"), (False, "float16")])
+def test_gpus(monkeypatch, modern, expected):
+    monkeypatch.setattr(hardware, "_gpu_names", lambda: ["a GPU"])
+    monkeypatch.setattr(hardware, "_gpu_has_bfloat16", lambda: modern)
+    assert hardware.choose_precision() == f"mixed_{expected}"
+    assert hardware.describe_hardware()["gpu"] == "a GPU"
+
+
+def test_unknown_precision():
+    with pytest.raises(InputError, match="precision='bf16' is not one of auto, float32"):
+        hardware.choose_precision("bf16")
+
+
+def test_this_machine_is_described():
+    found = hardware.describe_hardware()
+    assert found["cpu"]
+    assert found["cores"] >= 1

@@ -1,0 +1,367 @@
+import csv
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from cnn_cifar10.datasets import Dataset, Split
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.evaluation import Evaluation
+from cnn_cifar10.reporting import (
+    RESULT_COLUMNS,
+    add_result,
+    format_table,
+    read_results,
+    report_run,
+    result_row,
+    summarize_results,
+    write_report,
+)
+
+NAMES = ("cat", "dog|wolf", "aquarium_fish")
+HISTORY = {
+    "epoch": [1.0, 2.0],
+    "loss": [1.0, 0.5],
+    "val_loss": [1.1, 0.7],
+    "accuracy": [0.5, 0.8],
+    "val_accuracy": [0.4, 0.6],
+    "seconds": [5.0, 9.5],
+}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        pixels = rng.integers(0, 256, (count, 8, 8, 3), "uint8")
+        return Split(pixels, np.arange(count) % 3)
+
+    return Dataset("folder", "three pets", NAMES, split(30), split(9), split(12))
+
+
+@pytest.fixture(scope="module")
+def facts(dataset):
+    return {
+        "run": "folder-tiny-seed7",
+        "model": "tiny",
+        "dataset": dataset.title,
+        "config": {"model": "tiny", "epochs": 2, "data_dir": "/home/somebody/pets"},
+        "parameters": 1234,
+        "epochs": 2,
+        "best_epoch": 2,
+        "seconds": 9.5,
+        "images_per_second": 1500,
+        "hardware": {"cpu": "A Processor", "cores": 2, "gpu": ""},
+        "precision": "float32",
+        "backend": "tensorflow",
+        "versions": {"keras": "3.15.1"},
+        "seed": 7,
+        "commit": "abc123",
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def evaluate(split, wrong=0):
+    """An evaluation whose first `wrong` examples are taken for the next class."""
+    predicted = (split.labels + (np.arange(len(split)) < wrong)) % 3
+    return Evaluation(split.labels, 0.7 * np.eye(3)[predicted] + 0.1, NAMES)
+
+
+@pytest.fixture(scope="module")
+def evaluations(dataset):
+    return {
+        "test": evaluate(dataset.test, 3),
+        "train": evaluate(Split(dataset.train.images[:20], dataset.train.labels[:20])),
+        "validation": evaluate(dataset.validation, 1),
+    }
+
+
+@pytest.fixture(scope="module")
+def report_dir(tmp_path_factory, dataset, facts, evaluations):
+    path = tmp_path_factory.mktemp("reports") / "run"
+    write_report(path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY)
+    return path
+
+
+def row(run, **values):
+    return {"run": run, "model": "m", "dataset": "d", "seed": 0, "accuracy": 0.5, **values}
+
+
+def test_report_reads_from_top_to_bottom(report_dir, facts):
+    text = (report_dir / "report.md").read_text()
+    assert text.splitlines()[2] == (
+        "tiny classifies 75.00% of the 12 images of the three pets test split correctly (macro F1 "
+        "0.7500); trained with seed 7 for 2 epochs in 10 seconds on A Processor, 2 cores."
+    )
+    for name in ("cat", r"dog\|wolf", "aquarium_fish"):
+        assert re.search(rf"^\| {re.escape(name)} +\| +[\d.]+ \|", text, re.MULTILINE)
+    assert "Training accuracy is 11.1 points above validation accuracy (100.00% and 88.89%)" in text
+    assert "not used" not in text and "fingerprints differ" not in text
+    for fact in (facts["fingerprint"], "keras 3.15.1", "abc123", "`epochs`"):
+        assert fact in text
+
+
+def test_every_image_of_the_report_exists_and_is_small(report_dir):
+    links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (report_dir / "report.md").read_text())
+    assert sorted(links) == [
+        "confusion_matrix.png",
+        "mistakes.png",
+        "per_class.png",
+        "training_curves.png",
+    ]
+    for link in links:
+        content = (report_dir / link).read_bytes()
+        assert content.startswith(b"\x89PNG") and len(content) < 300_000
+
+
+def test_report_leaves_nothing_unfinished_and_no_private_path(report_dir):
+    assert sorted(path.name for path in report_dir.iterdir()) == [
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "mistakes.png",
+        "per_class.csv",
+        "per_class.png",
+        "report.json",
+        "report.md",
+        "training_curves.png",
+    ]
+    for name in ("report.md", "report.json"):
+        assert "somebody" not in (report_dir / name).read_text()
+
+
+def test_report_json_holds_everything(report_dir, facts, evaluations):
+    report = json.loads((report_dir / "report.json").read_text())
+    assert report["split"] == "test"
+    assert list(report["metrics"]) == ["train", "validation", "test"]
+    assert report["metrics"]["test"] == pytest.approx(evaluations["test"].summary())
+    assert report["facts"]["hardware"] == facts["hardware"]
+    assert report["confusion_matrix"] == [[3, 1, 0], [0, 3, 1], [1, 0, 3]]
+    assert report["history"] == HISTORY
+    assert [mistake["index"] for mistake in report["mistakes"]] == [0, 1, 2]
+    assert report["mistakes"][1] == {
+        "index": 1,
+        "true_class": "dog|wolf",
+        "predicted_class": "aquarium_fish",
+        "confidence": pytest.approx(0.8),
+    }
+
+
+def test_report_tables_open_elsewhere(report_dir):
+    with open(report_dir / "confusion_matrix.csv", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["true class", *NAMES],
+            ["cat", "3", "1", "0"],
+            ["dog|wolf", "0", "3", "1"],
+            ["aquarium_fish", "1", "0", "3"],
+        ]
+    with open(report_dir / "per_class.csv", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert first == {
+        "class": "cat",
+        "precision": "0.7500",
+        "recall": "0.7500",
+        "f1": "0.7500",
+        "support": "4",
+    }
+
+
+def test_report_depends_on_its_arguments_alone(report_dir, tmp_path, dataset, facts, evaluations):
+    write_report(tmp_path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY)
+    for path in report_dir.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_report_without_the_test_split_says_so(tmp_path, dataset, facts, evaluations):
+    chosen = {"validation": evaluations["validation"]}
+    report = write_report(tmp_path, facts=facts, dataset=dataset, evaluations=chosen, history={})
+    assert report["headline"].endswith("The test split was not used.")
+    text = (tmp_path / "report.md").read_text()
+    assert report["headline"] in text and "three pets validation split" in text
+    assert "training_curves.png" not in text
+    assert not (tmp_path / "training_curves.png").exists()
+
+
+def test_report_of_a_sample_of_train_shows_no_images(tmp_path, dataset, facts):
+    sample = evaluate(Split(dataset.train.images[3:20], dataset.train.labels[3:20]), wrong=2)
+    report = write_report(
+        tmp_path, facts=facts, dataset=dataset, evaluations={"train": sample}, history=HISTORY
+    )
+    assert report["mistakes"] == []
+    assert "mistakes.png" not in (tmp_path / "report.md").read_text()
+
+
+def test_report_without_a_mistake(tmp_path, dataset, facts):
+    perfect = {"test": evaluate(dataset.test)}
+    write_report(tmp_path, facts=facts, dataset=dataset, evaluations=perfect, history=HISTORY)
+    text = (tmp_path / "report.md").read_text()
+    assert "No image is classified wrongly." in text
+    assert "mistakes.png" not in text
+
+
+def test_report_warns_of_other_splits(tmp_path, dataset, facts, evaluations):
+    facts = {**facts, "fingerprint": "another"}
+    write_report(tmp_path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY)
+    assert "not the splits the model was trained with" in (tmp_path / "report.md").read_text()
+
+
+def test_report_refuses_what_does_not_belong_together(tmp_path, dataset, facts, evaluations):
+    def write(evaluations):
+        write_report(
+            tmp_path / "r", facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY
+        )
+
+    with pytest.raises(InputError, match="received \\[\\]"):
+        write({})
+    with pytest.raises(InputError, match="'dev'"):
+        write({"dev": evaluations["test"]})
+    with pytest.raises(InputError, match="12 labels of three pets's test split"):
+        write({"test": evaluations["validation"]})
+    with pytest.raises(InputError, match="other class names"):
+        write({"test": Evaluation(dataset.test.labels, np.eye(3)[dataset.test.labels], "abc")})
+    assert not (tmp_path / "r").exists()
+
+
+def test_results_come_back_sorted_and_as_numbers(tmp_path):
+    path = tmp_path / "new" / "results.csv"
+    given = row(
+        "d-m-seed2",
+        seed=2,
+        accuracy=0.93126,
+        loss=np.float32(0.25),
+        seconds=12,
+        hardware='A "fast" CPU, 2 cores',
+        fingerprint="0123456789abcdef",
+    )
+    for each in (given, row("d-m-seed10", seed=10), row("d-a-seed3", model="a", seed=3)):
+        add_result(path, each)
+    add_result(path, row("c-z-seed0", dataset="c", model="z"))
+    rows = read_results(path)
+    assert [r["run"] for r in rows] == ["c-z-seed0", "d-a-seed3", "d-m-seed2", "d-m-seed10"]
+    assert tuple(rows[2]) == RESULT_COLUMNS
+    assert rows[2] | {"commit": ""} == {
+        **dict.fromkeys(RESULT_COLUMNS),
+        **dict.fromkeys(("precision", "backend", "commit"), ""),
+        **given,
+        "accuracy": 0.9313,
+        "loss": 0.25,
+        "seconds": 12.0,
+        "fingerprint": "0123456789ab",
+    }
+    assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
+
+
+def test_result_of_the_same_run_is_replaced(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", accuracy=0.1))
+    add_result(path, row("d-m-seed1", seed=1, seconds=1.25, loss=0.12345))
+    before = path.read_text().splitlines()
+    add_result(path, row("d-m-seed0", accuracy=0.2))
+    after = path.read_text().splitlines()
+    assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
+    assert after[2] == before[2] and len(after) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: "", "first line"),
+        (lambda text: text.replace("macro_f1", "f1"), "first line"),
+        (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
+        (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
+        (lambda text: text + "a,b\n", "line 3: expected 19 cells, received 2"),
+        (lambda text: "\udcff", "cannot be read"),
+    ],
+)
+def test_malformed_results_are_refused_and_kept(tmp_path, damage, message):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0"))
+    path.write_text(damage(path.read_text()), encoding="utf-8", errors="surrogateescape")
+    before = path.read_bytes()
+    for call in (lambda: read_results(path), lambda: add_result(path, row("other"))):
+        with pytest.raises(InputError, match=message) as error:
+            call()
+        assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_missing_results_and_unknown_columns(tmp_path):
+    with pytest.raises(InputError, match="none.csv: cannot be read"):
+        read_results(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="'acc'"):
+        add_result(tmp_path / "results.csv", row("d-m-seed0", acc=1.0))
+    with pytest.raises(InputError, match="must name its run"):
+        add_result(tmp_path / "results.csv", row(""))
+
+
+def test_accuracy_of_record_is_of_the_test_split(facts, evaluations):
+    full = result_row(facts, evaluations)
+    assert set(full) == set(RESULT_COLUMNS)
+    assert full["accuracy"] == pytest.approx(0.75)
+    assert full["validation_accuracy"] == pytest.approx(8 / 9)
+    assert full["train_accuracy"] == 1.0
+    assert full["hardware"] == "A Processor, 2 cores"
+    untested = result_row(facts, {"validation": evaluations["validation"]})
+    assert untested["accuracy"] is None and untested["macro_f1"] is None
+    assert untested["validation_accuracy"] == pytest.approx(8 / 9)
+
+
+def test_summary_by_hand(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed, accuracy, seconds in ((0, 0.90, 10), (1, 0.92, 20), (2, 0.97, 60)):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, accuracy=accuracy, seconds=seconds))
+    add_result(path, row("d-m-wide-seed0", accuracy=0.95))
+    add_result(path, row("d-m-narrow-seed0", accuracy=None, validation_accuracy=0.8))
+    rows = read_results(path)
+    first, second = summarize_results(rows)
+    assert first == {
+        "run": "d-m-wide",
+        "dataset": "d",
+        "model": "m",
+        "mean": 0.95,
+        "std": None,
+        "n": 1,
+        "seeds": [0],
+        "seconds": None,
+    }
+    assert second["run"] == "d-m" and second["seeds"] == [0, 1, 2] and second["n"] == 3
+    assert second["mean"] == pytest.approx(0.93)
+    assert second["std"] == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert second["seconds"] == pytest.approx(30)
+    assert [s["run"] for s in summarize_results(rows, "validation_accuracy")] == ["d-m-narrow"]
+
+
+def test_table_is_markdown_and_aligned():
+    rows = [
+        {"run": "a|b", "mean": 0.91234, "std": None, "seeds": [0, 1]},
+        {"run": "longer", "mean": 0.5, "std": 0.01, "seeds": [2]},
+    ]
+    assert format_table(rows, {"run": "run", "mean": "accuracy", "std": "±", "seeds": "seeds"}) == (
+        "| run    | accuracy |      ± | seeds |\n"
+        "| ------ | -------: | -----: | ----- |\n"
+        "| a\\|b   |   0.9123 |        | 0, 1  |\n"
+        "| longer |   0.5000 | 0.0100 | 2     |"
+    )
+    assert format_table(rows, ("seeds", "run")) == format_table(
+        [{"seeds": row["seeds"], "run": row["run"]} for row in rows]
+    )
+
+
+def test_report_of_a_trained_run(digits, digits_run, tmp_path):
+    report = report_run(digits_run, digits, tmp_path / "report", tmp_path / "results.csv")
+    kept = digits_run.facts()["best_epoch"]
+    trained = digits_run.history()["val_accuracy"][kept - 1]
+    assert report["metrics"]["validation"]["accuracy"] == pytest.approx(trained, abs=0.03)
+    (result,) = read_results(tmp_path / "results.csv")
+    assert result["run"] == digits_run.path.name
+    assert result["accuracy"] == pytest.approx(report["metrics"]["test"]["accuracy"], abs=1e-4)
+    assert result["fingerprint"] == digits.fingerprint[:12]
+    assert (tmp_path / "report" / "report.md").exists()
+
+
+def test_run_of_other_classes_is_refused(digits_run, dataset, tmp_path):
+    with pytest.raises(InputError, match="other classes than three pets"):
+        report_run(digits_run, dataset, tmp_path / "report", tmp_path / "results.csv")

@@ -1,0 +1,240 @@
+"""Training: schedules, optimizers, runs on disk, stopping and continuing."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_cifar10.callbacks import Recorder, TrainingError
+from cnn_cifar10.configs import OPTIMIZERS, make_config
+from cnn_cifar10.runs import Run, RunError, open_run
+from cnn_cifar10.training import OneCycle, build_optimizer, build_schedule, train
+
+SMALL = {
+    "dataset": "digits",
+    "model_options": {"width": 4, "depth": 1, "dropout": 0.2},
+    "epochs": 3,
+    "augment": "crop+cutout",
+    "learning_rate": 0.05,
+    "precision": "float32",
+}
+
+
+def rates(schedule, config, steps=100):
+    rate = build_schedule(make_config(schedule=schedule, **config), steps)
+    return [float(rate(step)) for step in range(steps + 1)]
+
+
+def test_step_falls_tenfold_twice():
+    values = rates("step", {"learning_rate": 1.0})
+    assert values[0] == values[50] == 1.0
+    assert values[51] == values[75] == pytest.approx(0.1)
+    assert values[76] == values[100] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_cosine_rises_then_falls_to_zero(warmup):
+    values = rates("cosine", {"learning_rate": 0.4, "warmup": warmup})
+    peak = int(100 * warmup)
+    assert values[peak] == pytest.approx(0.4)
+    assert all(np.diff(values[: peak + 1]) > 0)
+    assert all(np.diff(values[peak:]) < 0)
+    assert values[(peak + 100) // 2] == pytest.approx(0.2)
+    assert values[100] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_one_cycle_is_two_lines(warmup):
+    values = rates("one_cycle", {"learning_rate": 0.4, "warmup": warmup})
+    peak = int(100 * warmup)
+    assert max(values) == pytest.approx(0.4, rel=0.02)
+    assert np.argmax(values) == peak
+    assert values[(peak + 100) // 2] == pytest.approx(0.2)
+    assert values[100] == 0.0
+    copy = OneCycle.from_config(OneCycle(0.4, 100, 20).get_config())
+    assert float(copy(60)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "reduce_on_plateau"])
+def test_other_schedules_start_at_the_rate_itself(schedule):
+    assert build_schedule(make_config(schedule=schedule, learning_rate=0.3), 100) == 0.3
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_what_they_say_and_decay_kernels_only(name):
+    config = make_config(optimizer=name, weight_decay=0.1)
+    optimizer = build_optimizer(config, 0.01)
+    assert type(optimizer).__name__.lower() == name
+    if name == "sgd":
+        assert optimizer.nesterov
+        assert optimizer.momentum == 0.9
+    layer = keras.layers.Dense(3, bias_initializer="ones")
+    layer.build((None, 2))
+    optimizer.build(layer.trainable_weights)
+    kernel = layer.kernel.numpy()
+    optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.01 * 0.1), rtol=1e-6)
+    np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
+
+
+def test_a_run_says_everything(digits_run, digits):
+    facts = digits_run.facts()
+    assert facts["run"] == "digits-custom_cnn-seed0"
+    assert facts["class_names"] == list("0123456789")
+    assert facts["fingerprint"] == digits.fingerprint
+    assert facts["examples"] == {"train": 1258, "validation": 180, "test": 359}
+    assert facts["epochs"] == 2
+    assert facts["backend"] == "tensorflow"
+    assert {"python", "keras", "tensorflow", "numpy"} <= set(facts["versions"])
+    assert facts["hardware"]["cores"] >= 1
+    assert facts["seconds"] > 0
+    assert facts["images_per_second"] > 0
+    history = digits_run.history()
+    assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} < set(history)
+    assert history["epoch"] == [1, 2]
+    assert history["seconds"] == sorted(history["seconds"])
+    assert not digits_run.checkpoint_path.exists()
+    assert digits_run.config().augment == "crop"
+
+
+def test_the_kept_model_is_the_best_epochs(digits_run, digits):
+    history, facts = digits_run.history(), digits_run.facts()
+    model = digits_run.load_model()
+    predicted = model.predict(digits.validation.images, verbose=0).argmax(axis=1)
+    accuracy = np.mean(predicted == digits.validation.labels)
+    assert facts["best_epoch"] == 1 + np.argmax(history["val_accuracy"])
+    # In float32 one image in a hundred may fall to the other side.
+    assert accuracy == pytest.approx(max(history["val_accuracy"]), abs=0.011)
+    assert model.dtype_policy.name == "float32"
+
+
+def weights_of(run):
+    return [weight.numpy() for weight in run.load_model().weights]
+
+
+def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digits):
+    def run(name, seed):
+        config = make_config(**SMALL, seed=seed, deterministic=True)
+        return weights_of(train(config, tmp_path / name, dataset=digits, verbose=0))
+
+    one, same, other = run("one", 1), run("same", 1), run("other", 2)
+    for a, b in zip(one, same, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+class _Interrupt(keras.callbacks.Callback):
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self._at, self._epoch = (epoch, batch), 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, batch) == self._at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
+    ],
+)
+def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path, digits, monkeypatch, options):
+    config = make_config(**{**SMALL, "epochs": 4, **options}, deterministic=True)
+    whole = train(config, tmp_path / "whole", dataset=digits, verbose=0)
+
+    fit = keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model,
+        "fit",
+        lambda self, *args, callbacks, **more: fit(
+            self, *args, callbacks=[*callbacks, _Interrupt(2, 4)], **more
+        ),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", dataset=digits, verbose=0)
+    monkeypatch.undo()
+    parts = Run(tmp_path / "parts")
+    assert not parts.is_finished
+    assert len(parts.history()["epoch"]) == 2
+    with pytest.raises(RunError, match="unfinished training run"):
+        open_run(parts.path)
+    with pytest.raises(RunError, match="unfinished run of another config"):
+        train(make_config(**SMALL), parts.path, dataset=digits, verbose=0)
+
+    train(config, parts.path, dataset=digits, verbose=0)
+    for a, b in zip(weights_of(whole), weights_of(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for key, values in whole.history().items():
+        if key not in ("seconds", "images_per_second"):
+            assert parts.history()[key] == values, key
+    assert parts.facts()["best_epoch"] == whole.facts()["best_epoch"]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, digits):
+    config = make_config(**SMALL)
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    run.config_path.write_text(json.dumps(config.to_dict()))
+    run.checkpoint_path.write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"checkpoint\.npz: damaged .*--overwrite"):
+        train(config, run.path, dataset=digits, verbose=0)
+
+
+def test_a_finished_run_is_not_overwritten_unasked(tmp_path, digits_run, digits):
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(digits_run.path, copy.path)
+    with pytest.raises(RunError, match="holds a finished run"):
+        train(copy.config(), copy.path, dataset=digits, verbose=0)
+    again = make_config(**{**SMALL, "epochs": 1})
+    assert train(again, copy.path, dataset=digits, overwrite=True, verbose=0).facts()["epochs"] == 1
+
+
+def test_opening_what_is_not_there(tmp_path):
+    with pytest.raises(RunError, match="no such folder; train a model first"):
+        open_run(tmp_path / "absent")
+    with pytest.raises(RunError, match="holds no training run"):
+        open_run(tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_training_in_one_line(tmp_path, digits):
+    config = make_config(**{**SMALL, "learning_rate": 1e30})
+    with pytest.raises(TrainingError, match=r"the loss became \w+ in epoch 1: lower the learning"):
+        train(config, tmp_path / "run", dataset=digits, verbose=0)
+
+
+def test_early_stopping_stops(tmp_path, digits):
+    config = make_config(
+        **{**SMALL, "epochs": 9, "learning_rate": 1e-9}, schedule="constant", early_stopping=1
+    )
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    assert run.facts()["epochs"] < 9
+
+
+def test_the_best_epoch_is_kept_not_the_last(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    recorder = Recorder(Run(tmp_path), images_per_epoch=1)
+    recorder.set_model(model)
+    recorder.on_train_begin()
+    for epoch, accuracy in enumerate((0.3, 0.8, 0.5)):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        recorder.on_epoch_begin(epoch)
+        recorder.on_test_begin()
+        recorder.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
+    assert recorder.best_epoch == 2
+    assert recorder.best_weights[0] == 1
+    resumed = Recorder(Run(tmp_path), images_per_epoch=1)
+    resumed.set_model(model)
+    model.set_weights([np.full((1, 1), 9), np.zeros(1)])
+    assert resumed.restore() == 3
+    assert resumed.best_epoch == 2
+    assert model.get_weights()[0] == 2
