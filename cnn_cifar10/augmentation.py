@@ -209,7 +209,10 @@ class RandAugment(Augmentation):
 
     operations: int = 2
     magnitude: float = 0.5
-    CHOICES: ClassVar[tuple[str, ...]] = ["none", "rotate", "shear_x", "shear_y", "shift_x", "shift_y", "brightness", "contrast", "saturation", "posterize", "solarize"]
+    CHOICES: ClassVar[tuple[str, ...]] = (
+        *("none", "rotate", "shear_x", "shear_y", "shift_x", "shift_y"),
+        *("brightness", "contrast", "saturation", "posterize", "solarize"),
+    )
 
     def draw(self, rng, count, image_shape):
         chosen = rng.integers(0, len(self.CHOICES), (self.operations, count))

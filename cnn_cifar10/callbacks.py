@@ -1,10 +1,7 @@
 """What happens at the end of an epoch besides training."""
 
-import csv
-import io
 import json
 import math
-import os
 import time
 import zipfile
 
@@ -12,6 +9,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import replacing, write_csv
 from cnn_cifar10.runs import Run, RunError
 
 
@@ -108,7 +106,7 @@ class Recorder(keras.callbacks.Callback):
             self.best_epoch = epoch + 1
             self.best_weights = self.model.get_weights()
         self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
-        self._write_history()
+        write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
         self._write_checkpoint()
 
     def _best_accuracy(self):
@@ -116,15 +114,6 @@ class Recorder(keras.callbacks.Callback):
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
-
-    def _write_history(self):
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        part = self._run.history_path.with_suffix(".part")
-        part.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(part, self._run.history_path)
 
     def _write_checkpoint(self):
         variables = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
@@ -139,11 +128,10 @@ class Recorder(keras.callbacks.Callback):
             "best_epoch": self.best_epoch,
             "counters": counters,
         }
-        part = self._run.checkpoint_path.with_suffix(".part.npz")
-        np.savez(
-            part,
-            state=json.dumps(state),
-            **{f"variables/{i}": array for i, array in enumerate(variables)},
-            **{f"best_weights/{i}": array for i, array in enumerate(self.best_weights)},
-        )
-        os.replace(part, self._run.checkpoint_path)
+        with replacing(self._run.checkpoint_path) as part:
+            np.savez(
+                part,
+                state=json.dumps(state),
+                **{f"variables/{i}": array for i, array in enumerate(variables)},
+                **{f"best_weights/{i}": array for i, array in enumerate(self.best_weights)},
+            )

@@ -276,7 +276,7 @@ def _report(report_run, run, dataset, args):
 
 
 def _compare(args):
-    from cnn_cifar10.reporting import format_table, read_results, summarize_results
+    from cnn_cifar10.results import format_table, read_results, summarize_results
 
     rows = summarize_results(read_results(args.results))
     print(format_table(rows))

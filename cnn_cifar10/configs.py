@@ -47,7 +47,7 @@ class TrainingConfig:
     model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
     model_options: dict = dataclasses.field(default_factory=dict)
     augment: str = _option("crop+flip", "augmentations joined by '+', or none")
-    epochs: int = _option(32, "passes over the training split")
+    epochs: int = _option(20, "passes over the training split")
     batch_size: int = _option(128, "images per training step")
     optimizer: str = _option("sgd", "SGD is with Nesterov momentum", tuple(OPTIMIZERS))
     learning_rate: float | None = _option(None, "highest rate; default depends on the optimizer")

@@ -1,13 +1,5 @@
 """Evaluations and the facts of a run to files: a report to read, a table of record."""
 
-import contextlib
-import csv
-import io
-import math
-import numbers
-import os
-import re
-import statistics
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +7,16 @@ import numpy as np
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import Evaluation, confident_mistakes, most_confused, predict_split
-from cnn_cifar10.runs import write_json
-
-RESULT_COLUMNS = (
-    "run", "model", "dataset", "seed", "epochs", "accuracy", "macro_f1", "loss", "top5_accuracy",
-    "validation_accuracy", "train_accuracy", "parameters", "seconds", "images_per_second",
-    "precision", "backend", "hardware", "fingerprint", "commit",
-)  # fmt: skip
-"""Columns of the table of record. `accuracy` to `top5_accuracy` are of the test split."""
+from cnn_cifar10.files import replacing, write_csv, write_json
+from cnn_cifar10.results import (
+    RESULT_COLUMNS,
+    add_result,
+    escape_cell,
+    format_cell,
+    format_table,
+)
 
 _SPLITS = ("train", "validation", "test")
-_TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
-_INTEGERS = ("seed", "epochs", "parameters")
-_FORMATS = {
-    **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
-    **dict.fromkeys(("loss", "macro_f1", "precision", "recall", "f1", "mean", "std"), ".4f"),
-    **dict.fromkeys(("seconds", "images_per_second"), ".1f"),
-    **dict.fromkeys(("share", "confidence"), ".1%"),
-}
 _TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
 _TRAIN_SAMPLE = 5_000
 
@@ -122,20 +106,20 @@ def write_report(output_dir, *, facts, dataset, evaluations, history):
     for name, figure in figures.items():
         # Photographs do not compress the way enlarged pixels do.
         large = name == "mistakes.png" and dataset.image_shape[0] > 64
-        with _replacing(output_dir / name) as path:
+        with replacing(output_dir / name) as path:
             figure.savefig(path, format="png", dpi=72 if large else 110)
-    _write_csv(
+    write_csv(
         output_dir / "per_class.csv",
         report["per_class"][0],
-        [[_format(*cell) for cell in row.items()] for row in report["per_class"]],
+        [[format_cell(*cell) for cell in row.items()] for row in report["per_class"]],
     )
     names = evaluation.class_names
-    _write_csv(
+    write_csv(
         output_dir / "confusion_matrix.csv",
         ["true class", *names],
         [[name, *row] for name, row in zip(names, report["confusion_matrix"], strict=True)],
     )
-    with _replacing(output_dir / "report.md") as path:
+    with replacing(output_dir / "report.md") as path:
         path.write_text(_markdown(report, figures), encoding="utf-8")
     write_json(output_dir / "report.json", report)
     return report
@@ -236,7 +220,7 @@ def _markdown(report, figures):
     parts += ["## Confusions", "![Confusion matrix](confusion_matrix.png)"]
     if confused := report["most_confused"]:
         true, predicted = (
-            _escape(confused[0][f"{which}_class"]) for which in ("true", "predicted")
+            escape_cell(confused[0][f"{which}_class"]) for which in ("true", "predicted")
         )
         columns = {"true_class": "true class", "predicted_class": "predicted class"}
         parts += [
@@ -310,189 +294,3 @@ def result_row(facts, evaluations):
         "train_accuracy": metrics.get("train", {}).get("accuracy"),
         "hardware": format_hardware(facts["hardware"]),
     }
-
-
-def add_result(results_csv, row):
-    """Add a run to the table of record, or replace the row of the same `run`.
-
-    Rows are sorted by data set, model, seed and run.
-
-    Args:
-        results_csv: Path of the table; created where missing.
-        row: Dict of `RESULT_COLUMNS` to values, such as `result_row` returns;
-            what is missing or `None` is left empty.
-
-    Raises:
-        InputError: If a column is unknown, the row names no run, or the table
-            that is there is malformed.
-    """
-    results_csv = Path(results_csv)
-    unknown = sorted(set(row) - set(RESULT_COLUMNS))
-    if unknown:
-        raise InputError(f"row has unknown columns {unknown}: use {', '.join(RESULT_COLUMNS)}")
-    if not row.get("run"):
-        raise InputError("row must name its run, received none")
-    row = {column: row.get(column) for column in RESULT_COLUMNS}
-    row["fingerprint"] = (row["fingerprint"] or "")[:12]
-    rows = read_results(results_csv) if results_csv.exists() else []
-    rows = [other for other in rows if other["run"] != row["run"]] + [row]
-    rows.sort(key=_result_order)
-    results_csv.parent.mkdir(parents=True, exist_ok=True)
-    cells = [[_format(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
-    _write_csv(results_csv, RESULT_COLUMNS, cells)
-
-
-def _result_order(row):
-    seed = -1 if row["seed"] is None else row["seed"]
-    return row["dataset"] or "", row["model"] or "", seed, row["run"]
-
-
-def read_results(results_csv):
-    """Read the table of record.
-
-    Args:
-        results_csv: Path of the table.
-
-    Returns:
-        A dict per run, with numbers as numbers and empty cells of them as `None`.
-
-    Raises:
-        InputError: If there is no table or it is malformed; the message says where.
-    """
-    try:
-        with open(results_csv, newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
-    if tuple(header) != RESULT_COLUMNS:
-        raise InputError(
-            f"{results_csv}: the first line must be {','.join(RESULT_COLUMNS)}, "
-            f"received {','.join(header)!r}"
-        )
-    rows = []
-    for number, cells in enumerate(lines, start=2):
-        place = f"{results_csv}, line {number}"
-        if len(cells) != len(RESULT_COLUMNS):
-            raise InputError(
-                f"{place}: expected {len(RESULT_COLUMNS)} cells, received {len(cells)}"
-            )
-        named = zip(RESULT_COLUMNS, cells, strict=True)
-        rows.append({column: _parse_result(column, cell, place) for column, cell in named})
-    return rows
-
-
-def _parse_result(column, cell, place):
-    if column in _TEXTS:
-        return cell
-    if not cell:
-        return None
-    try:
-        number = int(cell) if column in _INTEGERS else float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{place}: {column} must be a number, received {cell!r}")
-    return number
-
-
-def summarize_results(rows, metric="accuracy"):
-    """Summarize runs that differ in their seed alone, by their names.
-
-    Args:
-        rows: What `read_results` returns.
-        metric: Column to average, such as `"validation_accuracy"`; runs without
-            it are left out.
-
-    Returns:
-        A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `mean` and `std` of the metric (sample standard deviation; `None` for a
-        single run), `n`, `seeds` and `seconds` (mean). Sorted by data set, then
-        the highest mean first.
-    """
-    groups = {}
-    for row in rows:
-        if row[metric] is not None:
-            name = re.sub(r"-seed\d+$", "", row["run"])
-            groups.setdefault((row["dataset"], row["model"], name), []).append(row)
-    summaries = []
-    for (dataset, model, name), group in groups.items():
-        values = [row[metric] for row in group]
-        seconds = [row["seconds"] for row in group if row["seconds"] is not None]
-        summaries.append(
-            {
-                "run": name,
-                "dataset": dataset,
-                "model": model,
-                "mean": statistics.fmean(values),
-                "std": statistics.stdev(values) if len(values) > 1 else None,
-                "n": len(values),
-                "seeds": [row["seed"] for row in group],
-                "seconds": statistics.fmean(seconds) if seconds else None,
-            }
-        )
-    return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
-
-
-def format_table(rows, columns=None):
-    """Format rows as a Markdown table that is aligned as plain text too.
-
-    Args:
-        rows: Dicts; a missing value or `None` gives an empty cell.
-        columns: Keys to show, or a dict of keys to headings; `None` shows those
-            of the first row.
-
-    Returns:
-        The table, without a newline at its end.
-    """
-    if columns is None:
-        columns = list(rows[0]) if rows else []
-    headings = columns if isinstance(columns, dict) else {column: column for column in columns}
-    numeric = [_is_numeric([row.get(column) for row in rows]) for column in headings]
-    cells = [list(headings.values())]
-    cells += [[_escape(_format(column, row.get(column))) for column in headings] for row in rows]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    rules = ["-" * (w - 1) + ":" if n else "-" * w for w, n in zip(widths, numeric, strict=True)]
-    lines = [
-        " | ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, numeric, strict=True)
-        )
-        for line in (cells[0], rules, *cells[1:])
-    ]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _is_numeric(values):
-    given = [value for value in values if value is not None]
-    return bool(given) and all(isinstance(value, numbers.Real) for value in given)
-
-
-def _format(column, value):
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    is_number = isinstance(value, numbers.Real)
-    return format(value, _FORMATS.get(column, "")) if is_number else str(value)
-
-
-def _escape(text):
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Give a path to write to; it takes the place of `path` when that went well."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write_csv(path, header, rows):
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    with _replacing(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8", newline="")

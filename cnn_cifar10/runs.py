@@ -10,7 +10,6 @@ checkpoint.npz  only while unfinished: the state to continue from
 
 import csv
 import json
-import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -91,13 +90,6 @@ def open_run(path):
         state = "unfinished" if run.checkpoint_path.exists() else "no"
         raise RunError(f"{path}: holds {state} training run; train with --output {path}")
     return run
-
-
-def write_json(path, document):
-    """Write JSON so that the file is either the old one or the new one, never half."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
 
 
 def package_versions():

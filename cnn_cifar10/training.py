@@ -10,9 +10,10 @@ from cnn_cifar10.architectures import create_model
 from cnn_cifar10.callbacks import Recorder
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
+from cnn_cifar10.files import replacing, write_json
 from cnn_cifar10.hardware import choose_precision, describe_hardware
 from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
-from cnn_cifar10.runs import Run, RunError, git_commit, package_versions, write_json
+from cnn_cifar10.runs import Run, RunError, git_commit, package_versions
 
 
 def train(
@@ -239,9 +240,8 @@ def _save_artifact(run, config, dataset, weights):
     # gives the same answers, and runs fast, on machines without bfloat16.
     artifact = _build(config, dataset, "float32")
     artifact.set_weights(weights)
-    part = run.model_path.with_suffix(".part.keras")
-    artifact.save(part)
-    os.replace(part, run.model_path)
+    with replacing(run.model_path) as part:
+        artifact.save(part)
 
 
 def _facts(run, config, dataset, precision, model, recorder):

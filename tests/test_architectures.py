@@ -127,7 +127,11 @@ def test_custom_cnn_has_what_its_options_say(
     assert [c.filters for c in convolutions[::depth]] == [width * 2**s for s in range(stages)]
     assert all(c.kernel_regularizer.l2 == pytest.approx(0.01) for c in convolutions)
     activations = [x for x in model.layers if x.name.endswith("_activation")]
-    assert {a.activation.__name__ for a in activations} == {activation}
+    assert len(activations) == stages * depth + len(dense_units)
+    if activation == "leaky_relu":
+        assert {a.negative_slope for a in activations} == {0.1}
+    else:
+        assert {a.activation.__name__ for a in activations} == {activation}
     assert model.output_shape == (None, 3)
 
 

@@ -17,12 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnn_cifar10 import datasets
 from cnn_cifar10.datasets import (
     DATASETS,
     DatasetError,
     Split,
-    _stratified_split,
+    stratified_split,
+    cifar10,
+    folders,
     list_datasets,
     load_dataset,
 )
@@ -81,20 +82,20 @@ def assert_partition(dataset, count):
 @settings(max_examples=60, deadline=None)
 def test_a_split_holds_each_class_by_its_share(counts, weights, seed):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
-    parts = _stratified_split(labels, weights, seed)
+    parts = stratified_split(labels, weights, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
     for part, weight in zip(parts, weights, strict=True):
         held = np.bincount(labels[part], minlength=len(counts))
         assert held.min() >= 1
         wanted = np.array(counts) * weight / sum(weights)
         assert (np.abs(held - wanted) <= 2).all()
-    for part, again in zip(parts, _stratified_split(labels, weights, seed), strict=True):
+    for part, again in zip(parts, stratified_split(labels, weights, seed), strict=True):
         np.testing.assert_array_equal(part, again)
 
 
 def test_another_seed_splits_otherwise():
     labels = np.repeat([0, 1], 50)
-    first, second = (_stratified_split(labels, (8, 1, 1), seed)[0] for seed in (0, 1))
+    first, second = (stratified_split(labels, (8, 1, 1), seed)[0] for seed in (0, 1))
     assert not np.array_equal(first, second)
 
 
@@ -294,8 +295,8 @@ def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
 
     folder = broken_dir("batches.meta", None)
     modified = title_and_fingerprint(folder)
-    md5 = {name: datasets._md5((folder / name).read_bytes()) for name in BATCHES}
-    monkeypatch.setattr(datasets, "_CIFAR10_MD5", md5)
+    md5 = {name: cifar10._md5((folder / name).read_bytes()) for name in BATCHES}
+    monkeypatch.setattr(cifar10, "_MD5", md5)
     official = title_and_fingerprint(folder)
     for name in BATCHES:
         broken_dir(name, pickle.dumps(fake.batch(name, suffix="jpg")))
@@ -309,8 +310,8 @@ def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
 
 
 def test_the_official_checksums_are_those_published():
-    assert datasets._CIFAR10_MD5["data_batch_1"] == "c99cafc152244af753f735de768cd75f"
-    assert datasets._CIFAR10_MD5["test_batch"] == "40351d587109b95175f43aff81a1287e"
+    assert cifar10._MD5["data_batch_1"] == "c99cafc152244af753f735de768cd75f"
+    assert cifar10._MD5["test_batch"] == "40351d587109b95175f43aff81a1287e"
 
 
 class Evil:
@@ -626,13 +627,13 @@ def test_a_class_that_is_damaged_altogether_is_refused(tmp_path, caplog):
 @pytest.fixture
 def checks(monkeypatch):
     """The number of files that each check of a folder decoded."""
-    counts, find_damaged = [], datasets.find_damaged
+    counts, find_damaged = [], folders.find_damaged
 
     def count(paths):
         counts.append(len(paths))
         return find_damaged(paths)
 
-    monkeypatch.setattr(datasets, "find_damaged", count)
+    monkeypatch.setattr(folders, "find_damaged", count)
     return counts
 
 
@@ -725,7 +726,7 @@ def test_imagenet_tests_on_the_official_validation_images(tmp_path, prefix, flat
 
 def test_imagenet_names_are_first_synonyms_made_distinct():
     mapping = "".join(f"{synset} {words}\n" for synset, words in (SYNSETS | OTHERS).items())
-    names = datasets._synset_names(mapping)
+    names = folders._synset_names(mapping)
     assert list(names.values()) == [
         "crane (n02012849)",
         "crane (n03126707)",

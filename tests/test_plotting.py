@@ -96,7 +96,9 @@ def test_confusion_matrix_names_every_class_legibly(classes):
     inside = figure.bbox
     for text in (axes.xaxis.label, axes.yaxis.label, axes.get_yticklabels()[0]):
         box = text.get_window_extent()
-        assert inside.x0 <= box.x0 and inside.y0 <= box.y0 and box.x1 <= inside.x1
+        assert inside.x0 <= box.x0
+        assert inside.y0 <= box.y0
+        assert box.x1 <= inside.x1
 
 
 def test_confusion_matrix_of_the_wrong_shape():

@@ -45,7 +45,14 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name):
     )(x)
     if batch_norm:
         x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    return layers.Activation(activation, name=f"{name}_activation")(x)
+    return activation_layer(activation, name=f"{name}_activation")(x)
+
+
+def activation_layer(activation, name):
+    """Return a layer for an activation's Keras name; leaky ReLU leaks a tenth, as in YOLO."""
+    if activation == "leaky_relu":
+        return layers.LeakyReLU(negative_slope=0.1, name=name)
+    return layers.Activation(activation, name=name)
 
 
 def classifier(x, num_classes):

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input
+from cnn_cifar10.architectures.blocks import activation_layer, classifier, conv_block, pixel_input
 from cnn_cifar10.errors import InputError
 
 
@@ -97,10 +97,10 @@ def build_custom_cnn(
     for number, units in enumerate(dense_units, start=1):
         x = layers.Dense(
             units,
-            activation=activation,
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             name=f"dense{number}",
         )(x)
+        x = activation_layer(activation, name=f"dense{number}_activation")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dense{number}_dropout")(x)
     return keras.Model(pixels, classifier(x, num_classes), name="custom_cnn")

@@ -1,0 +1,103 @@
+"""What a data set is: named classes, and labelled images in three splits."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.images import ImageFiles
+
+
+class DatasetError(InputError):
+    """A data set that cannot be loaded; the message says what was found and what would work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images that are used for one purpose.
+
+    Args:
+        images: `uint8` RGB of shape `(n, height, width, 3)`, values 0 to 255:
+            an array, or files that are read when indexed.
+        labels: `int64` array of shape `(n,)`, values 0 to `num_classes - 1`.
+        ids: Shape `(n,)`, which examples these are: positions in the published
+            order, or file paths relative to the data folder. `None` counts
+            from 0.
+    """
+
+    images: np.ndarray | ImageFiles
+    labels: np.ndarray
+    ids: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.ids is None:
+            object.__setattr__(self, "ids", np.arange(len(self.labels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images)"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of known classes in three splits that share no example.
+
+    Args:
+        name: A key of `DATASETS`.
+        title: What a figure's caption calls the data: "CIFAR-10 (JPEG copy)".
+        class_names: The name of each label, in the order of the labels.
+        train: What a model is fitted to.
+        validation: What chooses between epochs, settings and models.
+        test: What the final figure is measured on, and nothing else.
+    """
+
+    name: str
+    title: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(height, width, 3)` in pixels."""
+        return tuple(self.train.images.shape[1:])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of the classes and of every split's examples and labels.
+
+        It is the same in every process, on every machine and wherever the data
+        lie. Pixels are not part of it.
+        """
+        # A folder's title is its name on disk, which may change while the data stay the same.
+        source = self.name if isinstance(self.train.images, ImageFiles) else self.title
+        splits = (self.train, self.validation, self.test)
+        parts = [(split.ids.tolist(), split.labels.tolist()) for split in splits]
+        return hashlib.sha256(json.dumps([source, self.class_names, parts]).encode()).hexdigest()
+
+
+def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Sorted positions of each part of a random split that holds the shares of the classes."""
+    rng = np.random.RandomState(seed)  # whose stream NumPy promises never to change
+    bounds = np.cumsum(weights) / np.sum(weights)
+    parts = [[] for _ in weights]
+    for members in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1]):
+        cuts = np.round(bounds * len(members)).astype(int)
+        least = np.arange(1, len(weights) + 1)  # one for every part
+        spare = np.clip(cuts - least, 0, len(members) - len(weights))
+        cuts = least + np.maximum.accumulate(spare)
+        for part, indices in zip(parts, np.split(rng.permutation(members), cuts[:-1]), strict=True):
+            part.append(indices)
+    return [np.sort(np.concatenate(part)) for part in parts]

@@ -1,0 +1,29 @@
+"""Writing files so that a reader finds the old one or the new one, never half of one."""
+
+import contextlib
+import csv
+import json
+import os
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a path to write to, which takes the place of `path` when that went well."""
+    part = path.with_name(f"part.{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path, document):
+    """Write a document as indented JSON."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path, header, rows):
+    """Write rows of cells as CSV."""
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

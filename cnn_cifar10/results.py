@@ -1,0 +1,199 @@
+"""The table of record: one row a run, written by the code that measured it."""
+
+import csv
+import math
+import numbers
+import re
+import statistics
+from pathlib import Path
+
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import write_csv
+
+RESULT_COLUMNS = (
+    "run", "model", "dataset", "seed", "epochs", "accuracy", "macro_f1", "loss", "top5_accuracy",
+    "validation_accuracy", "train_accuracy", "parameters", "seconds", "images_per_second",
+    "precision", "backend", "hardware", "fingerprint", "commit",
+)  # fmt: skip
+"""Columns of the table of record. `accuracy` to `top5_accuracy` are of the test split."""
+
+_TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
+_INTEGERS = ("seed", "epochs", "parameters")
+_FORMATS = {
+    **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
+    **dict.fromkeys(("loss", "macro_f1", "precision", "recall", "f1", "mean", "std"), ".4f"),
+    **dict.fromkeys(("seconds", "images_per_second"), ".1f"),
+    **dict.fromkeys(("share", "confidence"), ".1%"),
+}
+
+
+def add_result(results_csv, row):
+    """Add a run to the table of record, or replace the row of the same `run`.
+
+    Rows are sorted by data set, model, seed and run.
+
+    Args:
+        results_csv: Path of the table; created where missing.
+        row: Dict of `RESULT_COLUMNS` to values, such as `result_row` returns;
+            what is missing or `None` is left empty.
+
+    Raises:
+        InputError: If a column is unknown, the row names no run, or the table
+            that is there is malformed.
+    """
+    results_csv = Path(results_csv)
+    unknown = sorted(set(row) - set(RESULT_COLUMNS))
+    if unknown:
+        raise InputError(f"row has unknown columns {unknown}: use {', '.join(RESULT_COLUMNS)}")
+    if not row.get("run"):
+        raise InputError("row must name its run, received none")
+    row = {column: row.get(column) for column in RESULT_COLUMNS}
+    row["fingerprint"] = (row["fingerprint"] or "")[:12]
+    rows = read_results(results_csv) if results_csv.exists() else []
+    rows = [other for other in rows if other["run"] != row["run"]] + [row]
+    rows.sort(key=_result_order)
+    results_csv.parent.mkdir(parents=True, exist_ok=True)
+    cells = [[format_cell(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
+    write_csv(results_csv, RESULT_COLUMNS, cells)
+
+
+def _result_order(row):
+    seed = -1 if row["seed"] is None else row["seed"]
+    return row["dataset"] or "", row["model"] or "", seed, row["run"]
+
+
+def read_results(results_csv):
+    """Read the table of record.
+
+    Args:
+        results_csv: Path of the table.
+
+    Returns:
+        A dict per run, with numbers as numbers and empty cells of them as `None`.
+
+    Raises:
+        InputError: If there is no table or it is malformed; the message says where.
+    """
+    try:
+        with open(results_csv, newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
+    if tuple(header) != RESULT_COLUMNS:
+        raise InputError(
+            f"{results_csv}: the first line must be {','.join(RESULT_COLUMNS)}, "
+            f"received {','.join(header)!r}"
+        )
+    rows = []
+    for number, cells in enumerate(lines, start=2):
+        place = f"{results_csv}, line {number}"
+        if len(cells) != len(RESULT_COLUMNS):
+            raise InputError(
+                f"{place}: expected {len(RESULT_COLUMNS)} cells, received {len(cells)}"
+            )
+        named = zip(RESULT_COLUMNS, cells, strict=True)
+        rows.append({column: _parse_result(column, cell, place) for column, cell in named})
+    return rows
+
+
+def _parse_result(column, cell, place):
+    if column in _TEXTS:
+        return cell
+    if not cell:
+        return None
+    try:
+        number = int(cell) if column in _INTEGERS else float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{place}: {column} must be a number, received {cell!r}")
+    return number
+
+
+def summarize_results(rows, metric="accuracy"):
+    """Summarize runs that differ in their seed alone, by their names.
+
+    Args:
+        rows: What `read_results` returns.
+        metric: Column to average, such as `"validation_accuracy"`; runs without
+            it are left out.
+
+    Returns:
+        A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
+        `mean` and `std` of the metric (sample standard deviation; `None` for a
+        single run), `n`, `seeds` and `seconds` (mean). Sorted by data set, then
+        the highest mean first.
+    """
+    groups = {}
+    for row in rows:
+        if row[metric] is not None:
+            name = re.sub(r"-seed\d+$", "", row["run"])
+            groups.setdefault((row["dataset"], row["model"], name), []).append(row)
+    summaries = []
+    for (dataset, model, name), group in groups.items():
+        values = [row[metric] for row in group]
+        seconds = [row["seconds"] for row in group if row["seconds"] is not None]
+        summaries.append(
+            {
+                "run": name,
+                "dataset": dataset,
+                "model": model,
+                "mean": statistics.fmean(values),
+                "std": statistics.stdev(values) if len(values) > 1 else None,
+                "n": len(values),
+                "seeds": [row["seed"] for row in group],
+                "seconds": statistics.fmean(seconds) if seconds else None,
+            }
+        )
+    return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
+
+
+def format_table(rows, columns=None):
+    """Format rows as a Markdown table that is aligned as plain text too.
+
+    Args:
+        rows: Dicts; a missing value or `None` gives an empty cell.
+        columns: Keys to show, or a dict of keys to headings; `None` shows those
+            of the first row.
+
+    Returns:
+        The table, without a newline at its end.
+    """
+    if columns is None:
+        columns = list(rows[0]) if rows else []
+    headings = columns if isinstance(columns, dict) else {column: column for column in columns}
+    numeric = [_is_numeric([row.get(column) for row in rows]) for column in headings]
+    cells = [list(headings.values())]
+    cells += [
+        [escape_cell(format_cell(column, row.get(column))) for column in headings] for row in rows
+    ]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rules = ["-" * (w - 1) + ":" if n else "-" * w for w, n in zip(widths, numeric, strict=True)]
+    lines = [
+        " | ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(line, widths, numeric, strict=True)
+        )
+        for line in (cells[0], rules, *cells[1:])
+    ]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _is_numeric(values):
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, numbers.Real) for value in given)
+
+
+def format_cell(column, value):
+    """Format a value the way its column is shown everywhere; `None` is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    is_number = isinstance(value, numbers.Real)
+    return format(value, _FORMATS.get(column, "")) if is_number else str(value)
+
+
+def escape_cell(text):
+    """Return text that a Markdown table can hold."""
+    return " ".join(text.split()).replace("|", "\\|")

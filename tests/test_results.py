@@ -1,0 +1,137 @@
+"""The table of record: round trips, replacement, sorting, summaries by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.results import (
+    RESULT_COLUMNS,
+    add_result,
+    format_table,
+    read_results,
+    summarize_results,
+)
+
+
+def row(run, **values):
+    return {"run": run, "model": "m", "dataset": "d", "seed": 0, "accuracy": 0.5, **values}
+
+
+def test_results_come_back_sorted_and_as_numbers(tmp_path):
+    path = tmp_path / "new" / "results.csv"
+    given = row(
+        "d-m-seed2",
+        seed=2,
+        accuracy=0.93126,
+        loss=np.float32(0.25),
+        seconds=12,
+        hardware='A "fast" CPU, 2 cores',
+        fingerprint="0123456789abcdef",
+    )
+    for each in (given, row("d-m-seed10", seed=10), row("d-a-seed3", model="a", seed=3)):
+        add_result(path, each)
+    add_result(path, row("c-z-seed0", dataset="c", model="z"))
+    rows = read_results(path)
+    assert [r["run"] for r in rows] == ["c-z-seed0", "d-a-seed3", "d-m-seed2", "d-m-seed10"]
+    assert tuple(rows[2]) == RESULT_COLUMNS
+    assert rows[2] | {"commit": ""} == {
+        **dict.fromkeys(RESULT_COLUMNS),
+        **dict.fromkeys(("precision", "backend", "commit"), ""),
+        **given,
+        "accuracy": 0.9313,
+        "loss": 0.25,
+        "seconds": 12.0,
+        "fingerprint": "0123456789ab",
+    }
+    assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
+
+
+def test_result_of_the_same_run_is_replaced(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", accuracy=0.1))
+    add_result(path, row("d-m-seed1", seed=1, seconds=1.25, loss=0.12345))
+    before = path.read_text().splitlines()
+    add_result(path, row("d-m-seed0", accuracy=0.2))
+    after = path.read_text().splitlines()
+    assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
+    assert after[2] == before[2]
+    assert len(after) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: "", "first line"),
+        (lambda text: text.replace("macro_f1", "f1"), "first line"),
+        (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
+        (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
+        (lambda text: text + "a,b\n", "line 3: expected 19 cells, received 2"),
+        (lambda text: "\udcff", "cannot be read"),
+    ],
+)
+def test_malformed_results_are_refused_and_kept(tmp_path, damage, message):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0"))
+    path.write_text(damage(path.read_text()), encoding="utf-8", errors="surrogateescape")
+    before = path.read_bytes()
+    for call in (lambda: read_results(path), lambda: add_result(path, row("other"))):
+        with pytest.raises(InputError, match=message) as error:
+            call()
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_missing_results_and_unknown_columns(tmp_path):
+    with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
+        read_results(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="'acc'"):
+        add_result(tmp_path / "results.csv", row("d-m-seed0", acc=1.0))
+    with pytest.raises(InputError, match="must name its run"):
+        add_result(tmp_path / "results.csv", row(""))
+
+
+def test_summary_by_hand(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed, accuracy, seconds in ((0, 0.90, 10), (1, 0.92, 20), (2, 0.97, 60)):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, accuracy=accuracy, seconds=seconds))
+    add_result(path, row("d-m-wide-seed0", accuracy=0.95))
+    add_result(path, row("d-m-narrow-seed0", accuracy=None, validation_accuracy=0.8))
+    rows = read_results(path)
+    first, second = summarize_results(rows)
+    assert first == {
+        "run": "d-m-wide",
+        "dataset": "d",
+        "model": "m",
+        "mean": 0.95,
+        "std": None,
+        "n": 1,
+        "seeds": [0],
+        "seconds": None,
+    }
+    assert second["run"] == "d-m"
+    assert second["seeds"] == [0, 1, 2]
+    assert second["n"] == 3
+    assert second["mean"] == pytest.approx(0.93)
+    assert second["std"] == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert second["seconds"] == pytest.approx(30)
+    assert [s["run"] for s in summarize_results(rows, "validation_accuracy")] == ["d-m-narrow"]
+
+
+def test_table_is_markdown_and_aligned():
+    rows = [
+        {"run": "a|b", "mean": 0.91234, "std": None, "seeds": [0, 1]},
+        {"run": "longer", "mean": 0.5, "std": 0.01, "seeds": [2]},
+    ]
+    assert format_table(rows, {"run": "run", "mean": "accuracy", "std": "±", "seeds": "seeds"}) == (
+        "| run    | accuracy |      ± | seeds |\n"
+        "| ------ | -------: | -----: | ----- |\n"
+        "| a\\|b   |   0.9123 |        | 0, 1  |\n"
+        "| longer |   0.5000 | 0.0100 | 2     |"
+    )
+    assert format_table(rows, ("seeds", "run")) == format_table(
+        [{"seeds": row["seeds"], "run": row["run"]} for row in rows]
+    )
