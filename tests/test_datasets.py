@@ -21,11 +21,11 @@ from cnn_cifar10.datasets import (
     DATASETS,
     DatasetError,
     Split,
-    stratified_split,
     cifar10,
     folders,
     list_datasets,
     load_dataset,
+    stratified_split,
 )
 from cnn_cifar10.images import ImageFiles
 

@@ -7,7 +7,10 @@ from cnn_cifar10.layers import FusedBatchNormalization
 
 
 def pixel_input(input_shape):
-    """Return the input of a model and the same pixels scaled to [-1, 1].
+    """Return the input of a model and the same pixels scaled to [-2, 2].
+
+    Photographs come out with a mean near 0 and a variance near 1, for which
+    weights are initialized.
 
     Args:
         input_shape: `(height, width, 3)`.
@@ -17,7 +20,7 @@ def pixel_input(input_shape):
         pixels.
     """
     pixels = keras.Input(input_shape, name="pixels")
-    return pixels, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(pixels)
+    return pixels, layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(pixels)
 
 
 def conv_block(x, filters, *, activation, batch_norm, l2, name):

@@ -1,0 +1,155 @@
+"""Measure the speed of input pipelines and of training on this machine.
+
+    make bench
+
+Contenders run in turn, A B A B, in one process, so that whatever else the machine
+does hits them alike; medians and ratios go to reports/benchmarks.md and .csv.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from cnn_cifar10.augmentation import AUGMENTATIONS
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.datasets import Dataset, Split
+from cnn_cifar10.files import replacing, write_csv
+from cnn_cifar10.hardware import choose_precision, describe_hardware
+from cnn_cifar10.layers import FusedBatchNormalization
+from cnn_cifar10.pipelines import training_batches
+from cnn_cifar10.reporting import format_hardware
+from cnn_cifar10.results import format_table
+from cnn_cifar10.runs import package_versions
+from cnn_cifar10.training import compile_model
+
+
+def main():
+    """Run all benchmarks and write their table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("reports"), help="folder to write to")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    args = parser.parse_args()
+    rows = [
+        *measure_matrix_product(args.rounds),
+        *measure_policies(args.rounds),
+        *measure_batch_normalization(args.rounds),
+    ]
+    write_table(rows, args.rounds, args.output)
+
+
+def measure_matrix_product(rounds, size=2048):
+    """Return the machine's own limit: float32 and bfloat16 products of two matrices."""
+
+    def contender(dtype):
+        matrix = keras.ops.ones((size, size), dtype)
+        return lambda: float(keras.ops.matmul(matrix, matrix)[0, 0])
+
+    timed = alternate({t: contender(t) for t in ("float32", "bfloat16")}, rounds)
+    return [
+        row(f"matrix product {size}, {dtype}", 2e-9 * size**3 / seconds, "GFLOP/s")
+        for dtype, seconds in timed.items()
+    ]
+
+
+def measure_policies(rounds, batch_size=256, steps=20):
+    """Return the images per second of every augmentation policy, without training."""
+    data = random_dataset()
+    names = ["none", "crop+flip", *AUGMENTATIONS, "crop+flip+cutout", "crop+flip+mixup"]
+
+    def contender(name):
+        batches = iter(training_batches(data.train, 10, batch_size=batch_size, augment=name))
+
+        def read():
+            for _ in range(steps):
+                next(batches)
+
+        return read
+
+    timed = alternate({name: contender(name) for name in names}, rounds)
+    return [
+        row(f"pipeline, {name}", steps * batch_size / seconds, "images/s")
+        for name, seconds in timed.items()
+    ]
+
+
+def measure_batch_normalization(rounds, steps=30):
+    """Return custom_cnn's training images per second, fused and stock normalization."""
+    data, config, precision = random_dataset(), make_config(), choose_precision()
+
+    def contender(fused):
+        patch = mock.patch.object(FusedBatchNormalization, "_can_fuse", return_value=False)
+        model = compile_model(config, data, precision)
+        batches = training_batches(data.train, 10, batch_size=config.batch_size)
+
+        def train(steps=steps):
+            model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+        if fused:
+            train(2)
+        else:
+            with patch:  # the graph is traced in the first call
+                train(2)
+        return train
+
+    timed = alternate({"fused": contender(True), "stock": contender(False)}, rounds)
+    speeds = {name: steps * config.batch_size / seconds for name, seconds in timed.items()}
+    ratio = speeds["fused"] / speeds["stock"]
+    label = f"training custom_cnn, {precision}, {{}} batch normalization"
+    return [
+        row(label.format("fused"), speeds["fused"], f"images/s ({ratio:.2f} times stock)"),
+        row(label.format("stock"), speeds["stock"], "images/s"),
+    ]
+
+
+def alternate(contenders, rounds):
+    """Run the contenders in turn and return each one's median seconds."""
+    seconds = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            began = time.perf_counter()
+            run()
+            if number:  # the first turn warms up
+                seconds[name].append(time.perf_counter() - began)
+        print(f"{next(iter(contenders))} ...: round {number} of {rounds}", flush=True)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def random_dataset(count=10_000):
+    """Return random pixels in CIFAR-10's shape: speed does not depend on what they show."""
+    rng = np.random.default_rng(0)
+    split = Split(
+        rng.integers(0, 256, (count, 32, 32, 3), dtype="uint8"), rng.integers(0, 10, count)
+    )
+    return Dataset("random", "random pixels", tuple("0123456789"), split, split, split)
+
+
+def row(what, value, unit):
+    """Return a row of the table."""
+    return {"what": what, "median": round(value, 1) if value < 1000 else round(value), "unit": unit}
+
+
+def write_table(rows, rounds, output):
+    """Write the table as Markdown, with its conditions, and as CSV."""
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    output.mkdir(parents=True, exist_ok=True)
+    text = (
+        f"# Benchmarks\n\nMedians of {rounds} turns each, in turn in one process, on "
+        f"{format_hardware(describe_hardware())}; {versions}. Written by `make bench`.\n\n"
+        f"{format_table(rows)}\n"
+    )
+    with replacing(output / "benchmarks.md") as part:
+        part.write_text(text, encoding="utf-8")
+    write_csv(output / "benchmarks.csv", rows[0], [each.values() for each in rows])
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
