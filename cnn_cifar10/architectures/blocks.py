@@ -23,8 +23,11 @@ def pixel_input(input_shape):
     return pixels, layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(pixels)
 
 
-def conv_block(x, filters, *, activation, batch_norm, l2, name):
-    """Apply a 3x3 convolution, batch normalization and an activation.
+def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
+    """Apply a 3x3 convolution, pooling, batch normalization and an activation.
+
+    Pooling comes before normalization, so that what is normalized is what the
+    next layer sees; that costs a quarter of the other order and learns faster.
 
     Args:
         x: Tensor of shape `(batch, height, width, channels)`.
@@ -33,9 +36,11 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name):
         batch_norm: Whether to normalize; a bias stands in where not.
         l2: Strength of the L2 penalty on the kernel; 0 for none.
         name: Name of the convolution; the other layers append to it.
+        pool: Whether to halve height and width by 2x2 max pooling.
 
     Returns:
-        Tensor of shape `(batch, height, width, filters)`.
+        Tensor of shape `(batch, height, width, filters)`; half of that high and
+        wide after pooling.
     """
     x = layers.Conv2D(
         filters,
@@ -46,6 +51,8 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name):
         kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         name=name,
     )(x)
+    if pool:
+        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     if batch_norm:
         x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return activation_layer(activation, name=f"{name}_activation")(x)

@@ -88,9 +88,9 @@ def build_custom_cnn(
                 activation=activation,
                 batch_norm=batch_norm,
                 l2=l2,
+                pool=conv == depth,
                 name=f"stage{stage}_conv{conv}",
             )
-        x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"stage{stage}_dropout")(x)
     x = layers.GlobalAveragePooling2D(name="average_pool")(x)
