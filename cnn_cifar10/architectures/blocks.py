@@ -26,8 +26,8 @@ def pixel_input(input_shape):
 def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
     """Apply a 3x3 convolution, pooling, batch normalization and an activation.
 
-    Pooling comes before normalization, so that what is normalized is what the
-    next layer sees; that costs a quarter of the other order and learns faster.
+    Pooling comes before normalization, so that what the next layer sees is
+    normalized, and at a quarter of the positions.
 
     Args:
         x: Tensor of shape `(batch, height, width, channels)`.

@@ -56,8 +56,8 @@ def build_custom_cnn(
     Args:
         input_shape: `(height, width, 3)`, sides of `2**stages` pixels or more.
         num_classes: Number of classes, at least 2.
-        stages: Number of stages; each ends in a 2x2 max pooling and doubles the
-            width of the one before.
+        stages: Number of stages; the last convolution of each is pooled 2x2, and
+            each doubles the width of the one before.
         depth: Convolutions per stage.
         width: Channels of the first stage.
         activation: Name of a Keras activation.
