@@ -10,6 +10,7 @@ arithmetic runs in tf.data's threads, or wherever Keras runs.
 from dataclasses import dataclass
 from typing import ClassVar
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -72,8 +73,8 @@ class Crop(Augmentation):
 
     def transform(self, images, down, right):
         _, height, width, channels = images.shape
-        rows = _reflect(np.arange(height, dtype="int32") + down[:, None], height)
-        columns = _reflect(np.arange(width, dtype="int32") + right[:, None], width)
+        rows = _reflect(ops.arange(height, dtype="int32") + down[:, None], height)
+        columns = _reflect(ops.arange(width, dtype="int32") + right[:, None], width)
         count = ops.shape(images)[0]
         first = ops.arange(count, dtype="int32")[:, None, None] * (height * width)
         source = first + rows[:, :, None] * width + columns[:, None, :]
@@ -378,6 +379,7 @@ def _grey(pixels):
 def _to_pixels(pixels, dtype):
     """Clip to 0 to 255 and return to the images' dtype, rounding to integers."""
     pixels = ops.clip(pixels, 0.0, 255.0)
+    dtype = keras.backend.standardize_dtype(dtype)
     return pixels if dtype == "float32" else ops.cast(ops.round(pixels), dtype)
 
 
@@ -396,7 +398,8 @@ def _boxes(rng, sides, image_shape):
 
 def _inside(box, image_shape):
     """Return a mask `(count, height, width, 1)` of the pixels inside each box."""
-    rows, columns = np.arange(image_shape[1])[:, None, None], np.arange(image_shape[2])[:, None]
+    rows = ops.arange(image_shape[1], dtype="int32")[:, None, None]
+    columns = ops.arange(image_shape[2], dtype="int32")[:, None]
     top, bottom, left, right = (box[:, i, None, None, None] for i in range(4))
     return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 

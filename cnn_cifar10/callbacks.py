@@ -21,32 +21,36 @@ class Recorder(keras.callbacks.Callback):
     """Record a run: its history, the best weights so far, and a state to continue from.
 
     Adds `learning_rate`, `images_per_second` and `seconds` since training began
-    to the epoch's logs, so it comes before any callback that shows them. The
-    state holds all that training changes: weights, seeds of dropout, optimizer,
+    to the epoch's logs. It comes after all other callbacks, whose counters belong
+    to the state. That holds all that training changes: weights, seeds of dropout, optimizer,
     the numbers other callbacks count with. It is written in one piece at the end
     of every epoch, so a run killed at any moment continues as if it had not been.
 
     Args:
         run: The `Run` to write to.
         images_per_epoch: Images a training epoch reads.
+        fingerprint: The data set's, which a run that continues must share.
         others: Callbacks whose counters belong to the state.
 
     Attributes:
         history: One dict of numbers an epoch.
         best_weights: `model.get_weights()` at the highest `val_accuracy` so far.
         best_epoch: That epoch, counted from 1.
+        stopped: Whether a callback ended the run before its last epoch.
     """
 
-    def __init__(self, run: Run, images_per_epoch, others=()):
+    def __init__(self, run: Run, *, images_per_epoch, fingerprint, others=()):
         super().__init__()
         self._run = run
         self._images_per_epoch = images_per_epoch
+        self._fingerprint = fingerprint
         self._others = others
         self._seconds_before = 0.0
         self._counters = []
         self.history = []
         self.best_epoch = 0
         self.best_weights = None
+        self.stopped = False
 
     def restore(self):
         """Load the run's checkpoint into the model set by `set_model`, if there is one.
@@ -55,7 +59,7 @@ class Recorder(keras.callbacks.Callback):
             The number of epochs that were finished.
 
         Raises:
-            RunError: If the checkpoint is damaged or of another model.
+            RunError: If the checkpoint is damaged, or of another model or data.
         """
         path = self._run.checkpoint_path
         if not path.exists():
@@ -69,6 +73,11 @@ class Recorder(keras.callbacks.Callback):
                 }
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: damaged ({error}); start again with --overwrite") from error
+        if state["fingerprint"] != self._fingerprint:
+            raise RunError(
+                f"{path}: the data changed since this run began (its fingerprint is another); "
+                "restore the data or start again with --overwrite"
+            )
         variables = self._variables()
         if [v.shape for v in variables] != [a.shape for a in arrays["variables"]]:
             raise RunError(f"{path}: is of another model; start again with --overwrite")
@@ -76,6 +85,7 @@ class Recorder(keras.callbacks.Callback):
             variable.assign(array)
         self.best_weights = arrays["best_weights"]
         self.history, self.best_epoch = state["history"], state["best_epoch"]
+        self.stopped = state["stopped"]
         self._counters, self._seconds_before = state["counters"], self.history[-1]["seconds"]
         return len(self.history)
 
@@ -99,7 +109,8 @@ class Recorder(keras.callbacks.Callback):
                 f"({float(self.model.optimizer.learning_rate):.3g} now) or train in float32"
             )
         now = time.perf_counter()
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        # Where a callback reduced the rate just now, it has recorded the epoch's own.
+        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         logs["images_per_second"] = self._images_per_epoch / self._training_seconds
         logs["seconds"] = self._seconds_before + now - self._train_began
         if self.best_weights is None or logs["val_accuracy"] > self._best_accuracy():
@@ -127,6 +138,8 @@ class Recorder(keras.callbacks.Callback):
             "history": self.history,
             "best_epoch": self.best_epoch,
             "counters": counters,
+            "stopped": self.model.stop_training,
+            "fingerprint": self._fingerprint,
         }
         with replacing(self._run.checkpoint_path) as part:
             np.savez(

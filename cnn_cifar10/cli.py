@@ -29,7 +29,8 @@ Train a model, then measure it on the test split and write a report.
 
 Writes the run (model, history, everything about it) to models/<run>, the report
 with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
-it with Ctrl-C at any time: the same command continues where it stopped.
+it with Ctrl-C at any time: the same command continues where it stopped, unless
+--overwrite starts it anew.
 """
 
 
@@ -47,7 +48,7 @@ def main(argv=None):
     try:
         with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
             document = args.command(args)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"cnn-cifar10: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -55,7 +56,7 @@ def main(argv=None):
             raise
         print(
             f"cnn-cifar10: {error.name}, which Keras would run on, is not installed: "
-            f"pip install 'cnn-cifar10[{error.name}]', or set KERAS_BACKEND to one that is "
+            f"pip install {error.name}, or set KERAS_BACKEND to one that is "
             "(tensorflow, jax or torch)",
             file=sys.stderr,
         )
@@ -170,6 +171,12 @@ def _add_compare(commands):
         default=Path("reports/results.csv"),
         help="the table (default: %(default)s)",
     )
+    parser.add_argument(
+        "--metric",
+        choices=("accuracy", "validation_accuracy"),
+        default="accuracy",
+        help="figure to compare: of the test split, or, to choose, of validation",
+    )
     parser.add_argument("--output", type=Path, help="write the comparison as a figure (PNG) too")
 
 
@@ -177,7 +184,7 @@ def _add_predict(commands):
     parser = _add(commands, "predict", _predict, "classify pictures")
     parser.add_argument("images", nargs="+", type=Path, help="pictures, or folders of pictures")
     parser.add_argument("--model", type=Path, required=True, help="folder of a run")
-    parser.add_argument("--top", type=int, default=5, help="classes to name (default: 5)")
+    parser.add_argument("--top", type=int, default=5, help="how many classes to name (default: 5)")
 
 
 def _option(text):
@@ -278,12 +285,15 @@ def _report(report_run, run, dataset, args):
 def _compare(args):
     from cnn_cifar10.results import format_table, read_results, summarize_results
 
-    rows = summarize_results(read_results(args.results))
+    rows = summarize_results(read_results(args.results), args.metric)
+    if not rows:
+        raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
     print(format_table(rows))
     if args.output:
         from cnn_cifar10.plotting import plot_comparison
 
-        plot_comparison(rows).savefig(args.output)
+        data = ", ".join(sorted({row["dataset"] for row in rows}))
+        plot_comparison(rows, f"{data}: {args.metric.replace('_', ' ')}").savefig(args.output)
     return rows
 
 
@@ -300,6 +310,8 @@ def _predict(args):
             files += inside
         else:
             files.append(path)
+    if args.top < 1:
+        raise InputError(f"--top must be 1 or more, received {args.top}")
     document = []
     predictions = Classifier.from_run(args.model).classify_files(files)
     for file, prediction in zip(files, predictions, strict=True):

@@ -17,6 +17,7 @@ OPTIMIZERS = {  # name: (learning rate, weight decay) where the config says neit
     "adamw": (0.002, 0.05),
     "rmsprop": (0.001, 0.0),
 }
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "reduce_on_plateau")
 
 
@@ -24,8 +25,11 @@ class ConfigError(InputError):
     """A training configuration that cannot work."""
 
 
+def _type_name(field):
+    return str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
+
+
 def _option(default, help, choices=None):
-    # A None default with no other hint would leave the command line guessing the type.
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
@@ -46,7 +50,11 @@ class TrainingConfig:
     skip_damaged: bool = _option(False, "train without the images that cannot be read")
     model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
     model_options: dict = dataclasses.field(default_factory=dict)
-    augment: str = _option("crop+flip", "augmentations joined by '+', or none")
+    augment: str = _option(
+        "crop+flip",
+        "none, or some of crop, flip, rotation, zoom, color, cutout, randaugment, mixup, cutmix, "
+        "joined by '+'",
+    )
     epochs: int = _option(20, "passes over the training split")
     batch_size: int = _option(128, "images per training step")
     optimizer: str = _option("sgd", "SGD is with Nesterov momentum", tuple(OPTIMIZERS))
@@ -63,13 +71,17 @@ class TrainingConfig:
     precision: str = _option(
         "auto",
         "auto: what the hardware multiplies fastest",
-        ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        PRECISIONS,
     )
     deterministic: bool = _option(False, "the same weights every time, at some cost in speed")
 
     def __post_init__(self):
-        self._require("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
-        self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        for field in dataclasses.fields(self):
+            self._require(field.name, self._has_type(field), f"of type {_type_name(field)}")
+            choices = field.metadata.get("choices")
+            if choices:
+                allowed = getattr(self, field.name) in choices
+                self._require(field.name, allowed, f"one of {', '.join(choices)}")
         rate, decay = OPTIMIZERS[self.optimizer]
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", rate)
@@ -86,14 +98,23 @@ class TrainingConfig:
         self._require("early_stopping", self.early_stopping >= 0, "0 or more")
         self._require("seed", 0 <= self.seed < 2**31, "in [0, 2**31)")
 
+    def _has_type(self, field):
+        value = getattr(self, field.name)
+        if isinstance(value, bool):
+            return field.type is bool
+        if isinstance(value, int) and field.type in (float, float | None):
+            return True
+        return isinstance(value, field.type)
+
     def _require(self, name, holds, expected):
         if not holds:
             raise ConfigError(f"{name} must be {expected}, received {getattr(self, name)!r}")
 
     @property
     def name(self):
-        """Name of the run: data set, model and seed."""
-        return f"{self.dataset}-{self.model}-seed{self.seed}"
+        """Name of the run: data set, or its folder, model and seed."""
+        source = Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
+        return f"{source}-{self.model}-seed{self.seed}"
 
     def to_dict(self):
         """Return the fields as a dict that JSON can hold."""

@@ -9,7 +9,7 @@ import os
 @contextlib.contextmanager
 def replacing(path):
     """Give a path to write to, which takes the place of `path` when that went well."""
-    part = path.with_name(f"part.{path.name}")
+    part = path.with_name(f"part{os.getpid()}.{path.name}")
     try:
         yield part
         os.replace(part, path)

@@ -4,9 +4,8 @@ import os
 import platform
 from pathlib import Path
 
+from cnn_cifar10.configs import PRECISIONS
 from cnn_cifar10.errors import InputError
-
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
 def describe_hardware():

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_cifar10.images import read_image
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.images import ImageFiles, find_damaged
 from cnn_cifar10.runs import open_run
 
 
@@ -68,7 +69,10 @@ class Classifier:
         """Classify picture files, scaled and centre-cropped to the model's input size.
 
         Raises:
-            ImageError: If a file cannot be read as a picture.
+            InputError: If files cannot be read as pictures; the message lists them all.
         """
-        size = self.model.input_shape[1:3]
-        return self.classify(np.stack([read_image(path, size) for path in paths]))
+        if damaged := find_damaged(paths):
+            raise InputError("; ".join(f"{path}: {reason}" for path, reason in damaged.items()))
+        images = ImageFiles(paths, self.model.input_shape[1:3])
+        starts = range(0, len(images), 256)
+        return [p for start in starts for p in self.classify(images[start : start + 256])]

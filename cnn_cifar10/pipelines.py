@@ -9,6 +9,7 @@ a run that stopped can continue at any step.
 import atexit
 import functools
 import math
+import threading
 import time
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def training_batches(split, num_classes, *, batch_size, augment="none", seed=0, 
 
     Example:
         >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
-        >>> model.fit(batches, epochs=5, steps_per_epoch=len(digits.train) // 128)
+        >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
     """
     steps = _TrainingSteps(split, num_classes, batch_size, get_policy(augment), seed)
     if keras.backend.backend() == "tensorflow":
@@ -84,13 +85,13 @@ class _TrainingSteps:
         size = min(self.batch_size, len(self.split))
         chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
         images, labels = _load(self.split, self.num_classes, chosen)
-        rng = np.random.default_rng((self.seed, epoch, position))
+        rng = np.random.default_rng((self.seed, epoch, 1 + position))
         return images, labels, self.policy.draw(rng, size, images.shape[1:])
 
 
 @functools.lru_cache(maxsize=4)
 def _epoch_order(count, seed, epoch):
-    return np.random.default_rng((seed, epoch)).permutation(count)
+    return np.random.default_rng((seed, epoch, 0)).permutation(count)
 
 
 def _load(split, num_classes, chosen):
@@ -138,10 +139,12 @@ def _call(function, argument, specs):
     flat_specs = tf.nest.flatten(specs)
 
     def call(value):
-        _calls.count += 1
-        if _calls.refused:
-            return [np.zeros([n or 0 for n in s.shape], s.dtype.as_numpy_dtype) for s in flat_specs]
-        return tf.nest.flatten(function(value))
+        with _calls:
+            if _calls.refused:
+                shapes = [[size or 0 for size in spec.shape] for spec in flat_specs]
+                types = [spec.dtype.as_numpy_dtype for spec in flat_specs]
+                return list(map(np.zeros, shapes, types))
+            return tf.nest.flatten(function(value))
 
     arrays = tf.numpy_function(call, [argument], [spec.dtype for spec in flat_specs])
     for array, spec in zip(arrays, flat_specs, strict=True):
@@ -149,23 +152,37 @@ def _call(function, argument, specs):
     return tf.nest.pack_sequence_as(specs, arrays)
 
 
-class _calls:
-    """How often tf.data's threads called Python, and whether they still should."""
+class _Calls:
+    """Calls of Python by tf.data's threads: how many there were, and how many go on."""
 
-    count = 0
-    refused = False
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._begun = self._going_on = 0
+        self.refused = False
+
+    def __enter__(self):
+        with self._lock:
+            self._begun += 1
+            self._going_on += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._going_on -= 1
+
+    def end(self):
+        """Refuse further calls, and wait until none has come for a while."""
+        self.refused = True
+        seen = None
+        while self._going_on or seen != self._begun:
+            seen = self._begun
+            time.sleep(0.02)
 
 
-@atexit.register
-def _end_calls():
-    # tf.data reads ahead. A thread of its that asks for the interpreter while that
-    # shuts down never gets it, and the process waits for the thread for ever; so
-    # the reading ahead ends before.
-    _calls.refused = True
-    seen = None
-    while seen != _calls.count:
-        seen = _calls.count
-        time.sleep(0.02)
+# tf.data reads ahead. A thread of its that asks for the interpreter while that
+# shuts down never gets it, and the process waits for the thread for ever; so the
+# reading ahead ends before.
+_calls = _Calls()
+atexit.register(_calls.end)
 
 
 def _training_sequence(steps, first_step):

@@ -24,6 +24,8 @@ _TRAIN_SAMPLE = 5_000
 def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
     """Evaluate a finished run's model, write its report and add its row to the results.
 
+    The row is left as it is where the data are not those the run was trained with.
+
     Of the training split, a random sample of 5,000 images is evaluated.
 
     Args:
@@ -54,7 +56,8 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
     report = write_report(
         output_dir, facts=facts, dataset=dataset, evaluations=evaluations, history=run.history()
     )
-    add_result(results_csv, result_row(facts, evaluations))
+    if facts["fingerprint"] == dataset.fingerprint:
+        add_result(results_csv, result_row(facts, evaluations))
     return report
 
 
@@ -155,6 +158,11 @@ def _headline(facts, dataset, split, evaluation):
         f"{metrics['macro_f1']:.4f}); trained with seed {facts['seed']} for {facts['epochs']} "
         f"epochs in {facts['seconds']:,.0f} seconds on {format_hardware(facts['hardware'])}."
     )
+    if facts["fingerprint"] != dataset.fingerprint:
+        text += (
+            " These are not the splits it was trained with (their fingerprints differ): images "
+            "it was trained on may be among them."
+        )
     return text if split == "test" else f"{text} The test split was not used."
 
 
@@ -195,11 +203,6 @@ def _figures(report, dataset):
 def _markdown(report, figures):
     facts, metrics = report["facts"], report["metrics"]
     parts = [f"# {facts['run']}", report["headline"]]
-    if facts["fingerprint"] != report["data"]["fingerprint"]:
-        parts.append(
-            "**These are not the splits the model was trained with** (their fingerprints "
-            "differ): images it was trained on may be among those it is evaluated on."
-        )
 
     columns = {"split": "split", "examples": "images", "loss": "loss", "accuracy": "accuracy"}
     if "top5_accuracy" in metrics[report["split"]]:

@@ -7,6 +7,8 @@ import re
 import statistics
 from pathlib import Path
 
+from filelock import FileLock
+
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.files import write_csv
 
@@ -49,12 +51,14 @@ def add_result(results_csv, row):
         raise InputError("row must name its run, received none")
     row = {column: row.get(column) for column in RESULT_COLUMNS}
     row["fingerprint"] = (row["fingerprint"] or "")[:12]
-    rows = read_results(results_csv) if results_csv.exists() else []
-    rows = [other for other in rows if other["run"] != row["run"]] + [row]
-    rows.sort(key=_result_order)
     results_csv.parent.mkdir(parents=True, exist_ok=True)
-    cells = [[format_cell(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
-    write_csv(results_csv, RESULT_COLUMNS, cells)
+    # Runs that end at the same moment take turns.
+    with FileLock(results_csv.with_name(f".{results_csv.name}.lock")):
+        rows = read_results(results_csv) if results_csv.exists() else []
+        rows = [other for other in rows if other["run"] != row["run"]] + [row]
+        rows.sort(key=_result_order)
+        cells = [[format_cell(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
+        write_csv(results_csv, RESULT_COLUMNS, cells)
 
 
 def _result_order(row):
@@ -120,17 +124,18 @@ def summarize_results(rows, metric="accuracy"):
 
     Returns:
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `mean` and `std` of the metric (sample standard deviation; `None` for a
-        single run), `n`, `seeds` and `seconds` (mean). Sorted by data set, then
-        the highest mean first.
+        `parameters`, `epochs`, `mean` and `std` of the metric (sample standard
+        deviation; `None` for a single run), `n`, `seeds` and `seconds` (mean).
+        Sorted by data set, then the highest mean first.
     """
     groups = {}
     for row in rows:
         if row[metric] is not None:
             name = re.sub(r"-seed\d+$", "", row["run"])
-            groups.setdefault((row["dataset"], row["model"], name), []).append(row)
+            same = (row["dataset"], row["model"], name, row["epochs"], row["parameters"])
+            groups.setdefault(same, []).append(row)
     summaries = []
-    for (dataset, model, name), group in groups.items():
+    for (dataset, model, name, epochs, parameters), group in groups.items():
         values = [row[metric] for row in group]
         seconds = [row["seconds"] for row in group if row["seconds"] is not None]
         summaries.append(
@@ -138,6 +143,8 @@ def summarize_results(rows, metric="accuracy"):
                 "run": name,
                 "dataset": dataset,
                 "model": model,
+                "parameters": parameters,
+                "epochs": epochs,
                 "mean": statistics.fmean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "n": len(values),

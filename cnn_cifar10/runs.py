@@ -12,6 +12,7 @@ import csv
 import json
 import platform
 import subprocess
+import zipfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -54,13 +55,21 @@ class Run:
     def is_finished(self):
         return self.facts_path.exists()
 
+    def clear(self):
+        """Delete the run's files."""
+        for path in (self.facts_path, self.history_path, self.model_path, self.checkpoint_path):
+            path.unlink(missing_ok=True)
+
     def config(self) -> TrainingConfig:
         """Return the run's configuration."""
         return read_config(self.config_path)
 
     def facts(self) -> dict:
         """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
-        return json.loads(self.facts_path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self.facts_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{self.facts_path}: damaged ({error}); train again") from error
 
     def history(self) -> dict[str, list[float]]:
         """Return the columns of `history.csv`."""
@@ -74,7 +83,11 @@ class Run:
 
         from cnn_cifar10 import layers  # noqa: F401 (registers the layers a model may hold)
 
-        return keras.saving.load_model(self.model_path)
+        try:
+            return keras.saving.load_model(self.model_path)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            reason = str(error).partition("\n")[0]
+            raise RunError(f"{self.model_path}: cannot be loaded ({reason})") from error
 
 
 def open_run(path):
@@ -104,13 +117,16 @@ def package_versions():
 
 
 def git_commit():
-    """Return the commit of the working folder's repository, `""` outside of one.
+    """Return the commit of this code, `""` where it is installed without its repository.
 
     A `+` follows where tracked files differ from the commit.
     """
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return ""
     try:
         head = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
-        done = subprocess.run(head, capture_output=True, text=True, check=False)
+        done = subprocess.run(head, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,15 +1,19 @@
 """From a config to a trained model and its run on disk."""
 
+import importlib.util
 import os
 import statistics
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cnn_cifar10.architectures import create_model
+from cnn_cifar10.augmentation import get_policy
 from cnn_cifar10.callbacks import Recorder
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
+from cnn_cifar10.errors import InputError
 from cnn_cifar10.files import replacing, write_json
 from cnn_cifar10.hardware import choose_precision, describe_hardware
 from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
@@ -55,7 +59,10 @@ def train(
         True
     """
     run = Run(Path(output))
-    _make_room(run, config, overwrite)
+    _check_output(run, config, overwrite)
+    get_policy(config.augment)
+    if tensorboard:
+        _require_tensorboard()
     dataset = dataset or load_data(config)
     if config.deterministic:
         _make_deterministic()
@@ -64,11 +71,18 @@ def train(
     steps = steps_per_epoch(dataset.train, config.batch_size)
 
     run.path.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        run.clear()
     write_json(run.config_path, config.to_dict())
     callbacks = build_callbacks(config)
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    recorder = Recorder(run, steps * min(config.batch_size, len(dataset.train)), callbacks)
+    recorder = Recorder(
+        run,
+        images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
+        fingerprint=dataset.fingerprint,
+        others=callbacks,
+    )
     recorder.set_model(model)
     epochs_done = recorder.restore()
 
@@ -85,7 +99,7 @@ def train(
             dataset.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
         ),
         initial_epoch=epochs_done,
-        epochs=config.epochs,
+        epochs=epochs_done if recorder.stopped else config.epochs,
         steps_per_epoch=steps,
         callbacks=[*callbacks, recorder],
         shuffle=False,
@@ -113,13 +127,19 @@ def compile_model(config, dataset, precision):
     model = _build(config, dataset, precision)
     steps = steps_per_epoch(dataset.train, config.batch_size)
     optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
-    optimizer.build(model.trainable_variables)
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         jit_compile=_jit_compile(),
     )
+    # Built here, and not by `fit` with the first of the batches, which it would
+    # then leave out.
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(
+        np.zeros((1, *dataset.image_shape), "float32"), np.eye(1, dataset.num_classes)
+    )
+    model.reset_metrics()
     return model
 
 
@@ -210,18 +230,22 @@ def build_callbacks(config):
     return callbacks
 
 
-def _make_room(run, config, overwrite):
-    files = (run.facts_path, run.checkpoint_path, run.history_path, run.model_path)
+def _check_output(run, config, overwrite):
     if overwrite:
-        for path in files:
-            path.unlink(missing_ok=True)
-    elif run.is_finished:
+        return
+    if run.is_finished:
         raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
-    elif run.checkpoint_path.exists() and run.config() != config:
+    if run.checkpoint_path.exists() and run.config() != config:
         raise RunError(
             f"{run.path}: holds an unfinished run of another config; finish that one, choose "
             "another output or overwrite it"
         )
+
+
+def _require_tensorboard():
+    for package in ("tensorflow", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"TensorBoard logs need {package}: pip install {package}")
 
 
 def _build(config, dataset, precision):
@@ -287,6 +311,7 @@ def _make_deterministic():
     elif backend == "torch":
         import torch
 
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     elif describe_hardware()["gpu"] and "deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
         raise ConfigError("deterministic on JAX: set XLA_FLAGS=--xla_gpu_deterministic_ops=true")

@@ -36,6 +36,8 @@ def test_json_round_trip(tmp_path):
     path.write_text(json.dumps(config.to_dict()))
     assert read_config(path) == config
     assert config.name == "cifar10-baseline_cnn-seed4"
+    photos = make_config(dataset="folder", data_dir="/somewhere/photos/")
+    assert photos.name == "photos-custom_cnn-seed0"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,12 @@ def test_json_round_trip(tmp_path):
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
         ({"early_stopping": -1}, "early_stopping must be"),
         ({"seed": -1}, "seed must be"),
+        ({"epochs": "5"}, "epochs must be of type int, received '5'"),
+        ({"epochs": 2.5}, "epochs must be of type int"),
+        ({"augment": None}, "augment must be of type str"),
+        ({"model_options": 3}, "model_options must be of type dict"),
+        ({"seed": True}, "seed must be of type int"),
+        ({"precision": "bf16"}, "precision must be one of auto, float32"),
         ({"learning_speed": 1}, "unknown config key 'learning_speed'"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_cifar10.images import ImageError
+from cnn_cifar10.errors import InputError
 from cnn_cifar10.inference import Classifier, Prediction
 
 
@@ -27,6 +27,8 @@ def test_files_and_arrays_give_the_models_own_probabilities(digits_run, digits, 
     assert classifier.class_names == tuple("0123456789")
 
 
-def test_an_unreadable_file_is_named(digits_run, tmp_path):
-    with pytest.raises(ImageError, match=r"absent\.jpg"):
-        Classifier.from_run(digits_run.path).classify_files([tmp_path / "absent.jpg"])
+def test_all_unreadable_files_are_named(digits_run, tmp_path):
+    with pytest.raises(InputError, match=r"absent\.jpg.*; .*other\.png"):
+        Classifier.from_run(digits_run.path).classify_files(
+            [tmp_path / "absent.jpg", tmp_path / "other.png"]
+        )

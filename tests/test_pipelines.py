@@ -9,7 +9,7 @@ import pytest
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.pipelines import (
-    _end_calls,
+    _calls,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
@@ -98,7 +98,7 @@ def test_reading_ahead_ends_with_the_process(split, monkeypatch):
     monkeypatch.setattr("cnn_cifar10.pipelines._calls.refused", False)
     stream = iter(training_batches(split, 3, batch_size=30))
     next(stream)
-    _end_calls()
+    _calls.end()
     later = [next(stream)[0].numpy() for _ in range(40)]
     assert (later[-1] == 0).all()
 

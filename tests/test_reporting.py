@@ -196,7 +196,7 @@ def test_report_without_a_mistake(tmp_path, dataset, facts):
 def test_report_warns_of_other_splits(tmp_path, dataset, facts, evaluations):
     facts = {**facts, "fingerprint": "another"}
     write_report(tmp_path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY)
-    assert "not the splits the model was trained with" in (tmp_path / "report.md").read_text()
+    assert "not the splits it was trained with" in (tmp_path / "report.md").read_text()
 
 
 def test_report_refuses_what_does_not_belong_together(tmp_path, dataset, facts, evaluations):

@@ -1,5 +1,6 @@
 """Training: schedules, optimizers, runs on disk, stopping and continuing."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,8 +10,9 @@ import pytest
 
 from cnn_cifar10.callbacks import Recorder, TrainingError
 from cnn_cifar10.configs import OPTIMIZERS, make_config
+from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.runs import Run, RunError, open_run
-from cnn_cifar10.training import OneCycle, build_optimizer, build_schedule, train
+from cnn_cifar10.training import OneCycle, build_optimizer, build_schedule, compile_model, train
 
 SMALL = {
     "dataset": "digits",
@@ -142,6 +144,7 @@ class _Interrupt(keras.callbacks.Callback):
     "options",
     [
         {},
+        {"precision": "mixed_float16"},
         {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
     ],
 )
@@ -167,6 +170,9 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path, digits, mo
         open_run(parts.path)
     with pytest.raises(RunError, match="unfinished run of another config"):
         train(make_config(**SMALL), parts.path, dataset=digits, verbose=0)
+    other = dataclasses.replace(digits, train=digits.validation)
+    with pytest.raises(RunError, match="the data changed since this run began"):
+        train(config, parts.path, dataset=other, verbose=0)
 
     train(config, parts.path, dataset=digits, verbose=0)
     for a, b in zip(weights_of(whole), weights_of(parts), strict=True):
@@ -175,6 +181,87 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path, digits, mo
         if key not in ("seconds", "images_per_second"):
             assert parts.history()[key] == values, key
     assert parts.facts()["best_epoch"] == whole.facts()["best_epoch"]
+
+
+class _Plateau(keras.callbacks.Callback):
+    """Counts epochs, as callbacks do whose counters Keras would begin anew."""
+
+    def on_train_begin(self, logs=None):
+        self.wait = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.wait += 1
+        self.model.stop_training = self.wait == 3
+
+
+def recorder_of(path, model, plateau):
+    recorder = Recorder(Run(path), images_per_epoch=1, fingerprint="data", others=[plateau])
+    recorder.set_model(model)
+    plateau.set_model(model)
+    return recorder
+
+
+def end_epoch(epoch, callbacks, accuracy=0.5):
+    for callback in callbacks:
+        callback.on_epoch_begin(epoch)
+        callback.on_test_begin()
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
+
+
+def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, tiny_model):
+    plateau = _Plateau()
+    recorder = recorder_of(tmp_path, tiny_model, plateau)
+    for callback in (plateau, recorder):
+        callback.on_train_begin()
+    for epoch in range(2):
+        end_epoch(epoch, (plateau, recorder))
+
+    again = _Plateau()
+    resumed = recorder_of(tmp_path, tiny_model, again)
+    assert resumed.restore() == 2
+    assert not resumed.stopped
+    for callback in (again, resumed):
+        callback.on_train_begin()
+    assert again.wait == 2
+    end_epoch(2, (again, resumed))
+    last = recorder_of(tmp_path, tiny_model, _Plateau())
+    assert last.restore() == 3
+    assert last.stopped
+
+
+def test_a_run_killed_after_early_stopping_trains_no_further(tmp_path, digits, monkeypatch):
+    config = make_config(
+        **{**SMALL, "epochs": 9, "learning_rate": 1e-9}, schedule="constant", early_stopping=1
+    )
+    monkeypatch.setattr("cnn_cifar10.training._save_artifact", _killed)
+    with pytest.raises(SystemExit):
+        train(config, tmp_path / "run", dataset=digits, verbose=0)
+    monkeypatch.undo()
+    before = len(Run(tmp_path / "run").history()["epoch"])
+    assert before < 9
+    assert train(config, tmp_path / "run", dataset=digits, verbose=0).facts()["epochs"] == before
+
+
+def _killed(*_):
+    raise SystemExit
+
+
+def test_fit_reads_the_first_batch_first(digits, monkeypatch):
+    config = make_config(**SMALL, deterministic=True)
+    model = compile_model(config, digits, "float32")
+    read = []
+    model.run_eagerly = True
+    compute = model.compute_loss
+
+    def record(x, y, *more, **options):
+        read.append(np.asarray(y))
+        return compute(x, y, *more, **options)
+
+    monkeypatch.setattr(model, "compute_loss", record)
+    batches = training_batches(digits.train, 10, batch_size=128, seed=0)
+    expected = [labels.numpy() for _, labels in batches.take(2)]
+    model.fit(batches, steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+    np.testing.assert_array_equal(read, expected)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, digits):
@@ -217,23 +304,24 @@ def test_early_stopping_stops(tmp_path, digits):
     assert run.facts()["epochs"] < 9
 
 
-def test_the_best_epoch_is_kept_not_the_last(tmp_path):
-    keras.utils.set_random_seed(0)
+@pytest.fixture
+def tiny_model():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     model.optimizer.build(model.trainable_variables)
-    recorder = Recorder(Run(tmp_path), images_per_epoch=1)
-    recorder.set_model(model)
+    return model
+
+
+def test_the_best_epoch_is_kept_not_the_last(tmp_path, tiny_model):
+    model = tiny_model
+    recorder = recorder_of(tmp_path, model, _Plateau())
     recorder.on_train_begin()
     for epoch, accuracy in enumerate((0.3, 0.8, 0.5)):
         model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
-        recorder.on_epoch_begin(epoch)
-        recorder.on_test_begin()
-        recorder.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
+        end_epoch(epoch, [recorder], accuracy)
     assert recorder.best_epoch == 2
     assert recorder.best_weights[0] == 1
-    resumed = Recorder(Run(tmp_path), images_per_epoch=1)
-    resumed.set_model(model)
+    resumed = recorder_of(tmp_path, model, _Plateau())
     model.set_weights([np.full((1, 1), 9), np.zeros(1)])
     assert resumed.restore() == 3
     assert resumed.best_epoch == 2

@@ -46,4 +46,10 @@ def create_model(name, input_shape=(32, 32, 3), num_classes=10, **options):
         if option not in allowed:
             choice = f"its options are {', '.join(allowed)}" if allowed else "it has no options"
             raise InputError(f"{name} has no option {option!r}: {choice}")
-    return builder(tuple(input_shape), num_classes, **options)
+    try:
+        return builder(tuple(input_shape), num_classes, **options)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{name} cannot be built with {options}: {reason}") from error

@@ -25,7 +25,7 @@ _MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 _WANTED = (
-    "data_dir or CNN_DATA must name cifar-10-python.tar.gz or the folder "
+    "data_dir or CNN_CIFAR10_DATA must name cifar-10-python.tar.gz or the folder "
     "cifar-10-batches-py unpacked from it (https://www.cs.toronto.edu/~kriz/cifar.html)"
 )
 
