@@ -85,13 +85,13 @@ class _TrainingSteps:
         size = min(self.batch_size, len(self.split))
         chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
         images, labels = _load(self.split, self.num_classes, chosen)
-        rng = np.random.default_rng((self.seed, epoch, 1 + position))
+        rng = np.random.default_rng((self.seed, epoch, position))
         return images, labels, self.policy.draw(rng, size, images.shape[1:])
 
 
 @functools.lru_cache(maxsize=4)
 def _epoch_order(count, seed, epoch):
-    return np.random.default_rng((seed, epoch, 0)).permutation(count)
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def _load(split, num_classes, chosen):

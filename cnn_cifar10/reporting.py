@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.evaluation import Evaluation, confident_mistakes, most_confused, predict_split
+from cnn_cifar10.evaluation import confident_mistakes, evaluate_split, most_confused
 from cnn_cifar10.files import replacing, write_csv, write_json
 from cnn_cifar10.results import (
     RESULT_COLUMNS,
@@ -51,8 +51,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
         if name == "train" and len(split) > _TRAIN_SAMPLE:
             chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
             split = Split(split.images[chosen], split.labels[chosen])
-        probabilities = predict_split(model, split, dataset.num_classes)
-        evaluations[name] = Evaluation(split.labels, probabilities, dataset.class_names)
+        evaluations[name] = evaluate_split(model, split, dataset.class_names)
     report = write_report(
         output_dir, facts=facts, dataset=dataset, evaluations=evaluations, history=run.history()
     )

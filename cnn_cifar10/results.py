@@ -198,7 +198,8 @@ def format_cell(column, value):
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     is_number = isinstance(value, numbers.Real)
-    return format(value, _FORMATS.get(column, "")) if is_number else str(value)
+    default = ".4g" if isinstance(value, float) else ""
+    return format(value, _FORMATS.get(column, default)) if is_number else str(value)
 
 
 def escape_cell(text):

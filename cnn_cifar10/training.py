@@ -33,7 +33,8 @@ def train(
 
     The validation split picks the epoch whose weights are kept; the test split
     is not read. A run that was interrupted continues after its last finished
-    epoch when it is called again with the same config and output.
+    epoch when it is called again with the same config and output: with the same
+    numbers, except that the torch backend draws other units to drop.
 
     Args:
         config: What to train.
