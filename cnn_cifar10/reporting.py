@@ -215,8 +215,9 @@ def _markdown(report, figures):
         parts += [
             "## Training",
             "![Loss and accuracy over epochs](training_curves.png)",
-            "The curves were measured while training, on augmented images and with the loss that "
-            "was trained on; the table above on unchanged images, with plain cross-entropy.",
+            "The training curves are means over an epoch, of images as augmentation left them and "
+            "weights that still changed, and the loss is the one trained on; the table above is of "
+            "unchanged images, the weights kept and plain cross-entropy.",
         ]
 
     parts += ["## Confusions", "![Confusion matrix](confusion_matrix.png)"]

@@ -1,6 +1,7 @@
 """The table of record: round trips, replacement, sorting, summaries by hand."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -58,7 +59,15 @@ def test_result_of_the_same_run_is_replaced(tmp_path):
     assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
     assert after[2] == before[2]
     assert len(after) == 3
-    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
+    assert {file.name for file in tmp_path.iterdir()} <= {"results.csv", ".results.csv.lock"}
+
+
+def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
+    path = tmp_path / "results.csv"
+    rows = [row(f"d-m-seed{seed}", seed=seed) for seed in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda each: add_result(path, each), rows))
+    assert [r["seed"] for r in read_results(path)] == list(range(16))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,8 @@ def test_summary_by_hand(tmp_path):
         "run": "d-m-wide",
         "dataset": "d",
         "model": "m",
+        "parameters": None,
+        "epochs": None,
         "mean": 0.95,
         "std": None,
         "n": 1,
@@ -119,6 +130,16 @@ def test_summary_by_hand(tmp_path):
     assert second["std"] == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
     assert second["seconds"] == pytest.approx(30)
     assert [s["run"] for s in summarize_results(rows, "validation_accuracy")] == ["d-m-narrow"]
+
+
+def test_runs_of_other_lengths_are_not_averaged(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", epochs=20, accuracy=0.9))
+    add_result(path, row("d-m-seed1", epochs=5, accuracy=0.5, seed=1))
+    assert [(s["epochs"], s["mean"]) for s in summarize_results(read_results(path))] == [
+        (20, 0.9),
+        (5, 0.5),
+    ]
 
 
 def test_table_is_markdown_and_aligned():
