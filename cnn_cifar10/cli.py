@@ -52,11 +52,12 @@ def main(argv=None):
         print(f"cnn-cifar10: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "jax", "torch"):
+        backend = (error.name or "").partition(".")[0]
+        if backend not in ("tensorflow", "jax", "torch"):
             raise
         print(
-            f"cnn-cifar10: {error.name}, which Keras would run on, is not installed: "
-            f"pip install {error.name}, or set KERAS_BACKEND to one that is "
+            f"cnn-cifar10: {backend}, which Keras would run on, is not installed: "
+            f"pip install {backend}, or set KERAS_BACKEND to one that is "
             "(tensorflow, jax or torch)",
             file=sys.stderr,
         )

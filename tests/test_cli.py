@@ -147,7 +147,8 @@ def test_choosing_needs_runs_that_have_the_figure(tmp_path, capsys):
     picture = tmp_path / "comparison.png"
     assert main([*choose, "--output", str(picture)]) == 0
     assert "0.5000" in capsys.readouterr().out
-    assert Image.open(picture).size[0] > 300
+    with Image.open(picture) as image:
+        assert image.size[0] > 300
 
 
 def test_top_must_be_a_number_of_classes(digits_run, photos, capsys):
