@@ -35,12 +35,12 @@ def main():
     """Run all benchmarks and write their table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder to write to")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     args = parser.parse_args()
     rows = [
         *measure_matrix_product(args.rounds),
         *measure_policies(args.rounds),
-        *measure_batch_normalization(args.rounds),
+        *measure_batch_normalization(3 * args.rounds),
     ]
     write_table(rows, args.rounds, args.output)
 
@@ -50,37 +50,53 @@ def measure_matrix_product(rounds, size=2048):
 
     def contender(dtype):
         matrix = keras.ops.ones((size, size), dtype)
-        return lambda: float(keras.ops.matmul(matrix, matrix)[0, 0])
 
-    timed = alternate({t: contender(t) for t in ("float32", "bfloat16")}, rounds)
+        def multiply(times=10):
+            began = time.perf_counter()
+            for _ in range(times):
+                float(keras.ops.matmul(matrix, matrix)[0, 0])
+            return 2e-9 * size**3 * times / (time.perf_counter() - began)
+
+        return multiply
+
+    speeds = alternate({t: contender(t) for t in ("float32", "bfloat16")}, rounds)
     return [
-        row(f"matrix product {size}, {dtype}", 2e-9 * size**3 / seconds, "GFLOP/s")
-        for dtype, seconds in timed.items()
+        row(f"matrix product {size}, {dtype}", statistics.median(values), "GFLOP/s")
+        for dtype, values in speeds.items()
     ]
 
 
-def measure_policies(rounds, batch_size=256, steps=20):
+def measure_policies(rounds, batch_size=256, seconds=0.5):
     """Return the images per second of every augmentation policy, without training."""
     data = random_dataset()
     names = ["none", "crop+flip", *AUGMENTATIONS, "crop+flip+cutout", "crop+flip+mixup"]
 
     def contender(name):
-        batches = iter(training_batches(data.train, 10, batch_size=batch_size, augment=name))
-
         def read():
-            for _ in range(steps):
-                next(batches)
+            # Anew each turn: nothing is read ahead while the others have theirs.
+            batches = iter(training_batches(data.train, 10, batch_size=batch_size, augment=name))
+            read_for(batches, seconds)
+            return read_for(batches, seconds) * batch_size
 
         return read
 
-    timed = alternate({name: contender(name) for name in names}, rounds)
+    speeds = alternate({name: contender(name) for name in names}, rounds)
     return [
-        row(f"pipeline, {name}", steps * batch_size / seconds, "images/s")
-        for name, seconds in timed.items()
+        row(f"pipeline, {name}", statistics.median(values), "images/s")
+        for name, values in speeds.items()
     ]
 
 
-def measure_batch_normalization(rounds, steps=30):
+def read_for(batches, seconds):
+    """Return how many batches a second come out when they are read for so long."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        next(batches)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+def measure_batch_normalization(rounds, steps=15):
     """Return custom_cnn's training images per second, fused and stock normalization."""
     data, config, precision = random_dataset(), make_config(), choose_precision()
 
@@ -90,7 +106,9 @@ def measure_batch_normalization(rounds, steps=30):
         batches = training_batches(data.train, 10, batch_size=config.batch_size)
 
         def train(steps=steps):
+            began = time.perf_counter()
             model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+            return steps * config.batch_size / (time.perf_counter() - began)
 
         if fused:
             train(2)
@@ -99,8 +117,8 @@ def measure_batch_normalization(rounds, steps=30):
                 train(2)
         return train
 
-    timed = alternate({"fused": contender(True), "stock": contender(False)}, rounds)
-    speeds = {name: steps * config.batch_size / seconds for name, seconds in timed.items()}
+    turns = alternate({"fused": contender(True), "stock": contender(False)}, rounds)
+    speeds = {name: statistics.median(values) for name, values in turns.items()}
     ratio = speeds["fused"] / speeds["stock"]
     label = f"training custom_cnn, {precision}, {{}} batch normalization"
     return [
@@ -110,16 +128,15 @@ def measure_batch_normalization(rounds, steps=30):
 
 
 def alternate(contenders, rounds):
-    """Run the contenders in turn and return each one's median seconds."""
-    seconds = {name: [] for name in contenders}
+    """Run the contenders in turn; return each one's results, without the first, which warms up."""
+    results = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, run in contenders.items():
-            began = time.perf_counter()
-            run()
-            if number:  # the first turn warms up
-                seconds[name].append(time.perf_counter() - began)
+            result = run()
+            if number:
+                results[name].append(result)
         print(f"{next(iter(contenders))} ...: round {number} of {rounds}", flush=True)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return results
 
 
 def random_dataset(count=10_000):
@@ -141,7 +158,8 @@ def write_table(rows, rounds, output):
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     output.mkdir(parents=True, exist_ok=True)
     text = (
-        f"# Benchmarks\n\nMedians of {rounds} turns each, in turn in one process, on "
+        f"# Benchmarks\n\nMedians of {rounds} turns each (training: {3 * rounds}), in turn in one "
+        "process, on "
         f"{format_hardware(describe_hardware())}; {versions}. Written by `make bench`.\n\n"
         f"{format_table(rows)}\n"
     )

@@ -9,6 +9,7 @@ a run that stopped can continue at any step.
 import atexit
 import functools
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -108,9 +109,7 @@ def _training_dataset(steps, first_step):
         return _call(lambda s: steps.load(int(s)), step, specs)
 
     dataset = tf.data.Dataset.range(first_step, np.iinfo("int64").max)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.map(steps.policy.transform, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return _read_ahead(dataset, load, steps.policy.transform)
 
 
 def _evaluation_dataset(split, num_classes, batch_size):
@@ -128,8 +127,20 @@ def _evaluation_dataset(split, num_classes, batch_size):
 
         return _call(read, start, specs)
 
-    dataset = tf.data.Dataset.range(0, len(split), batch_size)
-    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _read_ahead(tf.data.Dataset.range(0, len(split), batch_size), load)
+
+
+def _read_ahead(dataset, *functions):
+    """Map functions over a tf.data dataset in parallel, a few batches ahead."""
+    import tensorflow as tf
+
+    for function in functions:
+        dataset = dataset.map(function, num_parallel_calls=os.cpu_count())
+    options = tf.data.Options()
+    # Its thread sleeps twice as long each time, up to a minute, and whoever ends
+    # the iteration waits for it to wake.
+    options.autotune.enabled = False
+    return dataset.prefetch(4).with_options(options)
 
 
 def _call(function, argument, specs):
