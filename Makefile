@@ -26,7 +26,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Runs the notebooks in full and keeps their outputs: about half an hour on two cores.
+# Runs the notebooks in full and keeps their outputs: a quarter of an hour on two cores.
 notebooks: install
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 

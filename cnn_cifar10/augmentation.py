@@ -7,6 +7,7 @@ can be repeated exactly, in another process and on another backend; the
 arithmetic runs in tf.data's threads, or wherever Keras runs.
 """
 
+import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,15 +19,18 @@ from cnn_cifar10.errors import InputError
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(abc.ABC):
     """One random change to a batch of images.
 
-    A subclass overrides `draw`, and `transform` or, where labels change too,
-    `transform_batch`.
+    A subclass says what is drawn in `draw`, and what is done with it in
+    `transform(images, **draws)`, which takes and returns a tensor `(count,
+    height, width, channels)` of values 0 to 255 in the same dtype. One that
+    changes labels too overrides `transform_batch` instead.
     """
 
     mixes_images: ClassVar[bool] = False
 
+    @abc.abstractmethod
     def draw(self, rng, count, image_shape):
         """Pick the random numbers of one batch.
 
@@ -38,19 +42,6 @@ class Augmentation:
         Returns:
             A dict of arrays whose first axis has length `count`.
         """
-        raise NotImplementedError
-
-    def transform(self, images, **draws):
-        """Apply drawn numbers to images.
-
-        Args:
-            images: Tensor `(count, height, width, channels)`, values 0 to 255.
-            **draws: What `draw` returned.
-
-        Returns:
-            Tensor of the same shape; same dtype unless images are mixed.
-        """
-        raise NotImplementedError
 
     def transform_batch(self, images, labels, **draws):
         """Apply drawn numbers to images and their one-hot labels."""
