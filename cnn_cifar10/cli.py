@@ -242,7 +242,6 @@ def _train(args):
     else:
         config = make_config(args.recipe or "standard", **given)
 
-    from cnn_cifar10.reporting import report_run
     from cnn_cifar10.training import load_data, train
 
     output = args.output or Path("models") / config.name
@@ -259,11 +258,10 @@ def _train(args):
         tensorboard=args.tensorboard,
         verbose=0 if args.quiet else 1,
     )
-    return _report(report_run, run, dataset, args)
+    return _report(run, dataset, args)
 
 
 def _evaluate(args):
-    from cnn_cifar10.reporting import report_run
     from cnn_cifar10.runs import open_run
     from cnn_cifar10.training import load_data
 
@@ -271,10 +269,12 @@ def _evaluate(args):
     config = run.config()
     if args.data_dir:
         config = dataclasses.replace(config, data_dir=args.data_dir)
-    return _report(report_run, run, load_data(config), args)
+    return _report(run, load_data(config), args)
 
 
-def _report(report_run, run, dataset, args):
+def _report(run, dataset, args):
+    from cnn_cifar10.reporting import report_run
+
     folder = args.report or Path("reports") / run.path.name
     splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
     report = report_run(run, dataset, folder, args.results, splits)

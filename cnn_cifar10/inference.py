@@ -37,7 +37,7 @@ class Classifier:
     Example:
         >>> classifier = Classifier.from_run("models/cifar10-custom_cnn-seed0")
         >>> classifier.classify_files(["photo.jpg"])[0].top(1)
-        [{'class': 'ship', 'probability': 0.97}]
+        [{'class': 'cat', 'probability': 0.728}]
     """
 
     model: object

@@ -59,7 +59,7 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
 
 
 def activation_layer(activation, name):
-    """Return a layer for an activation's Keras name; leaky ReLU leaks a tenth, as in YOLO."""
+    """Return a layer for an activation's Keras name; leaky ReLU leaks a tenth."""
     if activation == "leaky_relu":
         return layers.LeakyReLU(negative_slope=0.1, name=name)
     return layers.Activation(activation, name=name)
