@@ -1,13 +1,23 @@
 """The model registry: one name per network."""
 
 import inspect
+from functools import partial
 
 from cnn_cifar10.architectures.custom import build_baseline_cnn, build_custom_cnn
+from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.errors import InputError
 
 MODELS = {
     "baseline_cnn": build_baseline_cnn,
     "custom_cnn": build_custom_cnn,
+    "resnet20": partial(build_cifar_resnet, depth=20),
+    "resnet32": partial(build_cifar_resnet, depth=32),
+    "resnet44": partial(build_cifar_resnet, depth=44),
+    "resnet56": partial(build_cifar_resnet, depth=56),
+    "resnet110": partial(build_cifar_resnet, depth=110),
+    "resnet18": partial(build_resnet, depth=18),
+    "resnet50": partial(build_resnet, depth=50),
+    "resnet101": partial(build_resnet, depth=101),
 }
 
 

@@ -23,8 +23,19 @@ def pixel_input(input_shape):
     return pixels, layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(pixels)
 
 
-def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
-    """Apply a 3x3 convolution, pooling, batch normalization and an activation.
+def conv_block(
+    x,
+    filters,
+    kernel_size=3,
+    *,
+    name,
+    strides=1,
+    activation="relu",
+    batch_norm=True,
+    l2=0.0,
+    pool=False,
+):
+    """Apply a convolution, pooling, batch normalization and an activation.
 
     Pooling comes before normalization, so that what the next layer sees is
     normalized, and at a quarter of the positions.
@@ -32,19 +43,23 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
     Args:
         x: Tensor of shape `(batch, height, width, channels)`.
         filters: Number of output channels.
-        activation: Name of a Keras activation, such as `"leaky_relu"`.
+        kernel_size: Side of the kernel.
+        name: Name of the convolution; the other layers append to it.
+        strides: Step of the convolution in pixels.
+        activation: Name of a Keras activation, such as `"leaky_relu"`; `None`
+            for none.
         batch_norm: Whether to normalize; a bias stands in where not.
         l2: Strength of the L2 penalty on the kernel; 0 for none.
-        name: Name of the convolution; the other layers append to it.
         pool: Whether to halve height and width by 2x2 max pooling.
 
     Returns:
-        Tensor of shape `(batch, height, width, filters)`; half of that high and
-        wide after pooling.
+        Tensor of shape `(batch, height / strides, width / strides, filters)`;
+        half of that high and wide after pooling.
     """
     x = layers.Conv2D(
         filters,
-        3,
+        kernel_size,
+        strides=strides,
         padding="same",
         use_bias=not batch_norm,
         kernel_initializer="he_normal",
@@ -55,6 +70,8 @@ def conv_block(x, filters, *, activation, batch_norm, l2, name, pool=False):
         x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     if batch_norm:
         x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    if activation is None:
+        return x
     return activation_layer(activation, name=f"{name}_activation")(x)
 
 
