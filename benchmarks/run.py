@@ -28,7 +28,7 @@ from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.reporting import format_hardware
 from cnn_cifar10.results import format_table
 from cnn_cifar10.runs import package_versions
-from cnn_cifar10.training import compile_model
+from cnn_cifar10.training import build_model, compile_model
 
 
 def main():
@@ -102,7 +102,8 @@ def measure_batch_normalization(rounds, steps=15):
 
     def contender(fused):
         patch = mock.patch.object(FusedBatchNormalization, "_can_fuse", return_value=False)
-        model = compile_model(config, data, precision)
+        model = build_model(config, data, precision)
+        compile_model(model, config, data)
         batches = training_batches(data.train, 10, batch_size=config.batch_size)
 
         def train(steps=steps):

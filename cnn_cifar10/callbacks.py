@@ -30,6 +30,7 @@ class Recorder(keras.callbacks.Callback):
         run: The `Run` to write to.
         images_per_epoch: Images a training epoch reads.
         fingerprint: The data set's, which a run that continues must share.
+        seconds_before: What was spent on training before it begins.
         others: Callbacks whose counters belong to the state.
 
     Attributes:
@@ -39,13 +40,13 @@ class Recorder(keras.callbacks.Callback):
         stopped: Whether a callback ended the run before its last epoch.
     """
 
-    def __init__(self, run: Run, *, images_per_epoch, fingerprint, others=()):
+    def __init__(self, run: Run, *, images_per_epoch, fingerprint, seconds_before=0.0, others=()):
         super().__init__()
         self._run = run
         self._images_per_epoch = images_per_epoch
         self._fingerprint = fingerprint
         self._others = others
-        self._seconds_before = 0.0
+        self._seconds_before = seconds_before
         self._counters = []
         self.history = []
         self.best_epoch = 0

@@ -209,24 +209,21 @@ def _datasets(args):
 def _models(args):
     import inspect
 
-    from cnn_cifar10.architectures import MODELS, create_model, list_models
+    from cnn_cifar10.architectures import MODELS, create_model, list_models, model_options
 
     rows = []
     for name in list_models():
-        builder = MODELS[name]
-        parameters = create_model(name).count_params()
-        options = list(inspect.signature(builder).parameters.values())[2:]
+        options = model_options(name)
+        builder = getattr(MODELS[name], "func", MODELS[name])
+        no_download = {"weights": None} if "weights" in options else {}
+        parameters = create_model(name, **no_download).count_params()
+        description = inspect.getdoc(builder).splitlines()[0]
         rows.append(
-            {
-                "name": name,
-                "parameters": parameters,
-                "description": inspect.getdoc(builder).splitlines()[0],
-                "options": {option.name: option.default for option in options},
-            }
+            {"name": name, "parameters": parameters, "description": description, "options": options}
         )
-        print(f"{name:14} {parameters:>12,} parameters  {rows[-1]['description']}")
-        for option in options:
-            print(f"{'':14} {option}")
+        print(f"{name:16} {parameters:>12,} parameters  {description}")
+        if options:
+            print(f"{'':16} " + ", ".join(f"{key}={value!r}" for key, value in options.items()))
     return rows
 
 

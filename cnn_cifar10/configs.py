@@ -50,6 +50,9 @@ class TrainingConfig:
     skip_damaged: bool = _option(False, "train without the images that cannot be read")
     model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
     model_options: dict = dataclasses.field(default_factory=dict)
+    start: str | None = _option(
+        None, "run whose weights training starts from; another number of classes gets a new head"
+    )
     augment: str = _option(
         "crop+flip",
         "none, or some of crop, flip, rotation, zoom, color, cutout, randaugment, mixup, cutmix, "
@@ -112,9 +115,10 @@ class TrainingConfig:
 
     @property
     def name(self):
-        """Name of the run: data set, or its folder, model and seed."""
+        """Name of the run: data set, or its folder, model, its backbone, and seed."""
         source = Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
-        return f"{source}-{self.model}-seed{self.seed}"
+        parts = (source, self.model, self.model_options.get("backbone"), f"seed{self.seed}")
+        return "-".join(part for part in parts if part)
 
     def to_dict(self):
         """Return the fields as a dict that JSON can hold."""
@@ -144,6 +148,23 @@ RECIPES = {
         "schedule": "constant",
         "label_smoothing": 0.0,
     },
+    "transfer": {
+        "model": "transfer",
+        "augment": "none",
+        "epochs": 30,
+        "batch_size": 256,
+        "optimizer": "adamw",
+        "precision": "float32",
+    },
+    "finetune": {
+        "model": "transfer",
+        "model_options": {"trainable_layers": -1},
+        "epochs": 5,
+        "batch_size": 64,
+        "optimizer": "adamw",
+        "learning_rate": 3e-4,
+        "precision": "float32",
+    },
 }
 """Named starting points: what differs from `TrainingConfig`'s defaults.
 
@@ -151,6 +172,13 @@ standard: SGD in one cycle with crops, flips and label smoothing.
     `cnn-cifar10 train --dataset cifar10 --model custom_cnn`.
 tutorial: Adam at a constant rate on unchanged images, as in a first tutorial.
     `cnn-cifar10 train --dataset cifar10 --model baseline_cnn --recipe tutorial`.
+transfer: A linear classifier on the frozen features of a network trained on
+    ImageNet, which are computed once: after that, seconds.
+    `cnn-cifar10 train --recipe transfer`.
+finetune: All of that network at a low rate, from where `transfer` ended. In
+    float32, since TensorFlow's depthwise convolutions, of which it consists, are
+    slower in bfloat16 on a processor.
+    `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 
 The figures they reach, with seconds and hardware, are in reports/results.csv.
 """
@@ -161,7 +189,7 @@ def make_config(recipe="standard", **overrides):
 
     Args:
         recipe: One of `RECIPES`.
-        **overrides: Fields of `TrainingConfig`.
+        **overrides: Fields of `TrainingConfig`; `model_options` add to the recipe's.
 
     Raises:
         ConfigError: If the recipe or a field is unknown, or a value out of range.
@@ -172,7 +200,9 @@ def make_config(recipe="standard", **overrides):
     """
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is named {recipe!r}: choose from {', '.join(RECIPES)}")
-    return TrainingConfig.from_dict({**RECIPES[recipe], **overrides})
+    start = RECIPES[recipe]
+    options = {**start.get("model_options", {}), **overrides.pop("model_options", {})}
+    return TrainingConfig.from_dict({**start, **overrides, "model_options": options})
 
 
 def read_config(path):

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -27,3 +28,8 @@ def write_csv(path, header, rows):
     """Write rows of cells as CSV."""
     with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def cache_folder():
+    """Return where to keep what can be computed again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn-cifar10"

@@ -142,6 +142,11 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def stamps(self) -> list[tuple]:
+        """What tells these pictures from others: each one's path, size, and time of change."""
+        status = [(path, os.stat(path)) for path in self.paths]
+        return [(path, s.st_size, s.st_mtime_ns, self.size) for path, s in status]
+
     def __getitem__(self, index) -> np.ndarray:
         paths = self.paths[index]
         if isinstance(paths, str):

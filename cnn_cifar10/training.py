@@ -8,16 +8,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import create_model
+from cnn_cifar10.architectures import create_model, head_of, main_model
 from cnn_cifar10.augmentation import get_policy
 from cnn_cifar10.callbacks import Recorder
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.features import frozen_features
 from cnn_cifar10.files import replacing, write_json
 from cnn_cifar10.hardware import choose_precision, describe_hardware
 from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
-from cnn_cifar10.runs import Run, RunError, git_commit, package_versions
+from cnn_cifar10.runs import Run, RunError, git_commit, open_run, package_versions
 
 
 def train(
@@ -68,7 +69,14 @@ def train(
     if config.deterministic:
         _make_deterministic()
     precision = choose_precision(config.precision)
-    model = compile_model(config, dataset, precision)
+    model = build_model(config, dataset, precision)
+    if config.start:
+        _set_weights_from(config.start, model)
+    examples, seconds_before = dataset, 0.0
+    if on_features := _trains_on_features(config, model):
+        examples, seconds_before = frozen_features(model, dataset, verbose)
+        model = head_of(model)
+    compile_model(model, config, examples)
     steps = steps_per_epoch(dataset.train, config.batch_size)
 
     run.path.mkdir(parents=True, exist_ok=True)
@@ -82,6 +90,7 @@ def train(
         run,
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
         fingerprint=dataset.fingerprint,
+        seconds_before=seconds_before,
         others=callbacks,
     )
     recorder.set_model(model)
@@ -89,7 +98,7 @@ def train(
 
     model.fit(
         training_batches(
-            dataset.train,
+            examples.train,
             dataset.num_classes,
             batch_size=config.batch_size,
             augment=config.augment,
@@ -97,7 +106,7 @@ def train(
             first_step=epochs_done * steps,
         ),
         validation_data=evaluation_batches(
-            dataset.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
+            examples.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
         ),
         initial_epoch=epochs_done,
         epochs=epochs_done if recorder.stopped else config.epochs,
@@ -106,8 +115,10 @@ def train(
         shuffle=False,
         verbose=verbose,
     )
-    _save_artifact(run, config, dataset, recorder.best_weights)
-    write_json(run.facts_path, _facts(run, config, dataset, precision, model, recorder))
+    artifact = build_model(config, dataset, "float32")
+    (head_of(artifact) if on_features else artifact).set_weights(recorder.best_weights)
+    _save_artifact(run, artifact)
+    write_json(run.facts_path, _facts(run, config, dataset, precision, artifact, recorder))
     run.checkpoint_path.unlink()
     return run
 
@@ -122,10 +133,21 @@ def load_data(config) -> Dataset:
     )
 
 
-def compile_model(config, dataset, precision):
-    """Return the config's model, seeded, built at this precision and ready to fit."""
+def build_model(config, dataset, precision):
+    """Return the config's model, seeded, built at this precision for these data."""
     keras.utils.set_random_seed(config.seed)
-    model = _build(config, dataset, precision)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return create_model(
+            config.model, dataset.image_shape, dataset.num_classes, **config.model_options
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def compile_model(model, config, dataset):
+    """Compile a model for the config, ready to fit the data."""
     steps = steps_per_epoch(dataset.train, config.batch_size)
     optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
     model.compile(
@@ -141,7 +163,6 @@ def compile_model(config, dataset, precision):
         np.zeros((1, *dataset.image_shape), "float32"), np.eye(1, dataset.num_classes)
     )
     model.reset_metrics()
-    return model
 
 
 def build_schedule(config, total_steps):
@@ -249,27 +270,34 @@ def _require_tensorboard():
             raise InputError(f"TensorBoard logs need {package}: pip install {package}")
 
 
-def _build(config, dataset, precision):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        return create_model(
-            config.model, dataset.image_shape, dataset.num_classes, **config.model_options
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
+def _trains_on_features(config, model):
+    """Whether all that is trained sees the same features of a picture in every epoch."""
+    return config.augment == "none" and head_of(model) is not None
 
 
-def _save_artifact(run, config, dataset, weights):
+def _set_weights_from(path, model):
+    source = open_run(path).load_model()
+    target = main_model(model)
+    if len(source.weights) != len(target.weights):
+        raise RunError(f"{path}: start: holds another network than {model.name}")
+    for variable, other in zip(target.weights, source.weights, strict=True):
+        if variable.shape == other.shape:
+            variable.assign(other)
+        elif "logits" not in variable.path:
+            raise RunError(
+                f"{path}: start: its {other.path} is of shape {tuple(other.shape)}, not "
+                f"{tuple(variable.shape)}; use the same options of the network"
+            )
+
+
+def _save_artifact(run, artifact):
     # Trained in bfloat16 or not, the artifact computes in float32, so that it
     # gives the same answers, and runs fast, on machines without bfloat16.
-    artifact = _build(config, dataset, "float32")
-    artifact.set_weights(weights)
     with replacing(run.model_path) as part:
-        artifact.save(part)
+        main_model(artifact).save(part)
 
 
-def _facts(run, config, dataset, precision, model, recorder):
+def _facts(run, config, dataset, precision, artifact, recorder):
     speeds = [row["images_per_second"] for row in recorder.history]
     return {
         "run": run.path.name,
@@ -283,7 +311,7 @@ def _facts(run, config, dataset, precision, model, recorder):
         "fingerprint": dataset.fingerprint,
         "config": config.to_dict(),
         "seed": config.seed,
-        "parameters": model.count_params(),
+        "parameters": main_model(artifact).count_params(),
         "epochs": len(recorder.history),
         "best_epoch": recorder.best_epoch,
         "seconds": round(recorder.history[-1]["seconds"], 1),

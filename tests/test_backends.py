@@ -32,7 +32,7 @@ from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.reporting import report_run
-from cnn_cifar10.training import compile_model, train
+from cnn_cifar10.training import build_model, compile_model, train
 
 output = Path(sys.argv[1])
 # Torch draws dropout from a generator of its own, which a checkpoint does not hold.
@@ -66,7 +66,8 @@ pairs = zip(loaded.get_weights(), parts.load_model().get_weights(), strict=True)
 differences = [float(np.abs(a - b).max()) for a, b in pairs]
 
 # `fit` reads the first batch first.
-model = compile_model(config, dataset, "float32")
+model = build_model(config, dataset, "float32")
+compile_model(model, config, dataset)
 model.run_eagerly = True
 compute, read = model.compute_loss, []
 

@@ -15,8 +15,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module imports only from modules above it.
 ORDER = (
     "errors", "files", "images", "datasets", "augmentation", "pipelines", "layers",
-    "architectures", "configs", "hardware", "runs", "callbacks", "training", "evaluation",
-    "results", "plotting", "reporting", "inference", "cli", "__main__",
+    "architectures", "features", "configs", "hardware", "runs", "callbacks", "training",
+    "evaluation", "results", "plotting", "reporting", "inference", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -12,7 +12,14 @@ from cnn_cifar10.callbacks import Recorder, TrainingError
 from cnn_cifar10.configs import OPTIMIZERS, make_config
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.runs import Run, RunError, open_run
-from cnn_cifar10.training import OneCycle, build_optimizer, build_schedule, compile_model, train
+from cnn_cifar10.training import (
+    OneCycle,
+    build_model,
+    build_optimizer,
+    build_schedule,
+    compile_model,
+    train,
+)
 
 SMALL = {
     "dataset": "digits",
@@ -248,7 +255,8 @@ def _killed(*_):
 
 def test_fit_reads_the_first_batch_first(digits, monkeypatch):
     config = make_config(**SMALL, deterministic=True)
-    model = compile_model(config, digits, "float32")
+    model = build_model(config, digits, "float32")
+    compile_model(model, config, digits)
     read = []
     model.run_eagerly = True
     compute = model.compute_loss

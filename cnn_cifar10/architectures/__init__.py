@@ -4,12 +4,31 @@ import inspect
 from functools import partial
 
 from cnn_cifar10.architectures.custom import build_baseline_cnn, build_custom_cnn
+from cnn_cifar10.architectures.efficientnet import build_efficientnet
+from cnn_cifar10.architectures.googlenet import build_googlenet, main_model
 from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
+from cnn_cifar10.architectures.transfer import build_transfer, head_of, list_backbones
+from cnn_cifar10.architectures.vgg import build_vgg
+from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
 from cnn_cifar10.errors import InputError
+
+__all__ = [
+    "ALIASES",
+    "MODELS",
+    "create_model",
+    "head_of",
+    "list_backbones",
+    "list_models",
+    "main_model",
+    "model_options",
+]
 
 MODELS = {
     "baseline_cnn": build_baseline_cnn,
     "custom_cnn": build_custom_cnn,
+    "vgg16": partial(build_vgg, depth=16),
+    "vgg19": partial(build_vgg, depth=19),
+    "googlenet": build_googlenet,
     "resnet20": partial(build_cifar_resnet, depth=20),
     "resnet32": partial(build_cifar_resnet, depth=32),
     "resnet44": partial(build_cifar_resnet, depth=44),
@@ -18,7 +37,15 @@ MODELS = {
     "resnet18": partial(build_resnet, depth=18),
     "resnet50": partial(build_resnet, depth=50),
     "resnet101": partial(build_resnet, depth=101),
+    "wide_resnet16_4": partial(build_wide_resnet, depth=16, widen_factor=4),
+    "wide_resnet28_10": partial(build_wide_resnet, depth=28, widen_factor=10),
+    "efficientnet_b0": partial(build_efficientnet, variant="b0"),
+    "efficientnet_b1": partial(build_efficientnet, variant="b1"),
+    "efficientnet_b2": partial(build_efficientnet, variant="b2"),
+    "efficientnet_b3": partial(build_efficientnet, variant="b3"),
+    "transfer": build_transfer,
 }
+ALIASES = {"resnet": "resnet20"}
 
 
 def list_models():
@@ -26,11 +53,19 @@ def list_models():
     return sorted(MODELS)
 
 
+def model_options(name):
+    """Return the options of a model's builder: a dict of names to default values."""
+    builder = MODELS[name]
+    parameters = list(inspect.signature(builder).parameters.values())[2:]
+    fixed = getattr(builder, "keywords", {})
+    return {p.name: p.default for p in parameters if p.name not in fixed}
+
+
 def create_model(name, input_shape=(32, 32, 3), num_classes=10, **options):
     """Build an uncompiled model by name.
 
     Args:
-        name: One of `list_models()`.
+        name: One of `list_models()`, or an alias in `ALIASES`.
         input_shape: `(height, width, 3)`.
         num_classes: Number of classes, at least 2.
         **options: Arguments of that model's builder, such as `width=64`.
@@ -46,12 +81,12 @@ def create_model(name, input_shape=(32, 32, 3), num_classes=10, **options):
         >>> create_model("custom_cnn", num_classes=4, dropout=0.2).output_shape
         (None, 4)
     """
+    name = ALIASES.get(name, name)
     if name not in MODELS:
         raise InputError(f"no model is named {name!r}: choose from {', '.join(list_models())}")
     if num_classes < 2:
         raise InputError(f"num_classes must be at least 2, received {num_classes}")
-    builder = MODELS[name]
-    allowed = list(inspect.signature(builder).parameters)[2:]
+    builder, allowed = MODELS[name], model_options(name)
     for option in options:
         if option not in allowed:
             choice = f"its options are {', '.join(allowed)}" if allowed else "it has no options"

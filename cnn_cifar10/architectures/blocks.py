@@ -56,18 +56,30 @@ def conv_block(
         Tensor of shape `(batch, height / strides, width / strides, filters)`;
         half of that high and wide after pooling.
     """
-    x = layers.Conv2D(
+    x = convolution(
+        x, filters, kernel_size, strides=strides, use_bias=not batch_norm, l2=l2, name=name
+    )
+    if pool:
+        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    return norm_activation(x, activation, batch_norm=batch_norm, name=name)
+
+
+def convolution(x, filters, kernel_size=3, *, name, strides=1, use_bias=False, l2=0.0):
+    """Apply a convolution alone; arguments as for `conv_block`."""
+    return layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding="same",
-        use_bias=not batch_norm,
+        use_bias=use_bias,
         kernel_initializer="he_normal",
         kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         name=name,
     )(x)
-    if pool:
-        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+
+
+def norm_activation(x, activation="relu", *, name, batch_norm=True):
+    """Apply batch normalization and an activation; arguments as for `conv_block`."""
     if batch_norm:
         x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     if activation is None:

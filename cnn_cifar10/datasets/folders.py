@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
-from cnn_cifar10.files import replacing
+from cnn_cifar10.files import cache_folder, replacing
 from cnn_cifar10.images import IMAGE_FORMATS, ImageFiles, find_damaged
 
 logger = logging.getLogger(__name__)
@@ -179,8 +179,10 @@ def _recall_damaged(root: Path, paths: Sequence[str]) -> dict[str, str]:
     for path in paths:
         status = (root / path).stat() if (root / path).exists() else None
         digest.update(repr((path, status and (status.st_size, status.st_mtime_ns))).encode())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn-cifar10"
-    cache /= f"checked-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
+    cache = (
+        cache_folder()
+        / f"checked-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
+    )
     key = digest.hexdigest()
     if cache.is_file():
         try:

