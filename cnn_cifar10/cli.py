@@ -178,7 +178,9 @@ def _add_compare(commands):
         default="accuracy",
         help="figure to compare: of the test split, or, to choose, of validation",
     )
-    parser.add_argument("--output", type=Path, help="write the comparison as a figure (PNG) too")
+    parser.add_argument(
+        "--output", type=Path, help="folder for a page of the comparison, with figures"
+    )
 
 
 def _add_predict(commands):
@@ -281,17 +283,22 @@ def _report(run, dataset, args):
 
 
 def _compare(args):
-    from cnn_cifar10.results import format_table, read_results, summarize_results
+    from cnn_cifar10.results import (
+        SUMMARY_COLUMNS,
+        format_table,
+        read_results,
+        summarize_results,
+    )
 
     rows = summarize_results(read_results(args.results), args.metric)
     if not rows:
         raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
-    print(format_table(rows))
+    print(format_table(rows, SUMMARY_COLUMNS))
     if args.output:
-        from cnn_cifar10.plotting import plot_comparison
+        from cnn_cifar10.comparison import write_comparison
 
-        data = ", ".join(sorted({row["dataset"] for row in rows}))
-        plot_comparison(rows, f"{data}: {args.metric.replace('_', ' ')}").savefig(args.output)
+        write_comparison(args.output, rows, args.results.parent)
+        print(f"page: {args.output / 'comparison.md'}")
     return rows
 
 

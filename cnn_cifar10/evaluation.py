@@ -140,9 +140,7 @@ class Evaluation:
     @cached_property
     def confusion_matrix(self):
         """Number of examples by true class (row) and predicted class (column)."""
-        classes = len(self.class_names)
-        cells = self.labels.astype("int64") * classes + self.predictions
-        return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+        return confusion_matrix(self.labels, self.predictions, len(self.class_names))
 
     @cached_property
     def _scores(self):
@@ -193,6 +191,12 @@ class Evaluation:
             "macro_recall": recall,
             "macro_f1": f1,
         }
+
+
+def confusion_matrix(labels, predictions, classes):
+    """Return the number of examples by true class (row) and predicted class (column)."""
+    cells = np.asarray(labels, "int64") * classes + predictions
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def confident_mistakes(evaluation, count):

@@ -420,3 +420,138 @@ def plot_comparison(rows, title=""):
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
     return figure
+
+
+@_styled
+def plot_pareto(rows, title=""):
+    """Draw accuracy against the operations for one picture, and the best of both as a line.
+
+    Args:
+        rows: What `summarize_results` returns: dicts with `run`, `mean` and
+            `mflops`; those without operations are left out.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    rows = sorted((row for row in rows if row["mflops"]), key=lambda row: row["mflops"])
+    best, front = -math.inf, []
+    for row in rows:
+        if row["mean"] > best:
+            best = row["mean"]
+            front.append(row)
+    figure = _figure(8.2, 4.8)
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.step(
+        [row["mflops"] for row in front],
+        [row["mean"] for row in front],
+        where="post",
+        color=_PALE_BLUE,
+        linewidth=2.5,
+        zorder=1,
+    )
+    for row in rows:
+        color = _BLUE if row in front else _GREY
+        axes.plot(row["mflops"], row["mean"], "o", color=color, markersize=5)
+        axes.annotate(
+            row["run"],
+            (row["mflops"], row["mean"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=color,
+        )
+    axes.set_xscale("log")
+    axes.set(xlabel="million floating-point operations for one picture", ylabel="accuracy")
+    axes.yaxis.set_major_formatter(_percents())
+    axes.margins(x=0.12, y=0.12)
+    return figure
+
+
+@_styled
+def plot_confusion_matrices(matrices, class_names, columns=4):
+    """Draw the confusions of several models side by side, in percent of each true class.
+
+    Args:
+        matrices: Dict of names to counts `(classes, classes)`, as for
+            `plot_confusion_matrix`.
+        class_names: One name per class.
+        columns: Matrices per row.
+
+    Returns:
+        A `matplotlib.figure.Figure`; right answers are left blank, so that its
+        colours compare mistakes alone.
+    """
+    columns = min(columns, len(matrices))
+    lines = math.ceil(len(matrices) / columns)
+    percents = {}
+    for name, matrix in matrices.items():
+        matrix = np.asarray(matrix, "float64")
+        percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        percents[name] = np.where(np.eye(len(matrix), dtype=bool), np.nan, percent)
+    highest = max(np.nanmax(percent) for percent in percents.values())
+    figure = _figure(2.7 * columns + 0.9, 2.7 * lines + 0.7)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in grid[len(percents) :]:
+        axes.axis("off")
+    names = [_shorten(name, 14) for name in class_names]
+    for axes, (name, percent) in zip(grid, percents.items(), strict=False):
+        seaborn.heatmap(
+            percent,
+            ax=axes,
+            norm=PowerNorm(0.5, vmin=0, vmax=highest),
+            cmap="Blues",
+            square=True,
+            cbar=False,
+            linewidths=0.4,
+            linecolor="white",
+            xticklabels=names,
+            yticklabels=names,
+        )
+        axes.set_title(name, fontsize=8.5)
+        axes.grid(False)
+        axes.tick_params(length=0, labelsize=7)
+    bar = figure.colorbar(grid[0].collections[0], ax=grid.tolist(), shrink=0.6, aspect=30)
+    bar.set_label("mistakes, % of the true class")
+    return figure
+
+
+@_styled
+def plot_agreement(matrix, names, title=""):
+    """Draw how often models agree as a heatmap.
+
+    Args:
+        matrix: Shares in [0, 1], `(models, models)`.
+        names: One name per model.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    percent = 100 * np.asarray(matrix)
+    figure = _figure(0.62 * len(names) + 4.0, 0.5 * len(names) + 2.6, "compressed")
+    axes = figure.subplots()
+    shown = np.where(np.eye(len(names), dtype=bool), np.nan, percent)
+    seaborn.heatmap(
+        shown,
+        ax=axes,
+        cmap="Blues",
+        annot=np.char.mod("%.0f", percent),
+        fmt="",
+        annot_kws={"size": 9},
+        square=True,
+        linewidths=0.6,
+        linecolor="white",
+        xticklabels=names,
+        yticklabels=names,
+        cbar_kws={"label": "% of pictures", "pad": 0.02},
+    )
+    axes.set_title(title, pad=8)
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", rotation=45)
+    axes.tick_params(axis="y", rotation=0)
+    for label in axes.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
+    return figure

@@ -1,13 +1,21 @@
 """Evaluations and the facts of a run to files: a report to read, a table of record."""
 
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.evaluation import confident_mistakes, evaluate_split, most_confused
+from cnn_cifar10.evaluation import (
+    confident_mistakes,
+    confusion_matrix,
+    evaluate_split,
+    most_confused,
+)
 from cnn_cifar10.files import replacing, write_csv, write_json
+from cnn_cifar10.profiling import profile_model
 from cnn_cifar10.results import (
     RESULT_COLUMNS,
     add_result,
@@ -56,14 +64,15 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
         output_dir, facts=facts, dataset=dataset, evaluations=evaluations, history=run.history()
     )
     if facts["fingerprint"] == dataset.fingerprint:
-        add_result(results_csv, result_row(facts, evaluations))
+        costs = profile_model(model, run.model_path)
+        add_result(results_csv, result_row(facts, evaluations, costs))
     return report
 
 
 def write_report(output_dir, *, facts, dataset, evaluations, history):
     """Write a run's evaluation as a report to read, as tables and as one document.
 
-    The files are `report.md`, `report.json`, `per_class.csv`,
+    The files are `report.md`, `report.json`, `predictions.npz`, `per_class.csv`,
     `confusion_matrix.csv`, `confusion_matrix.png`, `per_class.png`, and, where
     there is something to show, `training_curves.png` and `mistakes.png`. They
     depend on the arguments alone.
@@ -121,10 +130,47 @@ def write_report(output_dir, *, facts, dataset, evaluations, history):
         ["true class", *names],
         [[name, *row] for name, row in zip(names, report["confusion_matrix"], strict=True)],
     )
+    _write_predictions(output_dir / "predictions.npz", evaluation)
     with replacing(output_dir / "report.md") as path:
         path.write_text(_markdown(report, figures), encoding="utf-8")
     write_json(output_dir / "report.json", report)
     return report
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a report keeps of every image: integer arrays `(n,)`, and the confidence in [0, 1]."""
+
+    labels: np.ndarray
+    predictions: np.ndarray
+    confidences: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def confusion_matrix(self):
+        """As for `Evaluation`."""
+        return confusion_matrix(self.labels, self.predictions, len(self.class_names))
+
+
+def read_predictions(path):
+    """Return the `Predictions` in a report's `predictions.npz`."""
+    try:
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in ("labels", "predictions", "confidences")}
+            return Predictions(**arrays, class_names=tuple(file["class_names"].tolist()))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: holds no predictions ({error}); evaluate again") from error
+
+
+def _write_predictions(path, evaluation):
+    with replacing(path) as part:
+        np.savez_compressed(
+            part,
+            labels=evaluation.labels.astype("uint16"),
+            predictions=evaluation.predictions.astype("uint16"),
+            confidences=evaluation.confidences.astype("float16"),
+            class_names=np.array(evaluation.class_names),
+        )
 
 
 def _check_evaluations(dataset, evaluations):
@@ -280,18 +326,20 @@ def format_hardware(hardware):
     return ", ".join(part for part in parts if part)
 
 
-def result_row(facts, evaluations):
+def result_row(facts, evaluations, costs):
     """Return a run's row for `add_result`; figures of splits not evaluated are left empty.
 
     Args:
         facts: As for `write_report`.
         evaluations: As for `write_report`.
+        costs: What `profile_model` returns.
     """
     metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
     known = {column: facts[column] for column in RESULT_COLUMNS if column in facts}
     test = metrics.get("test", {})
     return {
         **known,
+        **costs,
         **{key: test.get(key) for key in ("accuracy", "macro_f1", "loss", "top5_accuracy")},
         "validation_accuracy": metrics.get("validation", {}).get("accuracy"),
         "train_accuracy": metrics.get("train", {}).get("accuracy"),

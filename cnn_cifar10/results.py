@@ -14,17 +14,43 @@ from cnn_cifar10.files import write_csv
 
 RESULT_COLUMNS = (
     "run", "model", "dataset", "seed", "epochs", "accuracy", "macro_f1", "loss", "top5_accuracy",
-    "validation_accuracy", "train_accuracy", "parameters", "seconds", "images_per_second",
-    "precision", "backend", "hardware", "fingerprint", "commit",
+    "validation_accuracy", "train_accuracy", "parameters", "mflops", "megabytes", "latency_ms",
+    "seconds", "images_per_second", "precision", "backend", "hardware", "fingerprint", "commit",
 )  # fmt: skip
-"""Columns of the table of record. `accuracy` to `top5_accuracy` are of the test split."""
+"""Columns of the table of record.
+
+`accuracy` to `top5_accuracy` are of the test split. `mflops` are for one picture,
+`megabytes` on disk, and `latency_ms` from one picture to its probabilities, where the
+run was evaluated. `seconds` and `images_per_second` are of training.
+"""
+
+SUMMARY_COLUMNS = {
+    "run": "run",
+    "dataset": "dataset",
+    "mean": "accuracy",
+    "std": "std",
+    "macro_f1": "macro F1",
+    "seeds": "seeds",
+    "epochs": "epochs",
+    "seconds": "seconds",
+    "images_per_second": "images/s",
+    "parameters": "parameters",
+    "mflops": "MFLOPs",
+    "megabytes": "MB",
+    "latency_ms": "ms/image",
+    "hardware": "hardware",
+}
+"""What a table of summaries shows: keys of `summarize_results` to headings."""
+
+_MEANS = ("macro_f1", "seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
 
 _TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
 _INTEGERS = ("seed", "epochs", "parameters")
 _FORMATS = {
     **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
     **dict.fromkeys(("loss", "macro_f1", "precision", "recall", "f1", "mean", "std"), ".4f"),
-    **dict.fromkeys(("seconds", "images_per_second"), ".1f"),
+    **dict.fromkeys(("seconds", "mflops", "megabytes", "latency_ms"), ".1f"),
+    "images_per_second": ".0f",
     **dict.fromkeys(("share", "confidence"), ".1%"),
 }
 
@@ -124,20 +150,20 @@ def summarize_results(rows, metric="accuracy"):
 
     Returns:
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `parameters`, `epochs`, `mean` and `std` of the metric (sample standard
-        deviation; `None` for a single run), `n`, `seeds` and `seconds` (mean).
-        Sorted by data set, then the highest mean first.
+        `parameters`, `epochs`, `hardware`, `mean` and `std` of the metric (sample
+        standard deviation; `None` for a single run), `n`, `runs`, `seeds`, and the
+        means of `macro_f1`, `seconds`, `images_per_second`, `mflops`, `megabytes`
+        and `latency_ms`. Sorted by data set, then the highest mean first.
     """
     groups = {}
     for row in rows:
         if row[metric] is not None:
             name = re.sub(r"-seed\d+$", "", row["run"])
-            same = (row["dataset"], row["model"], name, row["epochs"], row["parameters"])
-            groups.setdefault(same, []).append(row)
+            same = tuple(row[key] for key in ("dataset", "model", "epochs", "parameters"))
+            groups.setdefault((name, *same, row["hardware"]), []).append(row)
     summaries = []
-    for (dataset, model, name, epochs, parameters), group in groups.items():
+    for (name, dataset, model, epochs, parameters, hardware), group in groups.items():
         values = [row[metric] for row in group]
-        seconds = [row["seconds"] for row in group if row["seconds"] is not None]
         summaries.append(
             {
                 "run": name,
@@ -145,14 +171,21 @@ def summarize_results(rows, metric="accuracy"):
                 "model": model,
                 "parameters": parameters,
                 "epochs": epochs,
+                "hardware": hardware,
                 "mean": statistics.fmean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "n": len(values),
+                "runs": [row["run"] for row in group],
                 "seeds": [row["seed"] for row in group],
-                "seconds": statistics.fmean(seconds) if seconds else None,
+                **{key: _mean(row[key] for row in group) for key in _MEANS},
             }
         )
     return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
+
+
+def _mean(values):
+    given = [value for value in values if value is not None]
+    return statistics.fmean(given) if given else None
 
 
 def format_table(rows, columns=None):

@@ -16,7 +16,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = (
     "errors", "files", "images", "datasets", "augmentation", "pipelines", "layers",
     "architectures", "features", "configs", "hardware", "runs", "callbacks", "training",
-    "evaluation", "results", "plotting", "reporting", "inference", "cli", "__main__",
+    "evaluation", "profiling", "results", "plotting", "reporting", "comparison", "inference",
+    "cli", "__main__",
 )  # fmt: skip
 
 

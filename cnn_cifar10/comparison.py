@@ -1,0 +1,118 @@
+"""Runs side by side: accuracy against cost, confusions, and where they disagree."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cnn_cifar10 import plotting
+from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import replacing
+from cnn_cifar10.reporting import read_predictions
+from cnn_cifar10.results import SUMMARY_COLUMNS, format_table
+
+
+def write_comparison(output_dir, summaries, reports_dir):
+    """Write a comparison of runs on one data set as a page with its figures.
+
+    The files are `comparison.md`, `accuracy.png`, `pareto.png` and, of the runs
+    whose reports hold predictions of the same images, `confusions.png` and
+    `agreement.png`.
+
+    Args:
+        output_dir: Folder to write to; created where missing.
+        summaries: What `summarize_results` returns, of one data set.
+        reports_dir: Folder of the runs' reports.
+
+    Raises:
+        InputError: If there are no runs, or they are of several data sets.
+    """
+    datasets = sorted({row["dataset"] for row in summaries})
+    if len(datasets) != 1:
+        raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
+    figures = {
+        "accuracy.png": plotting.plot_comparison(summaries, datasets[0]),
+        "pareto.png": plotting.plot_pareto(summaries, f"{datasets[0]}: accuracy against cost"),
+    }
+    parts = [
+        f"# Comparison on {datasets[0]}",
+        "Mean over seeds, the standard deviation beside it where there are several.",
+        format_table(summaries, SUMMARY_COLUMNS),
+        "![Accuracy of each run](accuracy.png)",
+        "Further up is more accurate, further left cheaper; nothing is both more accurate and "
+        "cheaper than the runs on the line.",
+        "![Accuracy against operations for one picture](pareto.png)",
+    ]
+    predictions = comparable_predictions(summaries, reports_dir)
+    if len(predictions) > 1:
+        agreement = compare_predictions(predictions)
+        figures["confusions.png"] = plotting.plot_confusion_matrices(
+            {name: each.confusion_matrix for name, each in predictions.items()},
+            next(iter(predictions.values())).class_names,
+        )
+        figures["agreement.png"] = plotting.plot_agreement(
+            agreement["matrix"], list(predictions), "share of pictures named the same"
+        )
+        parts += [
+            "## Confusions",
+            "![Confusion matrices side by side](confusions.png)",
+            "## Agreement",
+            f"Of {agreement['images']:,} pictures, {agreement['all_right']:,} are named rightly by "
+            f"each of these {len(predictions)} models, and {agreement['all_wrong']:,} by none; on "
+            f"{agreement['disputed']:,} some are right and some are wrong.",
+            "![Share of pictures on which two models agree](agreement.png)",
+        ]
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        with replacing(output_dir / name) as path:
+            figure.savefig(path, format="png", dpi=110)
+    with replacing(output_dir / "comparison.md") as path:
+        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def comparable_predictions(summaries, reports_dir, limit=8):
+    """Return the predictions of runs that were measured on the same images.
+
+    Args:
+        summaries: What `summarize_results` returns, the most accurate first.
+        reports_dir: Folder of the runs' reports.
+        limit: How many at most.
+
+    Returns:
+        Dict of the names of runs to `Predictions`, of the first seed that has any.
+    """
+    found = {}
+    for row in summaries:
+        folders = [Path(reports_dir) / name for name in row["runs"]]
+        files = [folder / "predictions.npz" for folder in folders]
+        path = next((file for file in files if file.exists()), None)
+        if path is None or len(found) == limit:
+            continue
+        predictions = read_predictions(path)
+        first = next(iter(found.values()), predictions)
+        if np.array_equal(first.labels, predictions.labels):
+            found[row["run"]] = predictions
+    return found
+
+
+def compare_predictions(predictions):
+    """Count where models agree.
+
+    Args:
+        predictions: Dict of names to `Predictions` of the same images.
+
+    Returns:
+        `matrix` (share of images that two models name the same, `(models,
+        models)`), and the numbers of `images`, `all_right`, `all_wrong` and
+        `disputed` ones.
+    """
+    named = np.stack([each.predictions for each in predictions.values()])
+    labels = next(iter(predictions.values())).labels
+    right = (named == labels).sum(axis=0)
+    return {
+        "matrix": (named[:, None] == named[None]).mean(axis=2),
+        "images": len(labels),
+        "all_right": int((right == len(named)).sum()),
+        "all_wrong": int((right == 0).sum()),
+        "disputed": int(((right > 0) & (right < len(named))).sum()),
+    }
