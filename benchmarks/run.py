@@ -7,6 +7,7 @@ does hits them alike; medians and ratios go to reports/benchmarks.md and .csv.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import time
@@ -40,7 +41,9 @@ def main():
     rows = [
         *measure_matrix_product(args.rounds),
         *measure_policies(args.rounds),
-        *measure_batch_normalization(3 * args.rounds),
+        *measure_training("custom_cnn", 3 * args.rounds),
+        *measure_training("resnet20", args.rounds),
+        *measure_training("vgg16", args.rounds),
     ]
     write_table(rows, args.rounds, args.output)
 
@@ -96,12 +99,16 @@ def read_for(batches, seconds):
     return count / (time.perf_counter() - began)
 
 
-def measure_batch_normalization(rounds, steps=15):
-    """Return custom_cnn's training images per second, fused and stock normalization."""
-    data, config, precision = random_dataset(), make_config(), choose_precision()
+def measure_training(name, rounds, images=1920):
+    """Return a network's training images per second: as Keras has it, then with ours added.
 
-    def contender(fused):
-        patch = mock.patch.object(FusedBatchNormalization, "_can_fuse", return_value=False)
+    Stock float32, then the fused batch normalization, then the number format that
+    `choose_precision` picks, in both.
+    """
+    data, config = random_dataset(), make_config(model=name)
+    steps = images // config.batch_size
+
+    def contender(precision, fused):
         model = build_model(config, data, precision)
         compile_model(model, config, data)
         batches = training_batches(data.train, 10, batch_size=config.batch_size)
@@ -111,20 +118,27 @@ def measure_batch_normalization(rounds, steps=15):
             model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
             return steps * config.batch_size / (time.perf_counter() - began)
 
-        if fused:
-            train(2)
-        else:
-            with patch:  # the graph is traced in the first call
-                train(2)
+        stock = mock.patch.object(FusedBatchNormalization, "_can_fuse", return_value=False)
+        with contextlib.nullcontext() if fused else stock:
+            train(2)  # the graph is traced in the first call
         return train
 
-    turns = alternate({"fused": contender(True), "stock": contender(False)}, rounds)
-    speeds = {name: statistics.median(values) for name, values in turns.items()}
-    ratio = speeds["fused"] / speeds["stock"]
-    label = f"training custom_cnn, {precision}, {{}} batch normalization"
+    precisions = dict.fromkeys(("float32", choose_precision()))
+    turns = alternate(
+        {
+            f"training {name}, {precision}, {'fused' if fused else 'stock'} batch normalization": (
+                contender(precision, fused)
+            )
+            for precision in precisions
+            for fused in (False, True)
+        },
+        rounds,
+    )
+    speeds = {what: statistics.median(values) for what, values in turns.items()}
+    before = next(iter(speeds.values()))
     return [
-        row(label.format("fused"), speeds["fused"], f"images/s ({ratio:.2f} times stock)"),
-        row(label.format("stock"), speeds["stock"], "images/s"),
+        row(what, speed, f"images/s ({speed / before:.2f} times the first)")
+        for what, speed in speeds.items()
     ]
 
 
@@ -159,7 +173,7 @@ def write_table(rows, rounds, output):
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     output.mkdir(parents=True, exist_ok=True)
     text = (
-        f"# Benchmarks\n\nMedians of {rounds} turns each (training: {3 * rounds}), in turn in one "
+        f"# Benchmarks\n\nMedians of {rounds} turns each (custom_cnn: {3 * rounds}), in turn in one "
         "process, on "
         f"{format_hardware(describe_hardware())}; {versions}. Written by `make bench`.\n\n"
         f"{format_table(rows)}\n"

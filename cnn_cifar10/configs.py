@@ -115,9 +115,11 @@ class TrainingConfig:
 
     @property
     def name(self):
-        """Name of the run: data set, or its folder, model, its backbone, and seed."""
+        """Name of the run: data set or its folder, model, backbone, whether it goes on, seed."""
         source = Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
-        parts = (source, self.model, self.model_options.get("backbone"), f"seed{self.seed}")
+        backbone = self.model_options.get("backbone")
+        further = self.start and "finetuned"
+        parts = (source, self.model, backbone, further, f"seed{self.seed}")
         return "-".join(part for part in parts if part)
 
     def to_dict(self):

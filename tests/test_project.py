@@ -44,7 +44,7 @@ def test_modules_import_only_from_above():
 
 def requirements(lines):
     """Return `{package: range}`."""
-    pattern = re.compile(r"([a-z-]+)\s*([<>=.,0-9]*)")
+    pattern = re.compile(r"([a-z0-9-]+)\s*([<>=.,0-9]*)")
     return dict(pattern.match(line).groups() for line in lines if re.match("[a-z]", line))
 
 

@@ -1,0 +1,82 @@
+"""Train the table of architectures on CIFAR-10, one run after the other.
+
+    python benchmarks/architectures.py cpu
+    KERAS_BACKEND=jax python benchmarks/architectures.py gpu --seeds 0 1 2
+
+Each run lands in models/, its report in reports/ and its row in reports/results.csv,
+as with `cnn-cifar10 train`. Finished runs are passed over and an interrupted one
+continues, so the same command goes on where it stopped.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.datasets import load_dataset
+from cnn_cifar10.reporting import report_run
+from cnn_cifar10.runs import Run
+from cnn_cifar10.training import train
+
+# On a processor the large networks get about a quarter of an hour each, so that
+# they are compared at the same cost; on a GPU all are trained in full.
+CPU = {
+    "custom_cnn": {"epochs": 20},
+    "resnet20": {"epochs": 40},
+    "vgg16": {"epochs": 5},
+    "resnet18": {"epochs": 3},
+    "resnet50": {"epochs": 1},
+    "googlenet": {"epochs": 4, "model_options": {"auxiliary_heads": True}},
+    "wide_resnet16_4": {"epochs": 4},
+}
+GPU = {
+    name: {"epochs": 60, "batch_size": 512, "learning_rate": 0.4, "augment": "crop+flip+cutout"}
+    for name in (
+        "custom_cnn",
+        "resnet20",
+        "resnet32",
+        "resnet44",
+        "resnet56",
+        "resnet110",
+        "vgg16",
+        "vgg19",
+        "resnet18",
+        "resnet50",
+        "resnet101",
+        "googlenet",
+        "wide_resnet16_4",
+        "wide_resnet28_10",
+        "efficientnet_b0",
+    )
+}
+
+
+def main():
+    """Train and report on every network of a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", choices=("cpu", "gpu"))
+    parser.add_argument("--only", nargs="+", help="some of the networks")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the runs")
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    args = parser.parse_args()
+    table = {"cpu": CPU, "gpu": GPU}[args.table]
+    dataset = load_dataset("cifar10")
+    for seed in args.seeds:
+        for name in args.only or table:
+            config = make_config(model=name, seed=seed, **table[name])
+            run, began = Run(args.models / config.name), time.perf_counter()
+            if not run.is_finished:
+                train(config, run.path, dataset=dataset, verbose=2)
+            report = report_run(
+                run, dataset, args.reports / config.name, args.reports / "results.csv"
+            )
+            seconds = time.perf_counter() - began
+            print(f"{report['headline']} {seconds:.0f} s in all.", flush=True)
+
+
+if __name__ == "__main__":
+    main()
