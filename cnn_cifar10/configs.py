@@ -156,6 +156,7 @@ RECIPES = {
         "epochs": 30,
         "batch_size": 256,
         "optimizer": "adamw",
+        "label_smoothing": 0.0,
         "precision": "float32",
     },
     "finetune": {
