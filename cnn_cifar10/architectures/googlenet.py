@@ -109,7 +109,7 @@ class AuxiliaryHeads(keras.Model):
         main, *heads = y_pred
         loss = super().compute_loss(x, y, main, sample_weight, training)
         for head in heads:
-            loss += _AUXILIARY_WEIGHT * self.loss(y, head, sample_weight)
+            loss = loss + _AUXILIARY_WEIGHT * self.loss(y, head, sample_weight)
         return loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
