@@ -284,20 +284,20 @@ def _report(run, dataset, args):
 
 def _compare(args):
     from cnn_cifar10.results import (
-        SUMMARY_COLUMNS,
         format_table,
         read_results,
         summarize_results,
+        summary_columns,
     )
 
     rows = summarize_results(read_results(args.results), args.metric)
     if not rows:
         raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
-    print(format_table(rows, SUMMARY_COLUMNS))
+    print(format_table(rows, summary_columns(args.metric)))
     if args.output:
         from cnn_cifar10.comparison import write_comparison
 
-        write_comparison(args.output, rows, args.results.parent)
+        write_comparison(args.output, rows, args.results.parent, args.metric)
         print(f"page: {args.output / 'comparison.md'}")
     return rows
 

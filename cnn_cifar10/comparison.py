@@ -8,10 +8,10 @@ from cnn_cifar10 import plotting
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.files import replacing
 from cnn_cifar10.reporting import read_predictions
-from cnn_cifar10.results import SUMMARY_COLUMNS, format_table
+from cnn_cifar10.results import format_table, summary_columns
 
 
-def write_comparison(output_dir, summaries, reports_dir):
+def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     """Write a comparison of runs on one data set as a page with its figures.
 
     The files are `comparison.md`, `accuracy.png`, `pareto.png` and, of the runs
@@ -22,6 +22,7 @@ def write_comparison(output_dir, summaries, reports_dir):
         output_dir: Folder to write to; created where missing.
         summaries: What `summarize_results` returns, of one data set.
         reports_dir: Folder of the runs' reports.
+        metric: What was summarized.
 
     Raises:
         InputError: If there are no runs, or they are of several data sets.
@@ -35,14 +36,18 @@ def write_comparison(output_dir, summaries, reports_dir):
     }
     parts = [
         f"# Comparison on {datasets[0]}",
-        "Mean over seeds, the standard deviation beside it where there are several.",
-        format_table(summaries, SUMMARY_COLUMNS),
+        f"{metric.replace('_', ' ').capitalize()}: mean over seeds, the standard deviation beside "
+        "it where there are several. Seconds and images/s are of training, where it ran (of "
+        "features where those were computed once); ms/image is of a prediction.",
+        format_table(summaries, summary_columns(metric)),
         "![Accuracy of each run](accuracy.png)",
         "Further up is more accurate, further left cheaper; nothing is both more accurate and "
         "cheaper than the runs on the line.",
         "![Accuracy against operations for one picture](pareto.png)",
     ]
-    predictions = comparable_predictions(summaries, reports_dir)
+    # Reports may hold predictions of the test split, which is not there to choose by.
+    on_test = metric == "accuracy"
+    predictions = comparable_predictions(summaries, reports_dir) if on_test else {}
     if len(predictions) > 1:
         agreement = compare_predictions(predictions)
         figures["confusions.png"] = plotting.plot_confusion_matrices(
@@ -86,7 +91,7 @@ def comparable_predictions(summaries, reports_dir, limit=8):
         folders = [Path(reports_dir) / name for name in row["runs"]]
         files = [folder / "predictions.npz" for folder in folders]
         path = next((file for file in files if file.exists()), None)
-        if path is None or len(found) == limit:
+        if path is None or row["run"] in found or len(found) == limit:
             continue
         predictions = read_predictions(path)
         first = next(iter(found.values()), predictions)

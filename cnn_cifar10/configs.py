@@ -203,9 +203,11 @@ def make_config(recipe="standard", **overrides):
     """
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is named {recipe!r}: choose from {', '.join(RECIPES)}")
-    start = RECIPES[recipe]
-    options = {**start.get("model_options", {}), **overrides.pop("model_options", {})}
-    return TrainingConfig.from_dict({**start, **overrides, "model_options": options})
+    fields = {**RECIPES[recipe], **overrides}
+    if isinstance(fields.get("model_options"), dict):
+        usual = RECIPES[recipe].get("model_options", {})
+        fields["model_options"] = {**usual, **fields["model_options"]}
+    return TrainingConfig.from_dict(fields)
 
 
 def read_config(path):

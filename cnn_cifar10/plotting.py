@@ -6,14 +6,18 @@ a notebook shows it once, as the value of its cell, and a script saves it with
 """
 
 import io
+import itertools
 import math
+import textwrap
 
 import matplotlib
 import numpy as np
 import seaborn
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from cnn_cifar10.errors import InputError
 
@@ -434,7 +438,9 @@ def plot_pareto(rows, title=""):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    rows = sorted((row for row in rows if row["mflops"]), key=lambda row: row["mflops"])
+    rows = sorted(
+        (row for row in rows if row["mflops"]), key=lambda row: (row["mflops"], -row["mean"])
+    )
     best, front = -math.inf, []
     for row in rows:
         if row["mean"] > best:
@@ -451,22 +457,53 @@ def plot_pareto(rows, title=""):
         linewidth=2.5,
         zorder=1,
     )
+    axes.set_xscale("log")
+    axes.set(xlabel="million floating-point operations for one picture", ylabel="accuracy")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_percents())
+    axes.margins(x=0.12, y=0.12)
     for row in rows:
         color = _BLUE if row in front else _GREY
         axes.plot(row["mflops"], row["mean"], "o", color=color, markersize=5)
-        axes.annotate(
+    _label_points(figure, axes, [*front, *(row for row in rows if row not in front)], len(front))
+    return figure
+
+
+def _label_points(figure, axes, rows, highlighted):
+    """Write each run's name beside its point, where it covers neither a name nor a point."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    sides = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+    points = axes.transData.transform([(row["mflops"], row["mean"]) for row in rows])
+    taken = [Bbox.from_extents(*(point - 4), *(point + 4)) for point in points]
+    for index, row in enumerate(rows):
+        color = _BLUE if index < highlighted else _GREY
+        label = axes.annotate(
             row["run"],
             (row["mflops"], row["mean"]),
-            xytext=(5, 4),
+            xytext=(0, 0),
             textcoords="offset points",
             fontsize=8,
             color=color,
+            zorder=1,
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.7, "shrinkB": 3},
         )
-    axes.set_xscale("log")
-    axes.set(xlabel="million floating-point operations for one picture", ylabel="accuracy")
-    axes.yaxis.set_major_formatter(_percents())
-    axes.margins(x=0.12, y=0.12)
-    return figure
+        for distance, side in itertools.product(range(2, 100, 6), sides):
+            right, up = side
+            label.set(
+                position=(6 * right, distance * up),
+                ha="left" if right > 0 else "right",
+                va="bottom" if up > 0 else "top",
+            )
+            label.get_window_extent()  # moves it
+            box = Text.get_window_extent(label).padded(1)
+            inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
+            inside = inside and axes.bbox.containsy(box.y0) and axes.bbox.containsy(box.y1)
+            if inside and not box.count_overlaps(taken):
+                break
+        taken.append(box)
 
 
 @_styled
@@ -490,12 +527,14 @@ def plot_confusion_matrices(matrices, class_names, columns=4):
         matrix = np.asarray(matrix, "float64")
         percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         percents[name] = np.where(np.eye(len(matrix), dtype=bool), np.nan, percent)
-    highest = max(np.nanmax(percent) for percent in percents.values())
-    figure = _figure(2.7 * columns + 0.9, 2.7 * lines + 0.7)
+    highest = max(np.nanmax(percent) for percent in percents.values()) or 1.0
+    small = len(class_names) <= 25
+    figure = _figure(2.7 * columns + 1.2, 2.9 * lines + 0.7)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes in grid[len(percents) :]:
-        axes.axis("off")
-    names = [_shorten(name, 14) for name in class_names]
+    for index in range(len(percents), len(grid)):
+        grid[index].axis("off")
+        grid[index - columns].tick_params(labelbottom=True)
+    names = [_shorten(name, 14) for name in class_names] if small else False
     for axes, (name, percent) in zip(grid, percents.items(), strict=False):
         seaborn.heatmap(
             percent,
@@ -504,14 +543,18 @@ def plot_confusion_matrices(matrices, class_names, columns=4):
             cmap="Blues",
             square=True,
             cbar=False,
-            linewidths=0.4,
+            linewidths=0.4 if small else 0,
             linecolor="white",
             xticklabels=names,
             yticklabels=names,
         )
-        axes.set_title(name, fontsize=8.5)
+        axes.set_title(textwrap.fill(name, 34), fontsize=8.5)
         axes.grid(False)
         axes.tick_params(length=0, labelsize=7)
+        axes.tick_params(axis="x", rotation=90)
+        axes.tick_params(axis="y", rotation=0)
+    figure.supxlabel("predicted class", fontsize=9)
+    figure.supylabel("true class", fontsize=9)
     bar = figure.colorbar(grid[0].collections[0], ax=grid.tolist(), shrink=0.6, aspect=30)
     bar.set_label("mistakes, % of the true class")
     return figure
@@ -537,7 +580,7 @@ def plot_agreement(matrix, names, title=""):
         shown,
         ax=axes,
         cmap="Blues",
-        annot=np.char.mod("%.0f", percent),
+        annot=np.char.mod("%.1f", percent),
         fmt="",
         annot_kws={"size": 9},
         square=True,
@@ -545,7 +588,8 @@ def plot_agreement(matrix, names, title=""):
         linecolor="white",
         xticklabels=names,
         yticklabels=names,
-        cbar_kws={"label": "% of pictures", "pad": 0.02},
+        cbar=False,
+        vmax=100,
     )
     axes.set_title(title, pad=8)
     axes.grid(False)

@@ -1,6 +1,7 @@
 """Evaluations and the facts of a run to files: a report to read, a table of record."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,10 +156,10 @@ class Predictions:
 def read_predictions(path):
     """Return the `Predictions` in a report's `predictions.npz`."""
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened) as file:
             arrays = {key: file[key] for key in ("labels", "predictions", "confidences")}
             return Predictions(**arrays, class_names=tuple(file["class_names"].tolist()))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: holds no predictions ({error}); evaluate again") from error
 
 

@@ -42,6 +42,15 @@ SUMMARY_COLUMNS = {
 }
 """What a table of summaries shows: keys of `summarize_results` to headings."""
 
+
+def summary_columns(metric="accuracy"):
+    """Return `SUMMARY_COLUMNS` for summaries of this metric; only accuracy's show the test split."""
+    columns = {**SUMMARY_COLUMNS, "mean": metric.replace("_", " ")}
+    if metric != "accuracy":
+        del columns["macro_f1"]
+    return columns
+
+
 _MEANS = ("macro_f1", "seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
 
 _TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")

