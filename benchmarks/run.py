@@ -173,8 +173,8 @@ def write_table(rows, rounds, output):
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     output.mkdir(parents=True, exist_ok=True)
     text = (
-        f"# Benchmarks\n\nMedians of {rounds} turns each (custom_cnn: {3 * rounds}), in turn in one "
-        "process, on "
+        f"# Benchmarks\n\nMedians of {rounds} turns each (custom_cnn: {3 * rounds}), in turn in "
+        "one process, on "
         f"{format_hardware(describe_hardware())}; {versions}. Written by `make bench`.\n\n"
         f"{format_table(rows)}\n"
     )

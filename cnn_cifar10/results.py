@@ -44,7 +44,7 @@ SUMMARY_COLUMNS = {
 
 
 def summary_columns(metric="accuracy"):
-    """Return `SUMMARY_COLUMNS` for summaries of this metric; only accuracy's show the test split."""
+    """Return `SUMMARY_COLUMNS` for a metric; those of the test split only with `"accuracy"`."""
     columns = {**SUMMARY_COLUMNS, "mean": metric.replace("_", " ")}
     if metric != "accuracy":
         del columns["macro_f1"]
