@@ -230,7 +230,7 @@ def build_optimizer(config, learning_rate):
             learning_rate, momentum=config.momentum, nesterov=True, weight_decay=decay
         ),
         "adam": lambda: keras.optimizers.Adam(learning_rate, weight_decay=decay),
-        "adamw": lambda: keras.optimizers.AdamW(learning_rate, weight_decay=decay),
+        "adamw": lambda: keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
         "rmsprop": lambda: keras.optimizers.RMSprop(
             learning_rate, momentum=config.momentum, weight_decay=decay
         ),

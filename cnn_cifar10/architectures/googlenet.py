@@ -1,7 +1,7 @@
 """GoogLeNet, the first Inception network, which Keras Applications lack."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input
 
@@ -108,8 +108,9 @@ class AuxiliaryHeads(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         main, *heads = y_pred
         loss = super().compute_loss(x, y, main, sample_weight, training)
+        head_loss = keras.losses.get(self.loss)
         for head in heads:
-            loss = loss + _AUXILIARY_WEIGHT * self.loss(y, head, sample_weight)
+            loss = loss + _AUXILIARY_WEIGHT * ops.mean(head_loss(y, head))
         return loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -121,4 +122,4 @@ def main_model(model):
     """Return the model without auxiliary heads, sharing its layers; itself if it has none."""
     if not isinstance(model, AuxiliaryHeads):
         return model
-    return keras.Model(model.inputs, model.outputs[0], name=model.name)
+    return keras.Model(model.input, model.outputs[0], name=model.name)

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from cnn_cifar10.architectures.blocks import classifier
@@ -206,10 +207,16 @@ def _build_lite0(shape, weights):
     if weights is None:
         return body
     _require_file(weights)
-    if Path(weights).suffix == ".pth":
-        _set_torch_weights(body, read_torch_weights(weights))
-    else:
-        body.load_weights(weights)
+    is_torch = Path(weights).suffix == ".pth"
+    state = read_torch_weights(weights) if is_torch else None
+    try:
+        if is_torch:
+            _set_torch_weights(body, state)
+        else:
+            body.load_weights(weights)
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{weights}: holds no weights of efficientnet_lite0 ({reason})") from error
     return body
 
 
@@ -229,16 +236,15 @@ def _lite0_file():
 
 
 def _set_torch_weights(model, state):
-    """Copy a state dict whose layers come in the model's order."""
+    """Copy a state dict whose layers come in the model's order; its classifier is left."""
     arrays = [a for key, a in state.items() if not key.endswith("num_batches_tracked")]
     for layer in model.layers:
-        if not layer.weights:
-            continue
-        own = [arrays.pop(0) for _ in layer.weights]
+        count = len(layer.weights)
+        own, arrays = arrays[:count], arrays[count:]
         if isinstance(layer, layers.DepthwiseConv2D):  # (channels, 1, height, width)
-            own = [own[0].transpose(2, 3, 0, 1)]
+            own = [np.transpose(array, (2, 3, 0, 1)) for array in own]
         elif isinstance(layer, layers.Conv2D):  # (filters, channels, height, width)
-            own = [own[0].transpose(2, 3, 1, 0)]
+            own = [np.transpose(array, (2, 3, 1, 0)) for array in own]
         layer.set_weights(own)
 
 
