@@ -100,3 +100,48 @@ def _opcodes(value):
 
 def _tuple(*items):
     return b"(" + b"".join(items) + b"t"
+
+
+@pytest.fixture(scope="session")
+def crops():
+    """Thirty-two 32x32 parts of scikit-learn's two photos, float32."""
+    import numpy as np
+    from sklearn.datasets import load_sample_images
+
+    photos, rng, parts = load_sample_images().images, np.random.default_rng(0), []
+    for index in range(32):
+        step = rng.integers(2, 10)
+        top, left = rng.integers((0, 0), (427 - 32 * step, 640 - 32 * step))
+        part = photos[index % 2][top : top + 32 * step : step, left : left + 32 * step : step]
+        parts.append(part.astype("float32"))
+    return np.stack(parts)
+
+
+@pytest.fixture(scope="session")
+def settle():
+    """A function that gives batch normalizations the statistics of some images.
+
+    As they are built, deep networks answer every picture with the same
+    probabilities, which would hide what goes wrong.
+    """
+    return _settle
+
+
+def _settle(model, images):
+    normalizations = list(_normalizations(model))
+    before = [(layer.momentum, layer.trainable) for layer in normalizations]
+    for layer in normalizations:
+        layer.momentum, layer.trainable = 0.0, True
+    model(images, training=True)
+    for layer, (momentum, trainable) in zip(normalizations, before, strict=True):
+        layer.momentum, layer.trainable = momentum, trainable
+
+
+def _normalizations(model):
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _normalizations(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield layer

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -117,3 +118,86 @@ def test_trains_evaluates_saves_and_continues_without_tensorflow(backend, tmp_pa
     assert result["output"] == [None, 10]
     assert result["largest difference"] == 0
     assert result["first batch"]
+
+
+EVERY_FAMILY = """
+import gc
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+import keras
+import numpy as np
+from cnn_cifar10.architectures import create_model, list_models, main_model
+from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
+
+transfer = {"weights": None, "image_size": 32}
+builders = {
+    "baseline_cnn": partial(create_model, "baseline_cnn"),
+    "custom_cnn": partial(create_model, "custom_cnn", width=8, dropout=0.1),
+    "vgg16": partial(create_model, "vgg16", width=8),
+    "googlenet": partial(create_model, "googlenet", width=0.25, auxiliary_heads=True),
+    "resnet20": partial(create_model, "resnet20"),
+    "resnet50": partial(create_model, "resnet50", width=8),
+    "wide_resnet10_1": partial(build_wide_resnet, depth=10, widen_factor=1),
+    "efficientnet_b0": partial(create_model, "efficientnet_b0"),
+    "transfer": partial(create_model, "transfer", trainable_layers=-1, **transfer),
+}
+if os.environ.get("CNN_CIFAR10_EVERY_MODEL"):
+    builders = {
+        name: partial(create_model, name, **(transfer if name == "transfer" else {}))
+        for name in list_models()
+    }
+
+images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+path, results = Path(sys.argv[1]) / "model.keras", {}
+for name, build in builders.items():
+    keras.utils.set_random_seed(0)
+    model = build()
+    before = model.get_weights()
+    loss = keras.losses.CategoricalCrossentropy()
+    model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
+    loss = float(model.train_on_batch(images, np.eye(10, dtype="float32")[:4]))
+    main = main_model(model)
+    main.save(path)
+    loaded = keras.saving.load_model(path)
+    expected, given = (keras.ops.convert_to_numpy(x(images)) for x in (main, loaded))
+    results[name] = {
+        "loss": loss,
+        "changed": sum(bool((a != b).any()) for a, b in zip(before, model.get_weights())),
+        "weights": len(before),
+        "shape": list(given.shape),
+        "sum": float(given.sum()),
+        "difference": float(np.abs(expected - given).max()),
+        "parameters": [main.count_params(), loaded.count_params()],
+    }
+    del model, main, loaded
+    gc.collect()
+print(json.dumps({"backend": keras.backend.backend(), "models": results}))
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_family_trains_and_is_saved_on_every_backend(backend, tmp_path):
+    """With CNN_CIFAR10_EVERY_MODEL=1 every registered model does, which takes minutes."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"needs {backend}: pip install 'cnn-cifar10[{backend}]'")
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_FAMILY, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert results["backend"] == backend
+    assert len(results["models"]) >= 9
+    for name, result in results["models"].items():
+        assert math.isfinite(result["loss"]), name
+        assert result["changed"] > 0, name
+        assert result["shape"] == [4, 10], name
+        assert result["sum"] == pytest.approx(4, abs=1e-4), name
+        assert result["difference"] <= 1e-5, name
+        assert result["parameters"][0] == result["parameters"][1], name

@@ -27,7 +27,61 @@ def test_recipes_are_starting_points():
     assert make_config() == TrainingConfig()
     tutorial = make_config("tutorial", epochs=3)
     assert (tutorial.optimizer, tutorial.augment, tutorial.epochs) == ("adam", "none", 3)
-    assert set(RECIPES) == {"standard", "tutorial"}
+    assert set(RECIPES) == {"standard", "tutorial", "transfer", "finetune"}
+    for recipe in RECIPES:
+        assert json.loads(json.dumps(make_config(recipe).to_dict()))["seed"] == 0
+
+
+def test_transfer_and_fine_tuning_train_the_same_network():
+    frozen, all_of_it = make_config("transfer"), make_config("finetune")
+    assert frozen.model == all_of_it.model == "transfer"
+    assert frozen.augment == "none"  # so that features can be computed once
+    assert (frozen.model_options, all_of_it.model_options) == ({}, {"trainable_layers": -1})
+    assert all_of_it.learning_rate < frozen.learning_rate
+
+
+def test_model_options_add_to_those_of_the_recipe():
+    options = {"backbone": "mobilenet_v2", "dropout": 0.2}
+    merged = make_config("finetune", model_options=options)
+    assert merged.model_options == {"trainable_layers": -1, **options}
+    replaced = make_config("finetune", model_options={"trainable_layers": 20})
+    assert replaced.model_options == {"trainable_layers": 20}
+    assert options == {"backbone": "mobilenet_v2", "dropout": 0.2}
+    make_config("finetune").model_options["dropout"] = 0.5
+    assert make_config("finetune").model_options == {"trainable_layers": -1}
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"model": "baseline_cnn", "seed": 4}, "cifar10-baseline_cnn-seed4"),
+        ({"dataset": "folder", "data_dir": "/somewhere/photos/"}, "photos-custom_cnn-seed0"),
+        ({"recipe": "transfer", "dataset": "digits"}, "digits-transfer-seed0"),
+        (
+            {"recipe": "transfer", "model_options": {"backbone": "resnet50"}},
+            "cifar10-transfer-resnet50-seed0",
+        ),
+        ({"recipe": "finetune", "start": "models/a"}, "cifar10-transfer-finetuned-seed0"),
+        (
+            {"recipe": "finetune", "start": "models/a", "model_options": {"backbone": "xception"}},
+            "cifar10-transfer-xception-finetuned-seed0",
+        ),
+        ({"start": "models/a", "seed": 2}, "cifar10-custom_cnn-finetuned-seed2"),
+    ],
+)
+def test_the_name_tells_runs_apart(values, name):
+    assert make_config(**values).name == name
+
+
+def test_a_start_is_kept_as_it_was_given(tmp_path):
+    config = make_config("finetune", start="models/cifar10-transfer-seed0")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    assert read_config(path).start == "models/cifar10-transfer-seed0"
+    assert make_config().start is None
+    # Configs written before there were starts stay readable.
+    path.write_text(json.dumps({key: v for key, v in config.to_dict().items() if key != "start"}))
+    assert read_config(path).start is None
 
 
 def test_json_round_trip(tmp_path):
@@ -35,9 +89,6 @@ def test_json_round_trip(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config.to_dict()))
     assert read_config(path) == config
-    assert config.name == "cifar10-baseline_cnn-seed4"
-    photos = make_config(dataset="folder", data_dir="/somewhere/photos/")
-    assert photos.name == "photos-custom_cnn-seed0"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +113,7 @@ def test_json_round_trip(tmp_path):
         ({"epochs": 2.5}, "epochs must be of type int"),
         ({"augment": None}, "augment must be of type str"),
         ({"model_options": 3}, "model_options must be of type dict"),
+        ({"start": 3}, "start must be of type str"),
         ({"seed": True}, "seed must be of type int"),
         ({"precision": "bf16"}, "precision must be one of auto, float32"),
         ({"learning_speed": 1}, "unknown config key 'learning_speed'"),

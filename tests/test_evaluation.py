@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.evaluation import Evaluation, confident_mistakes, most_confused, predict_split
+from cnn_cifar10.evaluation import (
+    Evaluation,
+    confident_mistakes,
+    confusion_matrix,
+    most_confused,
+    predict_split,
+)
 
 # Truth a a b b c; predicted a b b b a: 3 of 5 right.
 LABELS = [0, 0, 1, 1, 2]
@@ -109,6 +115,15 @@ def test_confusion_matrix_accounts_for_every_example(case):
     assert matrix.sum(axis=1).tolist() == np.bincount(labels, minlength=classes).tolist()
     assert matrix.sum(axis=1).tolist() == [row["support"] for row in evaluation.per_class()]
     assert evaluation.accuracy == pytest.approx(matrix.trace() / matrix.sum())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64"])
+def test_confusion_matrix_of_small_integers_does_not_overflow(dtype):
+    labels, predictions = np.array([[0, 199, 199, 100], [0, 199, 3, 199]], dtype)
+    matrix = confusion_matrix(labels, predictions, 200)
+    assert matrix.shape == (200, 200)
+    assert [matrix[cell] for cell in ((0, 0), (199, 199), (199, 3), (100, 199))] == [1, 1, 1, 1]
+    assert matrix.sum() == 4
 
 
 @settings(max_examples=60, deadline=None)

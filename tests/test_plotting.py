@@ -16,8 +16,27 @@ HISTORY = {
     "seconds": [10.0, 20.0, 30.0, 40.0],
 }
 SUMMARIES = [
-    {"run": "a", "model": "a", "mean": 0.9, "std": 0.012, "n": 3},
-    {"run": "b", "model": "b", "mean": 0.95, "std": None, "n": 1},
+    {"run": "a", "model": "a", "mean": 0.9, "std": 0.012, "n": 3, "mflops": 20.0},
+    {"run": "b", "model": "b", "mean": 0.95, "std": None, "n": 1, "mflops": 80.0},
+]
+# Names, accuracies and million operations as they come, some of them close together.
+LONG_RUNS = [
+    {"run": f"cifar10-{name}", "mean": mean, "mflops": mflops}
+    for name, mean, mflops in (
+        ("transfer-efficientnet_lite0-finetuned", 0.9616, 250.0),
+        ("resnet18", 0.9418, 1112.0),
+        ("wide_resnet16_4", 0.9406, 790.0),
+        ("googlenet", 0.9384, 1100.0),
+        ("vgg16", 0.9281, 627.0),
+        ("resnet56", 0.9248, 252.0),
+        ("resnet20", 0.9104, 81.7),
+        ("transfer-efficientnet_lite0", 0.9084, 250.0),
+        ("transfer-mobilenet_v2", 0.9010, 190.0),
+        ("efficientnet_b0", 0.8957, 120.6),
+        ("custom_cnn", 0.8666, 77.3),
+        ("custom_cnn-7epochs", 0.8339, 77.3),
+        ("baseline_cnn", 0.7285, 25.8),
+    )
 ]
 
 
@@ -51,6 +70,11 @@ FIGURES = {
     "mistakes": lambda: plotting.plot_mistakes(images(2), "ab", "ba", [0.9, 0.8]),
     "per_class": lambda: plotting.plot_per_class(per_class(4)),
     "comparison": lambda: plotting.plot_comparison(SUMMARIES),
+    "pareto": lambda: plotting.plot_pareto(SUMMARIES, "title"),
+    "confusion_matrices": lambda: plotting.plot_confusion_matrices(
+        {"a": np.ones((3, 3)), "b": np.eye(3)}, "abc"
+    ),
+    "agreement": lambda: plotting.plot_agreement([[1.0, 0.5], [0.5, 1.0]], "ab", "title"),
 }
 
 
@@ -197,3 +221,127 @@ def test_comparison_writes_mean_deviation_and_number_of_runs():
     assert texts(axes.texts) == ["90.00 ± 1.20 %  (n = 3)", "95.00 %  (n = 1)"]
     bar = axes.collections[0].get_segments()[0]
     assert bar[:, 0] == pytest.approx([0.888, 0.912])
+
+
+def front(rows):
+    """The corners of the line of the best, as `(million operations, accuracy)`."""
+    return list(map(tuple, plotting.plot_pareto(rows).axes[0].lines[0].get_xydata().tolist()))
+
+
+def test_runs_that_another_beats_at_no_more_cost_are_not_on_the_line():
+    corners = [(25.8, 0.7285), (77.3, 0.8666), (81.7, 0.9104), (250.0, 0.9616)]
+    assert front(LONG_RUNS) == corners
+    # Whatever the order, and also of runs that cost the same.
+    assert front(LONG_RUNS[::-1]) == corners
+    assert front(sorted(LONG_RUNS, key=lambda row: row["run"])) == corners
+
+
+def test_points_of_the_line_stand_out_and_every_run_is_named():
+    figure = plotting.plot_pareto(LONG_RUNS, "title")
+    axes = figure.axes[0]
+    line, *points = axes.lines
+    assert len(points) == len(LONG_RUNS)
+    corners = set(line.get_xdata())
+    assert {p.get_xdata()[0] for p in points if p.get_color() == plotting._BLUE} == corners
+    assert sorted(texts(axes.texts)) == sorted(row["run"] for row in LONG_RUNS)
+    assert axes.get_title(loc="left") == "title"
+
+
+def test_runs_of_unknown_cost_are_left_out():
+    unknown = {"run": "c", "mean": 0.99, "mflops": None}
+    axes = plotting.plot_pareto([*SUMMARIES, unknown]).axes[0]
+    assert texts(axes.texts) == ["a", "b"]
+    figure = plotting.plot_pareto([unknown])
+    figure.draw_without_rendering()
+    assert not figure.axes[0].texts
+
+
+def test_names_in_the_plot_of_costs_cover_neither_each_other_nor_its_edge():
+    figure = plotting.plot_pareto(LONG_RUNS, "title")
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    labels = [matplotlib.text.Text.get_window_extent(label) for label in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(labels) for b in labels[:i])
+    assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in labels)
+
+
+def test_confusion_matrices_show_mistakes_alone_on_one_scale():
+    matrices = {"good": [[8, 0, 2], [0, 0, 0], [1, 0, 3]], "bad": [[2, 2, 0], [0, 4, 0], [3, 0, 1]]}
+    figure = plotting.plot_confusion_matrices(matrices, ["cat", "dog", "owl"])
+    good, bad = figure.axes[:2]
+    assert [axes.get_title(loc="left") for axes in (good, bad)] == ["good", "bad"]
+    blank = np.nan
+    np.testing.assert_array_equal(
+        good.collections[0].get_array().filled(blank).reshape(3, 3),
+        [[blank, 0, 20], [0, blank, 0], [25, 0, blank]],
+    )
+    np.testing.assert_array_equal(
+        bad.collections[0].get_array().filled(blank).reshape(3, 3),
+        [[blank, 50, 0], [0, blank, 0], [75, 0, blank]],
+    )
+    assert [axes.collections[0].get_clim() for axes in (good, bad)] == [(0, 75), (0, 75)]
+    assert texts(good.get_yticklabels()) == ["cat", "dog", "owl"]
+    assert texts(bad.get_xticklabels()) == ["cat", "dog", "owl"]
+
+
+def test_confusion_matrices_without_a_mistake_are_blank_on_a_scale_from_zero():
+    figure = plotting.plot_confusion_matrices({"a": np.eye(3), "b": 5 * np.eye(3)}, "abc")
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        lowest, highest = axes.collections[0].get_clim()
+        assert lowest == 0
+        assert highest > 0
+        assert np.nansum(axes.collections[0].get_array()) == 0
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (5, (2, 4)), (8, (2, 4))])
+def test_confusion_matrices_fill_rows_of_four(count, shape):
+    matrices = {f"run {i}": np.ones((3, 3)) for i in range(count)}
+    figure = plotting.plot_confusion_matrices(matrices, "abc")
+    drawn = [axes for axes in figure.axes[:-1] if axes.collections]
+    assert len(drawn) == count
+    assert drawn[0].get_subplotspec().get_gridspec().get_geometry() == shape
+    figure.draw_without_rendering()
+    for column in range(shape[1]):
+        lowest = drawn[column::4][-1]
+        assert any(label.get_visible() for label in lowest.get_xticklabels())
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_titles_of_confusion_matrices_are_whole_and_apart(count):
+    matrices = {row["run"]: np.ones((10, 10)) for row in LONG_RUNS[:count]}
+    figure = plotting.plot_confusion_matrices(matrices, NAMES_100[:10])
+    titles = [axes._left_title for axes in figure.axes[:count]]
+    assert [title.get_text().replace("\n", "") for title in titles] == list(matrices)
+    assert not overlap(figure, titles)
+    # Less than a pixel is a matter of rounding.
+    assert all(title.get_window_extent().y1 < figure.bbox.y1 + 1 for title in titles)
+
+
+def test_confusion_matrices_of_many_classes_are_not_littered_with_names():
+    matrices = {"a": np.ones((100, 100)), "b": np.ones((100, 100))}
+    figure = plotting.plot_confusion_matrices(matrices, NAMES_100)
+    labels = [label for label in figure.axes[0].get_yticklabels() if label.get_text()]
+    assert not overlap(figure, labels)
+
+
+def test_agreement_is_in_percent_between_two_models():
+    figure = plotting.plot_agreement([[1.0, 0.876], [0.876, 1.0]], ["first", "second"], "title")
+    axes = figure.axes[0]
+    cells = axes.collections[0].get_array().filled(np.nan).reshape(2, 2)
+    np.testing.assert_allclose(cells, [[np.nan, 87.6], [87.6, np.nan]])
+    assert {float(text) for text in texts(axes.texts) if text} <= {88, 87.6}
+    assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == ["first", "second"]
+    assert axes.get_title(loc="left") == "title"
+
+
+def test_names_beside_the_agreement_are_all_inside_the_figure():
+    names = [row["run"] for row in LONG_RUNS[:8]]
+    figure = plotting.plot_agreement(np.full((8, 8), 0.9), names, "title")
+    axes = figure.axes[0]
+    assert not overlap(figure, axes.get_yticklabels())
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        box = label.get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert figure.bbox.y0 <= box.y0
+        assert box.x1 <= figure.bbox.x1

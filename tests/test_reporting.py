@@ -10,10 +10,11 @@ import pytest
 from cnn_cifar10.datasets import Dataset, Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import Evaluation
-from cnn_cifar10.reporting import report_run, result_row, write_report
+from cnn_cifar10.reporting import read_predictions, report_run, result_row, write_report
 from cnn_cifar10.results import RESULT_COLUMNS, read_results
 
 NAMES = ("cat", "dog|wolf", "aquarium_fish")
+COSTS = {"mflops": 12.5, "megabytes": 0.25, "latency_ms": 3.5}
 HISTORY = {
     "epoch": [1.0, 2.0],
     "loss": [1.0, 0.5],
@@ -115,6 +116,7 @@ def test_report_leaves_nothing_unfinished_and_no_private_path(report_dir):
         "mistakes.png",
         "per_class.csv",
         "per_class.png",
+        "predictions.npz",
         "report.json",
         "report.md",
         "training_curves.png",
@@ -157,6 +159,45 @@ def test_report_tables_open_elsewhere(report_dir):
         "f1": "0.7500",
         "support": "4",
     }
+
+
+def test_report_keeps_the_prediction_of_every_image(report_dir, evaluations):
+    evaluation = evaluations["test"]
+    kept = read_predictions(report_dir / "predictions.npz")
+    np.testing.assert_array_equal(kept.labels, evaluation.labels)
+    np.testing.assert_array_equal(kept.predictions, evaluation.predictions)
+    np.testing.assert_allclose(kept.confidences, evaluation.confidences, rtol=1e-3)
+    np.testing.assert_array_equal(kept.confusion_matrix, evaluation.confusion_matrix)
+    assert kept.class_names == NAMES
+
+
+def overwrite_first_array(path):
+    """Leave the archive's directory as it is, but not what it leads to."""
+    content = bytearray(path.read_bytes())
+    content[60:100] = b"\xff" * 40
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no archive"),
+        lambda path: path.write_bytes(path.read_bytes()[:300]),
+        overwrite_first_array,
+        lambda path: np.savez(path, labels=np.zeros(3)),
+    ],
+    ids=["missing", "empty", "no archive", "half", "overwritten", "incomplete"],
+)
+def test_predictions_that_cannot_be_read_are_named(report_dir, tmp_path, damage):
+    path = tmp_path / "predictions.npz"
+    path.write_bytes((report_dir / "predictions.npz").read_bytes())
+    damage(path)
+    with pytest.raises(
+        InputError, match=r"predictions\.npz: holds no predictions .*evaluate again"
+    ):
+        read_predictions(path)
 
 
 def test_report_depends_on_its_arguments_alone(report_dir, tmp_path, dataset, facts, evaluations):
@@ -217,13 +258,14 @@ def test_report_refuses_what_does_not_belong_together(tmp_path, dataset, facts, 
 
 
 def test_accuracy_of_record_is_of_the_test_split(facts, evaluations):
-    full = result_row(facts, evaluations)
+    full = result_row(facts, evaluations, COSTS)
     assert set(full) == set(RESULT_COLUMNS)
     assert full["accuracy"] == pytest.approx(0.75)
     assert full["validation_accuracy"] == pytest.approx(8 / 9)
     assert full["train_accuracy"] == 1.0
+    assert {key: full[key] for key in COSTS} == COSTS
     assert full["hardware"] == "A Processor, 2 cores"
-    untested = result_row(facts, {"validation": evaluations["validation"]})
+    untested = result_row(facts, {"validation": evaluations["validation"]}, COSTS)
     assert untested["accuracy"] is None
     assert untested["macro_f1"] is None
     assert untested["validation_accuracy"] == pytest.approx(8 / 9)
@@ -238,6 +280,13 @@ def test_report_of_a_trained_run(digits, digits_run, tmp_path):
     assert result["run"] == digits_run.path.name
     assert result["accuracy"] == pytest.approx(report["metrics"]["test"]["accuracy"], abs=1e-4)
     assert result["fingerprint"] == digits.fingerprint[:12]
+    assert result["mflops"] > 0
+    megabytes = digits_run.model_path.stat().st_size / 1e6
+    assert result["megabytes"] == pytest.approx(megabytes, abs=0.051)
+    assert result["latency_ms"] > 0
+    kept = read_predictions(tmp_path / "report" / "predictions.npz")
+    np.testing.assert_array_equal(kept.labels, digits.test.labels)
+    assert kept.confusion_matrix.tolist() == report["confusion_matrix"]
     assert (tmp_path / "report" / "report.md").exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.results import (
     RESULT_COLUMNS,
+    SUMMARY_COLUMNS,
     add_result,
     format_table,
     read_results,
@@ -28,6 +29,10 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
         accuracy=0.93126,
         loss=np.float32(0.25),
         seconds=12,
+        images_per_second=2110.4,
+        mflops=40.812,
+        megabytes=1.27,
+        latency_ms=3.06,
         hardware='A "fast" CPU, 2 cores',
         fingerprint="0123456789abcdef",
     )
@@ -44,6 +49,10 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
         "accuracy": 0.9313,
         "loss": 0.25,
         "seconds": 12.0,
+        "images_per_second": 2110.0,
+        "mflops": 40.8,
+        "megabytes": 1.3,
+        "latency_ms": 3.1,
         "fingerprint": "0123456789ab",
     }
     assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
@@ -77,7 +86,7 @@ def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
         (lambda text: text.replace("macro_f1", "f1"), "first line"),
         (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
         (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
-        (lambda text: text + "a,b\n", "line 3: expected 19 cells, received 2"),
+        (lambda text: text + "a,b\n", "line 3: expected 22 cells, received 2"),
         (lambda text: "\udcff", "cannot be read"),
     ],
 )
@@ -117,13 +126,22 @@ def test_summary_by_hand(tmp_path):
         "model": "m",
         "parameters": None,
         "epochs": None,
+        "hardware": "",
         "mean": 0.95,
         "std": None,
         "n": 1,
+        "runs": ["d-m-wide-seed0"],
         "seeds": [0],
+        "macro_f1": None,
         "seconds": None,
+        "images_per_second": None,
+        "mflops": None,
+        "megabytes": None,
+        "latency_ms": None,
     }
+    assert set(SUMMARY_COLUMNS) <= set(first)
     assert second["run"] == "d-m"
+    assert second["runs"] == ["d-m-seed0", "d-m-seed1", "d-m-seed2"]
     assert second["seeds"] == [0, 1, 2]
     assert second["n"] == 3
     assert second["mean"] == pytest.approx(0.93)
@@ -140,6 +158,54 @@ def test_runs_of_other_lengths_are_not_averaged(tmp_path):
         (20, 0.9),
         (5, 0.5),
     ]
+
+
+def test_runs_on_other_hardware_are_not_averaged(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", hardware="slow", latency_ms=8.0))
+    add_result(path, row("d-m-seed1", hardware="fast", latency_ms=2.0, seed=1, accuracy=0.9))
+    add_result(path, row("d-m-seed2", hardware="slow", latency_ms=6.0, seed=2))
+    summaries = summarize_results(read_results(path))
+    assert [(s["hardware"], s["seeds"], s["latency_ms"]) for s in summaries] == [
+        ("fast", [1], 2.0),
+        ("slow", [0, 2], 7.0),
+    ]
+
+
+def test_means_are_of_the_runs_that_have_the_figure(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", macro_f1=0.4, mflops=20.0, megabytes=3.0))
+    add_result(path, row("d-m-seed1", macro_f1=0.6, images_per_second=100, seed=1))
+    (summary,) = summarize_results(read_results(path))
+    means = ("macro_f1", "images_per_second", "mflops", "megabytes", "latency_ms")
+    assert [summary[key] for key in means] == [0.5, 100.0, 20.0, 3.0, None]
+
+
+def test_summaries_are_shown_under_their_headings(tmp_path):
+    path = tmp_path / "results.csv"
+    costs = {"mflops": 81.64, "megabytes": 1.16, "latency_ms": 3.34, "images_per_second": 1999.6}
+    for seed in (0, 1):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, macro_f1=0.25, seconds=10, **costs))
+    table = format_table(summarize_results(read_results(path)), SUMMARY_COLUMNS)
+    headings, _, cells = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()
+    )
+    assert dict(zip(headings, cells, strict=True)) == {
+        "run": "d-m",
+        "dataset": "d",
+        "accuracy": "0.5000",
+        "std": "0.0000",
+        "macro F1": "0.2500",
+        "seeds": "0, 1",
+        "epochs": "",
+        "seconds": "10.0",
+        "images/s": "2000",
+        "parameters": "",
+        "MFLOPs": "81.6",
+        "MB": "1.2",
+        "ms/image": "3.3",
+        "hardware": "",
+    }
 
 
 def test_table_is_markdown_and_aligned():
