@@ -1,10 +1,12 @@
 """What a frozen network sees in each picture, computed once and kept on disk."""
 
 import hashlib
+import json
 import logging
 import time
 import zipfile
 
+import keras
 import numpy as np
 
 from cnn_cifar10.datasets import Dataset, Split
@@ -63,7 +65,7 @@ def _read(path):
     if not path.exists():
         return None
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened) as file:
             return {name: file[name] for name in ("train", "validation", "seconds")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         logger.warning("%s cannot be used, so features are computed again (%s)", path, error)
@@ -71,7 +73,7 @@ def _read(path):
 
 
 def _key(network, dataset):
-    digest = hashlib.sha256(network.to_json().encode())
+    digest = hashlib.sha256(json.dumps(list(_describe(network)), default=str).encode())
     for array in network.get_weights():
         digest.update(array.tobytes())
     for split in (dataset.train, dataset.validation):
@@ -81,3 +83,14 @@ def _key(network, dataset):
         else:
             digest.update(np.ascontiguousarray(images).data)
     return digest.hexdigest()[:32]
+
+
+def _describe(network):
+    """Yield what a network's operations do; their names count up with every network built."""
+    for operation in network.operations:
+        if isinstance(operation, keras.Model):
+            yield from _describe(operation)
+        else:
+            config = operation.get_config()
+            config.pop("name", None)
+            yield type(operation).__name__, config

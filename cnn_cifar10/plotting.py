@@ -553,6 +553,7 @@ def plot_confusion_matrices(matrices, class_names, columns=4):
         axes.tick_params(length=0, labelsize=7)
         axes.tick_params(axis="x", rotation=90)
         axes.tick_params(axis="y", rotation=0)
+    figure.get_layout_engine().set(h_pad=0.15)  # inches
     figure.supxlabel("predicted class", fontsize=9)
     figure.supylabel("true class", fontsize=9)
     bar = figure.colorbar(grid[0].collections[0], ax=grid.tolist(), shrink=0.6, aspect=30)

@@ -134,14 +134,9 @@ from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
 
 transfer = {"weights": None, "image_size": 32}
 builders = {
-    "baseline_cnn": partial(create_model, "baseline_cnn"),
     "custom_cnn": partial(create_model, "custom_cnn", width=8, dropout=0.1),
-    "vgg16": partial(create_model, "vgg16", width=8),
     "googlenet": partial(create_model, "googlenet", width=0.25, auxiliary_heads=True),
-    "resnet20": partial(create_model, "resnet20"),
-    "resnet50": partial(create_model, "resnet50", width=8),
     "wide_resnet10_1": partial(build_wide_resnet, depth=10, widen_factor=1),
-    "efficientnet_b0": partial(create_model, "efficientnet_b0"),
     "transfer": partial(create_model, "transfer", trainable_layers=-1, **transfer),
 }
 if os.environ.get("CNN_CIFAR10_EVERY_MODEL"):

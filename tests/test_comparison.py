@@ -15,6 +15,7 @@ from cnn_cifar10.results import (
     format_table,
     read_results,
     summarize_results,
+    summary_columns,
 )
 
 NAMES = ("cat", "dog", "owl")
@@ -126,6 +127,28 @@ def test_predictions_are_of_the_first_seed_that_has_any(tmp_path):
     found = comparable_predictions(summaries_of(tmp_path), tmp_path)
     assert {name: each.predictions.tolist() for name, each in found.items()} == {
         "pets-big": [0] * 6
+    }
+
+
+def test_of_a_run_on_two_machines_the_more_accurate_is_shown(tmp_path):
+    add_run(tmp_path, "pets-big-seed0", hardware="slow", accuracy=0.6, predicted=[0] * 6)
+    add_run(tmp_path, "pets-big-seed1", hardware="fast", accuracy=0.7, predicted=[1] * 6)
+    (found,) = comparable_predictions(summaries_of(tmp_path), tmp_path).values()
+    assert found.predictions.tolist() == [1] * 6
+
+
+def test_a_page_to_choose_by_holds_no_predictions(reports):
+    for run in PREDICTED:
+        (row,) = (row for row in read_results(reports / "results.csv") if row["run"] == run)
+        add_result(reports / "results.csv", {**row, "validation_accuracy": 0.5})
+    summaries = summarize_results(read_results(reports / "results.csv"), "validation_accuracy")
+    write_comparison(reports / "page", summaries, reports, "validation_accuracy")
+    text = (reports / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert format_table(summaries, summary_columns("validation_accuracy")) in text
+    assert {path.name for path in (reports / "page").iterdir()} == {
+        "comparison.md",
+        "accuracy.png",
+        "pareto.png",
     }
 
 

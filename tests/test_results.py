@@ -14,6 +14,7 @@ from cnn_cifar10.results import (
     format_table,
     read_results,
     summarize_results,
+    summary_columns,
 )
 
 
@@ -206,6 +207,13 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
         "ms/image": "3.3",
         "hardware": "",
     }
+
+
+def test_headings_name_the_metric_and_only_accuracy_stands_beside_the_test_split():
+    assert summary_columns() == SUMMARY_COLUMNS
+    columns = summary_columns("validation_accuracy")
+    assert columns["mean"] == "validation accuracy"
+    assert set(SUMMARY_COLUMNS) - set(columns) == {"macro_f1"}
 
 
 def test_table_is_markdown_and_aligned():

@@ -33,9 +33,18 @@ def read_torch_weights(path):
             return _read(file)
     except OSError as error:
         raise InputError(f"{path}: cannot read the weights: {error.strerror}") from error
-    except (ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError,
-            pickle.UnpicklingError) as error:  # fmt: skip
-        raise InputError(f"{path}: is no PyTorch file of weights ({error})") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: is no PyTorch file of weights ({reason})") from error
 
 
 def _read(file):

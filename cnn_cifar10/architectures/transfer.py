@@ -1,6 +1,7 @@
 """Networks trained on ImageNet, put to work on other pictures."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 import keras
@@ -213,8 +214,10 @@ def _build_lite0(shape, weights):
         if is_torch:
             _set_torch_weights(body, state)
         else:
-            body.load_weights(weights)
-    except (OSError, ValueError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # of weights that are missing, which Keras leaves
+                body.load_weights(weights)
+    except (OSError, ValueError, UserWarning) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{weights}: holds no weights of efficientnet_lite0 ({reason})") from error
     return body
