@@ -211,6 +211,8 @@ def _datasets(args):
 def _models(args):
     import inspect
 
+    import keras
+
     from cnn_cifar10.architectures import MODELS, create_model, list_models, model_options
 
     rows = []
@@ -218,7 +220,8 @@ def _models(args):
         options = model_options(name)
         builder = getattr(MODELS[name], "func", MODELS[name])
         no_download = {"weights": None} if "weights" in options else {}
-        parameters = create_model(name, **no_download).count_params()
+        with keras.StatelessScope(initialize_variables=False):  # shapes are enough to count
+            parameters = create_model(name, **no_download).count_params()
         description = inspect.getdoc(builder).splitlines()[0]
         rows.append(
             {"name": name, "parameters": parameters, "description": description, "options": options}

