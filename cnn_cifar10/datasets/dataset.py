@@ -40,6 +40,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __add__(self, other) -> "Split":
+        if isinstance(self.images, ImageFiles):
+            images = self.images + other.images
+        else:
+            images = np.concatenate([self.images, other.images])
+        labels = np.concatenate([self.labels, other.labels])
+        return Split(images, labels, np.concatenate([self.ids, other.ids]))
+
     def __repr__(self) -> str:
         return f"Split({len(self):,} images)"
 
