@@ -107,6 +107,11 @@ class TrainingConfig:
         self._require("warmup", 0 <= self.warmup < 1, "in [0, 1)")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         self._require("early_stopping", self.early_stopping >= 0, "0 or more")
+        if self.use_validation and (self.early_stopping or self.schedule == "reduce_on_plateau"):
+            raise ConfigError(
+                "use_validation leaves no images to judge epochs by: choose no early_stopping and "
+                "another schedule than reduce_on_plateau"
+            )
         self._require("seed", 0 <= self.seed < 2**31, "in [0, 2**31)")
 
     def _has_type(self, field):

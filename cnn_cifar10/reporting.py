@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import (
     confident_mistakes,
@@ -64,7 +63,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
         split = getattr(dataset, name)
         if name == "train" and len(split) > _TRAIN_SAMPLE:
             chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
-            split = Split(split.images[chosen], split.labels[chosen])
+            split = split[chosen]
         evaluations[name] = evaluate_split(model, split, dataset.class_names)
         if tta and name != "train":
             views = with_test_time_augmentation(model)

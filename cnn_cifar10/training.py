@@ -68,6 +68,9 @@ def train(
     if tensorboard:
         _require_tensorboard()
     dataset = dataset or load_data(config)
+    fingerprint = dataset.fingerprint
+    if config.use_validation:
+        dataset = dataset.with_validation_in_train()
     if config.deterministic:
         _make_deterministic()
     precision = choose_precision(config.precision)
@@ -76,13 +79,11 @@ def train(
     if config.start:
         _set_weights_from(config.start, model)
     examples, seconds_before = dataset, 0.0
-    if config.use_validation:
-        examples = replace(dataset, train=dataset.train + dataset.validation)
     if on_features := _trains_on_features(config, model):
-        examples, seconds_before = frozen_features(model, examples, verbose)
+        examples, seconds_before = frozen_features(model, dataset, verbose)
         model = head_of(model)
     compile_model(model, config, examples)
-    steps = steps_per_epoch(examples.train, config.batch_size)
+    steps = steps_per_epoch(dataset.train, config.batch_size)
 
     run.path.mkdir(parents=True, exist_ok=True)
     if overwrite:
@@ -93,8 +94,8 @@ def train(
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     recorder = Recorder(
         run,
-        images_per_epoch=steps * min(config.batch_size, len(examples.train)),
-        fingerprint=dataset.fingerprint,
+        images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
+        fingerprint=fingerprint,
         seconds_before=seconds_before,
         others=callbacks,
     )
@@ -126,7 +127,8 @@ def train(
     artifact = build_model(replace(config, small_epochs=0), dataset, "float32")
     (head_of(artifact) if on_features else artifact).set_weights(recorder.best_weights)
     _save_artifact(run, artifact)
-    write_json(run.facts_path, _facts(run, config, dataset, precision, artifact, recorder))
+    facts = _facts(run, config, dataset, precision, artifact, recorder)
+    write_json(run.facts_path, {**facts, "fingerprint": fingerprint})
     run.checkpoint_path.unlink()
     return run
 
@@ -319,7 +321,6 @@ def _facts(run, config, dataset, precision, artifact, recorder):
         "examples": {
             split: len(getattr(dataset, split)) for split in ("train", "validation", "test")
         },
-        "fingerprint": dataset.fingerprint,
         "config": config.to_dict(),
         "seed": config.seed,
         "parameters": main_model(artifact).count_params(),

@@ -1,5 +1,6 @@
 """What a data set is: named classes, and labelled images in three splits."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -39,6 +40,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, index) -> "Split":
+        return Split(self.images[index], self.labels[index], self.ids[index])
 
     def __add__(self, other) -> "Split":
         if isinstance(self.images, ImageFiles):
@@ -81,6 +85,12 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         """`(height, width, 3)` in pixels."""
         return tuple(self.train.images.shape[1:])
+
+    def with_validation_in_train(self) -> "Dataset":
+        """Return the data set with its validation images moved to the training split."""
+        return dataclasses.replace(
+            self, train=self.train + self.validation, validation=self.validation[:0]
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:
