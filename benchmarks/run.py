@@ -40,6 +40,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder to write to")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     args = parser.parse_args()
+    fastnet = make_config("fast", small_epochs=0)
     product = measure_matrix_product(args.rounds)
     limits = {each["what"].split(", ")[1]: each["median"] for each in product}
     rows = [

@@ -16,8 +16,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = (
     "errors", "files", "images", "datasets", "augmentation", "pipelines", "layers",
     "architectures", "features", "configs", "hardware", "runs", "callbacks", "optimizers",
-    "training", "evaluation", "profiling", "results", "plotting", "reporting", "comparison", "inference",
-    "cli", "__main__",
+    "training", "evaluation", "profiling", "results", "plotting", "reporting", "comparison",
+    "inference", "cli", "__main__",
 )  # fmt: skip
 
 
