@@ -49,9 +49,7 @@ def main():
         *measure_training(make_config(model="custom_cnn"), limits, 3 * args.rounds),
         *measure_training(make_config(model="resnet20"), limits, args.rounds),
         *measure_training(make_config(model="vgg16"), limits, args.rounds),
-        *measure_training(
-            make_config("fast", small_epochs=0), limits, args.rounds, torch_fastnet()
-        ),
+        *measure_training(fastnet, limits, args.rounds, torch_fastnet()),
     ]
     write_table(rows, args.rounds, args.output)
 

@@ -41,7 +41,7 @@ class Muon(keras.optimizers.Optimizer):
         self,
         learning_rate=0.1,
         momentum=0.6,
-        sgd_ratio=1.0,
+        sgd_ratio=300.0,
         sgd_momentum=0.85,
         newton_schulz_steps=3,
         weight_decay=None,

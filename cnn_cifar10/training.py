@@ -154,6 +154,10 @@ def build_model(config, dataset, precision):
     try:
         shape = (None, None, 3) if config.small_epochs else dataset.image_shape
         return create_model(config.model, shape, dataset.num_classes, **config.model_options)
+    except InputError as error:
+        if config.small_epochs:
+            raise InputError(f"{error}; it may need small_epochs=0: images of one size") from error
+        raise
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -97,11 +97,14 @@ def test_json_round_trip(tmp_path):
     ("values", "message"),
     [
         ({"epochs": 0}, "epochs must be 1 or more, received 0"),
+        ({"epochs": 2, "small_epochs": 3}, "small_epochs must be 0 to epochs, received 3"),
+        ({"use_validation": True, "early_stopping": 2}, "no images to judge epochs by"),
+        ({"use_validation": True, "schedule": "reduce_on_plateau"}, "another schedule"),
         ({"batch_size": 0}, "batch_size must be 1 or more"),
         ({"image_size": -1}, "image_size must be 1 or more"),
         (
             {"optimizer": "sdg"},
-            "optimizer must be one of sgd, adam, adamw, rmsprop, received 'sdg'",
+            "optimizer must be one of sgd, adam, adamw, rmsprop, muon, received 'sdg'",
         ),
         ({"schedule": "linear"}, "schedule must be one of constant, step"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),

@@ -64,13 +64,13 @@ def build_fastnet(
             x = activation_layer(activation, name=f"{name}_activation")(x)
     x = layers.GlobalMaxPooling2D(name="max_pool")(x)
     # With small logits training begins from equal probabilities.
+    x = layers.Rescaling(1 / (widths[-1] * _LOGITS_STD), name="scaling")(x)
     x = layers.Dense(
         num_classes,
         use_bias=False,
         kernel_initializer=keras.initializers.RandomNormal(stddev=_LOGITS_STD),
         name="logits",
     )(x)
-    x = layers.Rescaling(1 / (widths[-1] * _LOGITS_STD), dtype="float32", name="scaled_logits")(x)
     x = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(pixels, x, name="fastnet")
 
