@@ -78,10 +78,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
     )
     if facts["fingerprint"] == dataset.fingerprint:
         costs = profile_model(model, run.model_path)
-        add_result(
-            results_csv,
-            {**result_row(facts, evaluations, costs), "tta_accuracy": further.get("test")},
-        )
+        add_result(results_csv, result_row(facts, report["metrics"], costs))
     return report
 
 
@@ -348,21 +345,21 @@ def format_hardware(hardware):
     return ", ".join(part for part in parts if part)
 
 
-def result_row(facts, evaluations, costs):
+def result_row(facts, metrics, costs):
     """Return a run's row for `add_result`; figures of splits not evaluated are left empty.
 
     Args:
         facts: As for `write_report`.
-        evaluations: As for `write_report`.
+        metrics: Dict of splits to metrics, as in `report.json`.
         costs: What `profile_model` returns.
     """
-    metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
     known = {column: facts[column] for column in RESULT_COLUMNS if column in facts}
     test = metrics.get("test", {})
+    keys = ("accuracy", "tta_accuracy", "macro_f1", "loss", "top5_accuracy")
     return {
         **known,
         **costs,
-        **{key: test.get(key) for key in ("accuracy", "macro_f1", "loss", "top5_accuracy")},
+        **{key: test.get(key) for key in keys},
         "validation_accuracy": metrics.get("validation", {}).get("accuracy"),
         "train_accuracy": metrics.get("train", {}).get("accuracy"),
         "hardware": format_hardware(facts["hardware"]),
