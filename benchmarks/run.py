@@ -8,6 +8,7 @@ does hits them alike; medians and ratios go to reports/benchmarks.md and .csv.
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import statistics
 import time
@@ -26,6 +27,7 @@ from cnn_cifar10.files import replacing, write_csv
 from cnn_cifar10.hardware import choose_precision, describe_hardware
 from cnn_cifar10.layers import FusedBatchNormalization
 from cnn_cifar10.pipelines import training_batches
+from cnn_cifar10.profiling import count_training_flops
 from cnn_cifar10.reporting import format_hardware
 from cnn_cifar10.results import format_table
 from cnn_cifar10.runs import package_versions
@@ -38,12 +40,16 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("reports"), help="folder to write to")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     args = parser.parse_args()
+    fastnet = make_config("fast", small_epochs=0)
+    product = measure_matrix_product(args.rounds)
+    limits = {each["what"].split(", ")[1]: each["median"] for each in product}
     rows = [
-        *measure_matrix_product(args.rounds),
+        *product,
         *measure_policies(args.rounds),
-        *measure_training("custom_cnn", 3 * args.rounds),
-        *measure_training("resnet20", args.rounds),
-        *measure_training("vgg16", args.rounds),
+        *measure_training(make_config(model="custom_cnn"), limits, 3 * args.rounds),
+        *measure_training(make_config(model="resnet20"), limits, args.rounds),
+        *measure_training(make_config(model="vgg16"), limits, args.rounds),
+        *measure_training(fastnet, limits, args.rounds, torch_fastnet()),
     ]
     write_table(rows, args.rounds, args.output)
 
@@ -99,14 +105,16 @@ def read_for(batches, seconds):
     return count / (time.perf_counter() - began)
 
 
-def measure_training(name, rounds, images=1920):
+def measure_training(config, limits, rounds, others=None, images=1920):
     """Return a network's training images per second: as Keras has it, then with ours added.
 
     Stock float32, then the fused batch normalization, then the number format that
-    `choose_precision` picks, in both.
+    `choose_precision` picks, in both; then the others, functions that return images per
+    second. The share of the matrix product's rate stands beside each of ours.
     """
-    data, config = random_dataset(), make_config(model=name)
-    steps = images // config.batch_size
+    data = random_dataset()
+    steps = max(1, images // config.batch_size)
+    flops = count_training_flops(build_model(config, data, "float32"))
 
     def contender(precision, fused):
         model = build_model(config, data, precision)
@@ -124,22 +132,54 @@ def measure_training(name, rounds, images=1920):
         return train
 
     precisions = dict.fromkeys(("float32", choose_precision()))
-    turns = alternate(
-        {
-            f"training {name}, {precision}, {'fused' if fused else 'stock'} batch normalization": (
-                contender(precision, fused)
-            )
-            for precision in precisions
-            for fused in (False, True)
-        },
-        rounds,
-    )
+    contenders, shares = {}, {}
+    for precision in precisions:
+        for fused in (False, True):
+            kind = "fused" if fused else "stock"
+            what = f"training {config.model}, {precision}, {kind} batch normalization"
+            contenders[what] = contender(precision, fused)
+            shares[what] = flops / 1e9 / limits[precision.removeprefix("mixed_")]
+    turns = alternate({**contenders, **(others or {})}, rounds)
     speeds = {what: statistics.median(values) for what, values in turns.items()}
-    before = next(iter(speeds.values()))
-    return [
-        row(what, speed, f"images/s ({speed / before:.2f} times the first)")
-        for what, speed in speeds.items()
-    ]
+    first = next(iter(speeds.values()))
+    rows = []
+    for what, speed in speeds.items():
+        unit = f"images/s ({speed / first:.2f} times the first"
+        unit += f", {speed * shares[what]:.0%} of the product's rate)" if what in shares else ")"
+        rows.append(row(what, speed, unit))
+    return rows
+
+
+def torch_fastnet():
+    """Return the same training in plain PyTorch, at two batch sizes, where it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch's loop is left out: pip install torch")
+        return {}
+    from torch.nn import functional as F
+    from torch_airbench import Trainer, to_tensors
+
+    data = random_dataset()
+
+    def contender(batch_size, activation):
+        trainer = Trainer(
+            *to_tensors(data.train), batch_size=batch_size, activation=getattr(F, activation)
+        )
+        steps = max(1, 2000 // batch_size)
+        trainer.train_epoch(1)
+
+        def train():
+            began = time.perf_counter()
+            trainer.train_epoch(steps)
+            return steps * batch_size / (time.perf_counter() - began)
+
+        return train
+
+    return {
+        f"training its PyTorch loop, bfloat16, {activation}, batch {batch_size}": (
+            contender(batch_size, activation)
+        )
+        for activation, batch_size in (("relu", 500), ("relu", 2000), ("gelu", 2000))
+    }
 
 
 def alternate(contenders, rounds):

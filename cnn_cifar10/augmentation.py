@@ -43,6 +43,20 @@ class Augmentation(abc.ABC):
             A dict of arrays whose first axis has length `count`.
         """
 
+    def draw_for(self, rng, examples, epoch, image_shape):
+        """Pick the random numbers of one batch, knowing what it holds.
+
+        Args:
+            rng: `numpy.random.Generator`.
+            examples: Integer array `(count,)`, which of the split's examples these are.
+            epoch: Number of the epoch, from 0.
+            image_shape: `(height, width, channels)`.
+
+        Returns:
+            As `draw`.
+        """
+        return self.draw(rng, len(examples), image_shape)
+
     def transform_batch(self, images, labels, **draws):
         """Apply drawn numbers to images and their one-hot labels."""
         return self.transform(images, **draws), labels
@@ -81,6 +95,20 @@ class Flip(Augmentation):
 
     def transform(self, images, mirror):
         return ops.where(mirror[:, None, None, None], ops.flip(images, axis=2), images)
+
+
+@dataclass(frozen=True)
+class AlternatingFlip(Flip):
+    """Mirror a random half of the examples in one epoch, and the other half in the next.
+
+    An example is seen from both sides in any two epochs, where `Flip` shows half of
+    them one side twice ([Jordan, 2024](https://arxiv.org/abs/2404.00498)).
+    """
+
+    def draw_for(self, rng, examples, epoch, image_shape):
+        highest = int(np.max(examples, initial=0))
+        first = np.random.default_rng(0).random(highest + 1) < 0.5
+        return {"mirror": first[examples] ^ (epoch % 2 == 1)}
 
 
 @dataclass(frozen=True)
@@ -245,7 +273,9 @@ class RandAugment(Augmentation):
 
 AUGMENTATIONS = {
     "crop": Crop(),
+    "small_crop": Crop(padding=2),
     "flip": Flip(),
+    "alternating_flip": AlternatingFlip(),
     "rotation": Rotation(),
     "zoom": Zoom(),
     "color": Color(),
@@ -278,6 +308,10 @@ class Policy:
     def draw(self, rng, count, image_shape):
         """Pick the random numbers of one batch, one dict per augmentation."""
         return tuple(a.draw(rng, count, image_shape) for a in self.augmentations)
+
+    def draw_for(self, rng, examples, epoch, image_shape):
+        """As `draw`, knowing which examples the batch holds in which epoch."""
+        return tuple(a.draw_for(rng, examples, epoch, image_shape) for a in self.augmentations)
 
     def transform(self, images, labels, draws):
         """Augment a batch.

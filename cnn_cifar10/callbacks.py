@@ -35,7 +35,8 @@ class Recorder(keras.callbacks.Callback):
 
     Attributes:
         history: One dict of numbers an epoch.
-        best_weights: `model.get_weights()` at the highest `val_accuracy` so far.
+        best_weights: `model.get_weights()` at the highest `val_accuracy` so far; the
+            last where nothing is validated.
         best_epoch: That epoch, counted from 1.
         stopped: Whether a callback ended the run before its last epoch.
     """
@@ -110,19 +111,21 @@ class Recorder(keras.callbacks.Callback):
                 f"({float(self.model.optimizer.learning_rate):.3g} now) or train in float32"
             )
         now = time.perf_counter()
+        training_seconds = self._training_seconds or now - self._epoch_began
         # Where a callback reduced the rate just now, it has recorded the epoch's own.
         logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
-        logs["images_per_second"] = self._images_per_epoch / self._training_seconds
+        logs["images_per_second"] = self._images_per_epoch / training_seconds
         logs["seconds"] = self._seconds_before + now - self._train_began
-        if self.best_weights is None or logs["val_accuracy"] > self._best_accuracy():
+        if self.best_weights is None or self._is_best(logs):
             self.best_epoch = epoch + 1
             self.best_weights = self.model.get_weights()
         self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
         write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
         self._write_checkpoint()
 
-    def _best_accuracy(self):
-        return self.history[self.best_epoch - 1]["val_accuracy"]
+    def _is_best(self, logs):
+        best = self.history[self.best_epoch - 1]
+        return "val_accuracy" not in logs or logs["val_accuracy"] > best["val_accuracy"]
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]

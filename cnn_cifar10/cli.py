@@ -152,6 +152,11 @@ def _add_report_options(parser):
         default=Path("reports/results.csv"),
         help="table that gets a row for the run (default: %(default)s)",
     )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="measure accuracy over six views of each picture too (test-time augmentation)",
+    )
 
 
 def _add_evaluate(commands):
@@ -279,7 +284,7 @@ def _report(run, dataset, args):
 
     folder = args.report or Path("reports") / run.path.name
     splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
-    report = report_run(run, dataset, folder, args.results, splits)
+    report = report_run(run, dataset, folder, args.results, splits, args.tta)
     print(report["headline"])
     print(f"model: {run.path}   report: {folder / 'report.md'}   row: {args.results}")
     return report

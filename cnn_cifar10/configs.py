@@ -16,6 +16,7 @@ OPTIMIZERS = {  # name: (learning rate, weight decay) where the config says neit
     "adam": (0.001, 0.0),
     "adamw": (0.002, 0.05),
     "rmsprop": (0.001, 0.0),
+    "muon": (0.1, 0.0),
 }
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "reduce_on_plateau")
@@ -59,10 +60,16 @@ class TrainingConfig:
         "joined by '+'",
     )
     epochs: int = _option(20, "passes over the training split")
+    small_epochs: int = _option(
+        0, "epochs, the first ones, on images of three quarters the size; not for every network"
+    )
+    use_validation: bool = _option(
+        False, "train on the validation images too and keep the last epoch, when all is chosen"
+    )
     batch_size: int = _option(128, "images per training step")
     optimizer: str = _option("sgd", "SGD is with Nesterov momentum", tuple(OPTIMIZERS))
     learning_rate: float | None = _option(None, "highest rate; default depends on the optimizer")
-    momentum: float = _option(0.9, "for sgd and rmsprop")
+    momentum: float = _option(0.9, "for sgd, rmsprop and muon")
     weight_decay: float | None = _option(
         None, "decoupled: a step shrinks kernels by rate times this; default by optimizer"
     )
@@ -91,6 +98,7 @@ class TrainingConfig:
         if self.weight_decay is None:
             object.__setattr__(self, "weight_decay", decay)
         self._require("epochs", self.epochs >= 1, "1 or more")
+        self._require("small_epochs", 0 <= self.small_epochs <= self.epochs, "0 to epochs")
         self._require("batch_size", self.batch_size >= 1, "1 or more")
         self._require("image_size", (self.image_size or 1) >= 1, "1 or more")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
@@ -99,6 +107,11 @@ class TrainingConfig:
         self._require("warmup", 0 <= self.warmup < 1, "in [0, 1)")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         self._require("early_stopping", self.early_stopping >= 0, "0 or more")
+        if self.use_validation and (self.early_stopping or self.schedule == "reduce_on_plateau"):
+            raise ConfigError(
+                "use_validation leaves no images to judge epochs by: choose no early_stopping and "
+                "another schedule than reduce_on_plateau"
+            )
         self._require("seed", 0 <= self.seed < 2**31, "in [0, 2**31)")
 
     def _has_type(self, field):
@@ -140,6 +153,16 @@ class TrainingConfig:
         return cls(**values)
 
 
+_FAST = {
+    "model": "fastnet",
+    "augment": "small_crop+alternating_flip",
+    "batch_size": 500,
+    "optimizer": "muon",
+    "momentum": 0.6,
+    "warmup": 0.0,
+    "label_smoothing": 0.2,
+}
+
 RECIPES = {
     "standard": {},
     "tutorial": {
@@ -168,6 +191,9 @@ RECIPES = {
         "learning_rate": 3e-4,
         "precision": "float32",
     },
+    "fast": {**_FAST, "epochs": 8, "small_epochs": 4},
+    "faster": {**_FAST, "epochs": 2, "small_epochs": 1},
+    "accurate": {**_FAST, "epochs": 30, "small_epochs": 10},
 }
 """Named starting points: what differs from `TrainingConfig`'s defaults.
 

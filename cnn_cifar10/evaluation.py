@@ -44,6 +44,40 @@ def evaluate_split(model, split, class_names):
     return Evaluation(split.labels, probabilities, class_names)
 
 
+def with_test_time_augmentation(model):
+    """Return a model that averages a model's answers over six views of each image.
+
+    The views are the image, and the image shifted by one pixel up and left, and down
+    and right, with the mirror images of the three. The unshifted two count twice.
+    What is averaged are logits, up to a constant: the result is the views' weighted
+    geometric mean.
+
+    Args:
+        model: `keras.Model` from raw pixels to probabilities.
+
+    Returns:
+        A `keras.Model` of the same inputs and outputs.
+
+    Reference:
+        [Jordan, 2024](https://arxiv.org/abs/2404.00498)
+    """
+    import keras
+    from keras import ops
+
+    height, width = model.input_shape[1:3]
+    image = keras.Input(model.input_shape[1:], name="pixels")
+    padded = ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    logits = 0.0
+    for weight, view in (
+        (1 / 4, image),
+        (1 / 8, padded[:, 2:, 2:]),
+        (1 / 8, padded[:, :height, :width]),
+    ):
+        for side in (view, ops.flip(view, axis=2)):
+            logits = logits + weight * ops.log(ops.maximum(model(side), 1e-30))
+    return keras.Model(image, ops.softmax(logits), name=f"{model.name}_six_views")
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What a model predicted for a split, and every metric made of it.

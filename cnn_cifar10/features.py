@@ -54,6 +54,9 @@ def _compute(network, dataset, verbose):
     began, arrays = time.perf_counter(), {}
     for name in ("train", "validation"):
         split = getattr(dataset, name)
+        if not len(split):
+            arrays[name] = np.empty((0, *network.output_shape[1:]), "float32")
+            continue
         if verbose:
             print(f"features of {len(split):,} {name} images, kept for the next run:")
         batches = evaluation_batches(split, dataset.num_classes, batch_size=100)

@@ -142,6 +142,9 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def __add__(self, other: "ImageFiles") -> "ImageFiles":
+        return ImageFiles([*self.paths, *other.paths], self.size)
+
     def stamps(self) -> list[tuple]:
         """What tells these pictures from others: each one's path, size, and time of change."""
         status = [(path, os.stat(path)) for path in self.paths]

@@ -1,6 +1,7 @@
 """Layers that Keras lacks."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -55,3 +56,87 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
             and self.variable_dtype == "float32"
         )
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
+class PatchWhitening(keras.layers.Conv2D):
+    """A convolution whose outputs are uncorrelated, of variance 1, on the images it was adapted to.
+
+    Its kernels are the principal components of the images' patches, each divided by
+    its standard deviation, and then once more with the opposite sign, so that a ReLU
+    loses nothing. `adapt` computes them; training leaves them alone.
+
+    Args:
+        kernel_size: Side of a patch in pixels. Of images with c channels there are
+            `2 * c * kernel_size**2` outputs.
+        channels: Channels of the images.
+        epsilon: Added to the variances: what varies less is not blown up to 1.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Reference:
+        [Page, 2019](https://myrtle.ai/how-to-train-your-resnet-8-bag-of-tricks/);
+        both signs as in [Jordan, 2024](https://arxiv.org/abs/2404.00498)
+    """
+
+    def __init__(self, kernel_size=2, channels=3, epsilon=5e-4, **kwargs):
+        super().__init__(
+            2 * channels * kernel_size**2,
+            kernel_size,
+            use_bias=False,
+            **{"trainable": False, **kwargs},
+        )
+        self.channels = channels
+        self.epsilon = epsilon
+
+    def adapt(self, inputs):
+        """Compute the kernels.
+
+        Args:
+            inputs: Array `(n, height, width, channels)`, as this layer will see it.
+        """
+        size = self.kernel_size[0]
+        patches = np.lib.stride_tricks.sliding_window_view(inputs, (size, size), axis=(1, 2))
+        # The axes of a Keras kernel: rows, columns, channels.
+        patches = np.moveaxis(patches, 3, -1).reshape(-1, self.filters // 2).astype("float64")
+        variances, components = np.linalg.eigh(patches.T @ patches / len(patches))
+        kernel = components / np.sqrt(variances + self.epsilon)
+        kernel = kernel.reshape(size, size, self.channels, -1)
+        self.kernel.assign(np.concatenate([kernel, -kernel], axis=-1))
+
+    def get_config(self):
+        config = keras.layers.Layer.get_config(self)
+        return {
+            **config,
+            "kernel_size": self.kernel_size[0],
+            "channels": self.channels,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
+class PartialIdentity(keras.initializers.Initializer):
+    """Kernels of which the first pass their inputs on unchanged, as far as there are inputs.
+
+    Those that are left over are uniform, of variance 1 / (3 fan-in).
+
+    Args:
+        seed: Integer, or `None` for Keras's global seed.
+
+    Reference:
+        [Zagoruyko and Komodakis, 2017](https://arxiv.org/abs/1706.00388)
+    """
+
+    def __init__(self, seed=None):
+        self.seed = seed
+        self._others = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        rows, columns, inputs, outputs = shape
+        passed = min(inputs, outputs)
+        identity = np.zeros((rows, columns, inputs, passed))
+        identity[rows // 2, columns // 2, np.arange(passed), np.arange(passed)] = 1.0
+        others = self._others(shape, dtype)
+        return ops.concatenate([ops.cast(identity, others.dtype), others[..., passed:]], axis=-1)
+
+    def get_config(self):
+        return {"seed": self.seed}

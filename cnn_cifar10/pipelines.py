@@ -21,7 +21,9 @@ from cnn_cifar10.augmentation import Policy, get_policy
 from cnn_cifar10.datasets import Split
 
 
-def training_batches(split, num_classes, *, batch_size, augment="none", seed=0, first_step=0):
+def training_batches(
+    split, num_classes, *, batch_size, augment="none", seed=0, first_step=0, small_epochs=0
+):
     """Stream augmented batches without end, in a new order every epoch.
 
     An epoch is `len(split) // batch_size` steps; the few examples left over are
@@ -34,6 +36,8 @@ def training_batches(split, num_classes, *, batch_size, augment="none", seed=0, 
         augment: Policy, or its name for `get_policy`.
         seed: Integer; decides order and augmentation.
         first_step: Step to start at, counted from the first epoch's first.
+        small_epochs: Epochs, the first ones, whose images are scaled to three
+            quarters of their sides.
 
     Returns:
         What `keras.Model.fit` takes: a `tf.data.Dataset` on the TensorFlow
@@ -45,7 +49,8 @@ def training_batches(split, num_classes, *, batch_size, augment="none", seed=0, 
         >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
         >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
     """
-    steps = _TrainingSteps(split, num_classes, batch_size, get_policy(augment), seed)
+    policy = get_policy(augment)
+    steps = _TrainingSteps(split, num_classes, batch_size, policy, seed, small_epochs)
     if keras.backend.backend() == "tensorflow":
         return _training_dataset(steps, first_step)
     return _training_sequence(steps, first_step)
@@ -79,6 +84,7 @@ class _TrainingSteps:
     batch_size: int
     policy: Policy
     seed: int
+    small_epochs: int
 
     def load(self, step):
         """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
@@ -87,12 +93,31 @@ class _TrainingSteps:
         chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
         images, labels = _load(self.split, self.num_classes, chosen)
         rng = np.random.default_rng((self.seed, epoch, position))
-        return images, labels, self.policy.draw(rng, size, images.shape[1:])
+        return images, labels, self.policy.draw_for(rng, chosen, epoch, images.shape[1:])
+
+    @property
+    def small_steps(self):
+        """The number of steps, the first ones, whose images are small."""
+        return self.small_epochs * steps_per_epoch(self.split, self.batch_size)
+
+    def transform(self, images, labels, draws, small):
+        """Augment a batch, then make its images small or not."""
+        images, labels = self.policy.transform(images, labels, draws)
+        return (_shrink(images) if small else images), labels
 
 
 @functools.lru_cache(maxsize=4)
 def _epoch_order(count, seed, epoch):
     return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def _shrink(images):
+    """Scale images to three quarters of their sides; each pixel is a mean."""
+    height, width = images.shape[1:3]
+    small = keras.ops.image.resize(
+        images, (height * 3 // 4, width * 3 // 4), antialias=True, data_format="channels_last"
+    )
+    return keras.ops.cast(keras.ops.round(small), images.dtype)
 
 
 def _load(split, num_classes, chosen):
@@ -108,8 +133,14 @@ def _training_dataset(steps, first_step):
     def load(step):
         return _call(lambda s: steps.load(int(s)), step, specs)
 
-    dataset = tf.data.Dataset.range(first_step, np.iinfo("int64").max)
-    return _read_ahead(dataset, load, steps.policy.transform)
+    def read(first, last, small):
+        transform = functools.partial(steps.transform, small=small)
+        return _read_ahead(tf.data.Dataset.range(first, last), load, transform)
+
+    dataset = read(max(first_step, steps.small_steps), np.iinfo("int64").max, small=False)
+    if first_step < steps.small_steps:
+        return read(first_step, steps.small_steps, small=True).concatenate(dataset)
+    return dataset
 
 
 def _evaluation_dataset(split, num_classes, batch_size):
@@ -198,9 +229,9 @@ atexit.register(_calls.end)
 
 def _training_sequence(steps, first_step):
     def load(index):
-        images, labels, draws = steps.load(first_step + index)
-        to_tensors = functools.partial(keras.tree.map_structure, keras.ops.convert_to_tensor)
-        return steps.policy.transform(*to_tensors((images, labels, draws)))
+        step = first_step + index
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, steps.load(step))
+        return steps.transform(*tensors, small=step < steps.small_steps)
 
     return _Sequence(load, None)
 

@@ -15,6 +15,7 @@ import numpy as np
 import seaborn
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
@@ -599,4 +600,52 @@ def plot_agreement(matrix, names, title=""):
     axes.tick_params(axis="y", rotation=0)
     for label in axes.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
+    return figure
+
+
+@_styled
+def plot_time_to_accuracy(rows, title=""):
+    """Draw the accuracy of short trainings against the seconds they took, a dot a seed.
+
+    Args:
+        rows: Dicts with `recipe`, `seconds`, `accuracy` and `tta_accuracy`, as numbers
+            or their text; accuracies in [0, 1].
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    groups = {}
+    for row in rows:
+        numbers = [float(row[key]) for key in ("seconds", "accuracy", "tta_accuracy")]
+        groups.setdefault(row["recipe"], []).append(numbers)
+    figure = _figure(7.6, 4.4)
+    axes = figure.subplots()
+    axes.set_title(title)
+    for (name, numbers), color in zip(groups.items(), itertools.cycle(_CYCLE), strict=False):
+        seconds, plain, views = np.transpose(numbers)
+        axes.plot(seconds, views, "o", color=color, markersize=6)
+        axes.plot(seconds, plain, "o", color=color, markersize=6, markerfacecolor="white")
+        axes.annotate(
+            name,
+            (seconds.mean(), views.max()),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            color=color,
+        )
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=_INK, label="mean of six views"),
+        Line2D(
+            [], [], marker="o", linestyle="", color=_INK, markerfacecolor="white", label="plain"
+        ),
+    ]
+    axes.legend(handles=handles, loc="lower right")
+    axes.set_xscale("log")
+    axes.set(xlabel="seconds of training", ylabel="test accuracy")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_percents())
+    axes.margins(x=0.15, y=0.12)
     return figure

@@ -38,15 +38,35 @@ def count_flops(model):
         model: Functional `keras.Model` of a fixed input size; models nested in
             it count.
     """
-    total = 0
+    return sum(flops for _, flops in _layer_flops(model))
+
+
+def count_training_flops(model):
+    """Return the floating-point operations that one picture takes in training.
+
+    A layer's output, its kernel's gradient where it is trained, and its input's
+    gradient where something before it is trained, take as many operations each.
+
+    Args:
+        model: As for `count_flops`.
+    """
+    total, trained_before = 0, False
+    for layer, flops in _layer_flops(model):
+        trained = bool(layer.trainable_weights)
+        total += (1 + trained + trained_before) * flops
+        trained_before |= trained
+    return total
+
+
+def _layer_flops(model):
+    """Yield the layers that multiply, in order, with their operations for one picture."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            total += count_flops(layer)
+            yield from _layer_flops(layer)
         elif isinstance(layer, _MULTIPLYING):
             positions = math.prod(layer.output.shape[1:-1])
             kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
-            total += 2 * positions * sum(map(math.prod, kernels))
-    return total
+            yield layer, 2 * positions * sum(map(math.prod, kernels))
 
 
 def measure_latency(model, rounds=30):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import (
     confident_mistakes,
     confusion_matrix,
     evaluate_split,
     most_confused,
+    with_test_time_augmentation,
 )
 from cnn_cifar10.files import replacing, write_csv, write_json
 from cnn_cifar10.profiling import profile_model
@@ -30,7 +30,7 @@ _TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
 _TRAIN_SAMPLE = 5_000
 
 
-def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
+def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False):
     """Evaluate a finished run's model, write its report and add its row to the results.
 
     The row is left as it is where the data are not those the run was trained with.
@@ -42,7 +42,9 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
         dataset: `Dataset` to evaluate on.
         output_dir: Folder of the report.
         results_csv: Path of the table of record.
-        splits: Some of `"train"`, `"validation"` and `"test"`.
+        splits: Some of `"train"`, `"validation"` and `"test"`; a run that was trained
+            on the validation split is not evaluated on it.
+        tta: Whether to measure the accuracy with test-time augmentation too.
 
     Returns:
         What `write_report` returns.
@@ -54,23 +56,33 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS):
     facts, model = run.facts(), run.load_model()
     if facts["class_names"] != list(dataset.class_names):
         raise InputError(f"{run.path}: its model knows other classes than {dataset.title}")
-    evaluations = {}
+    evaluations, further = {}, {}
     for name in splits:
+        if name == "validation" and run.config().use_validation:
+            continue
         split = getattr(dataset, name)
         if name == "train" and len(split) > _TRAIN_SAMPLE:
             chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
-            split = Split(split.images[chosen], split.labels[chosen])
+            split = split[chosen]
         evaluations[name] = evaluate_split(model, split, dataset.class_names)
+        if tta and name != "train":
+            views = with_test_time_augmentation(model)
+            further[name] = evaluate_split(views, split, dataset.class_names).accuracy
     report = write_report(
-        output_dir, facts=facts, dataset=dataset, evaluations=evaluations, history=run.history()
+        output_dir,
+        facts=facts,
+        dataset=dataset,
+        evaluations=evaluations,
+        history=run.history(),
+        tta_accuracies=further,
     )
     if facts["fingerprint"] == dataset.fingerprint:
         costs = profile_model(model, run.model_path)
-        add_result(results_csv, result_row(facts, evaluations, costs))
+        add_result(results_csv, result_row(facts, report["metrics"], costs))
     return report
 
 
-def write_report(output_dir, *, facts, dataset, evaluations, history):
+def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accuracies=None):
     """Write a run's evaluation as a report to read, as tables and as one document.
 
     The files are `report.md`, `report.json`, `predictions.npz`, `per_class.csv`,
@@ -86,6 +98,7 @@ def write_report(output_dir, *, facts, dataset, evaluations, history):
             of them, to `Evaluation`. The last in this order is reported in
             detail. All but `"train"`, which may be a sample, cover their split.
         history: Dict of lists, one value an epoch, as for `plot_history`.
+        tta_accuracies: Dict of splits to their accuracy with test-time augmentation.
 
     Returns:
         The document in `report.json`: `headline` (a sentence or two), `facts`,
@@ -98,6 +111,9 @@ def write_report(output_dir, *, facts, dataset, evaluations, history):
     """
     evaluations = _check_evaluations(dataset, evaluations)
     split, evaluation = list(evaluations.items())[-1]
+    metrics = {name: each.summary() for name, each in evaluations.items()}
+    for name, accuracy in (tta_accuracies or {}).items():
+        metrics[name]["tta_accuracy"] = accuracy
     # Where the data lay on one machine means nothing to a reader on another.
     config = {key: value for key, value in facts["config"].items() if key != "data_dir"}
     report = {
@@ -105,7 +121,7 @@ def write_report(output_dir, *, facts, dataset, evaluations, history):
         "facts": {**facts, "config": config},
         "data": {"title": dataset.title, "fingerprint": dataset.fingerprint},
         "split": split,
-        "metrics": {name: each.summary() for name, each in evaluations.items()},
+        "metrics": metrics,
         "per_class": evaluation.per_class(),
         "confusion_matrix": evaluation.confusion_matrix.tolist(),
         "most_confused": most_confused(evaluation, _TOP_CONFUSIONS),
@@ -254,6 +270,8 @@ def _markdown(report, figures):
     if "top5_accuracy" in metrics[report["split"]]:
         columns["top5_accuracy"] = "top-5 accuracy"
     columns["macro_f1"] = "macro F1"
+    if any("tta_accuracy" in values for values in metrics.values()):
+        columns["tta_accuracy"] = "accuracy over six views"
     rows = [{"split": split, **values} for split, values in metrics.items()]
     parts += ["## Results", format_table(rows, columns)]
     if {"train", "validation"} <= set(metrics):
@@ -327,21 +345,21 @@ def format_hardware(hardware):
     return ", ".join(part for part in parts if part)
 
 
-def result_row(facts, evaluations, costs):
+def result_row(facts, metrics, costs):
     """Return a run's row for `add_result`; figures of splits not evaluated are left empty.
 
     Args:
         facts: As for `write_report`.
-        evaluations: As for `write_report`.
+        metrics: Dict of splits to metrics, as in `report.json`.
         costs: What `profile_model` returns.
     """
-    metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
     known = {column: facts[column] for column in RESULT_COLUMNS if column in facts}
     test = metrics.get("test", {})
+    keys = ("accuracy", "tta_accuracy", "macro_f1", "loss", "top5_accuracy")
     return {
         **known,
         **costs,
-        **{key: test.get(key) for key in ("accuracy", "macro_f1", "loss", "top5_accuracy")},
+        **{key: test.get(key) for key in keys},
         "validation_accuracy": metrics.get("validation", {}).get("accuracy"),
         "train_accuracy": metrics.get("train", {}).get("accuracy"),
         "hardware": format_hardware(facts["hardware"]),

@@ -13,13 +13,15 @@ from cnn_cifar10.errors import InputError
 from cnn_cifar10.files import write_csv
 
 RESULT_COLUMNS = (
-    "run", "model", "dataset", "seed", "epochs", "accuracy", "macro_f1", "loss", "top5_accuracy",
-    "validation_accuracy", "train_accuracy", "parameters", "mflops", "megabytes", "latency_ms",
-    "seconds", "images_per_second", "precision", "backend", "hardware", "fingerprint", "commit",
+    "run", "model", "dataset", "seed", "epochs", "accuracy", "tta_accuracy", "macro_f1", "loss",
+    "top5_accuracy", "validation_accuracy", "train_accuracy", "parameters", "mflops", "megabytes",
+    "latency_ms", "seconds", "images_per_second", "precision", "backend", "hardware",
+    "fingerprint", "commit",
 )  # fmt: skip
 """Columns of the table of record.
 
-`accuracy` to `top5_accuracy` are of the test split. `mflops` are for one picture,
+`accuracy` to `top5_accuracy` are of the test split, `tta_accuracy` with test-time
+augmentation. `mflops` are for one picture,
 `megabytes` on disk, and `latency_ms` from one picture to its probabilities, where the
 run was evaluated. `seconds` and `images_per_second` are of training.
 """
@@ -29,6 +31,7 @@ SUMMARY_COLUMNS = {
     "dataset": "dataset",
     "mean": "accuracy",
     "std": "std",
+    "tta_accuracy": "with TTA",
     "macro_f1": "macro F1",
     "seeds": "seeds",
     "epochs": "epochs",
@@ -47,17 +50,20 @@ def summary_columns(metric="accuracy"):
     """Return `SUMMARY_COLUMNS` for a metric; those of the test split only with `"accuracy"`."""
     columns = {**SUMMARY_COLUMNS, "mean": metric.replace("_", " ")}
     if metric != "accuracy":
-        del columns["macro_f1"]
+        del columns["macro_f1"], columns["tta_accuracy"]
     return columns
 
 
-_MEANS = ("macro_f1", "seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
+_MEANS = (
+    "tta_accuracy", "macro_f1", "seconds", "images_per_second", "mflops", "megabytes", "latency_ms",
+)  # fmt: skip
 
 _TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
 _INTEGERS = ("seed", "epochs", "parameters")
 _FORMATS = {
     **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
-    **dict.fromkeys(("loss", "macro_f1", "precision", "recall", "f1", "mean", "std"), ".4f"),
+    **dict.fromkeys(("tta_accuracy", "loss", "macro_f1", "mean", "std"), ".4f"),
+    **dict.fromkeys(("precision", "recall", "f1"), ".4f"),
     **dict.fromkeys(("seconds", "mflops", "megabytes", "latency_ms"), ".1f"),
     "images_per_second": ".0f",
     **dict.fromkeys(("share", "confidence"), ".1%"),
@@ -161,7 +167,7 @@ def summarize_results(rows, metric="accuracy"):
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
         `parameters`, `epochs`, `hardware`, `mean` and `std` of the metric (sample
         standard deviation; `None` for a single run), `n`, `runs`, `seeds`, and the
-        means of `macro_f1`, `seconds`, `images_per_second`, `mflops`, `megabytes`
+        means of `tta_accuracy`, `macro_f1`, `seconds`, `images_per_second`, `mflops`, `megabytes`
         and `latency_ms`. Sorted by data set, then the highest mean first.
     """
     groups = {}

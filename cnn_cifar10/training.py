@@ -3,12 +3,13 @@
 import importlib.util
 import os
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import create_model, head_of, main_model
+from cnn_cifar10.architectures import adapt_whitening, create_model, head_of, main_model
 from cnn_cifar10.augmentation import get_policy
 from cnn_cifar10.callbacks import Recorder
 from cnn_cifar10.configs import ConfigError, TrainingConfig
@@ -17,6 +18,7 @@ from cnn_cifar10.errors import InputError
 from cnn_cifar10.features import frozen_features
 from cnn_cifar10.files import replacing, write_json
 from cnn_cifar10.hardware import choose_precision, describe_hardware
+from cnn_cifar10.optimizers import Muon
 from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
 from cnn_cifar10.runs import Run, RunError, git_commit, open_run, package_versions
 
@@ -66,10 +68,14 @@ def train(
     if tensorboard:
         _require_tensorboard()
     dataset = dataset or load_data(config)
+    fingerprint = dataset.fingerprint
+    if config.use_validation:
+        dataset = dataset.with_validation_in_train()
     if config.deterministic:
         _make_deterministic()
     precision = choose_precision(config.precision)
     model = build_model(config, dataset, precision)
+    adapt_whitening(model, dataset.train.images)
     if config.start:
         _set_weights_from(config.start, model)
     examples, seconds_before = dataset, 0.0
@@ -89,7 +95,7 @@ def train(
     recorder = Recorder(
         run,
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
-        fingerprint=dataset.fingerprint,
+        fingerprint=fingerprint,
         seconds_before=seconds_before,
         others=callbacks,
     )
@@ -104,8 +110,11 @@ def train(
             augment=config.augment,
             seed=config.seed,
             first_step=epochs_done * steps,
+            small_epochs=config.small_epochs,
         ),
-        validation_data=evaluation_batches(
+        validation_data=None
+        if config.use_validation
+        else evaluation_batches(
             examples.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
         ),
         initial_epoch=epochs_done,
@@ -115,10 +124,11 @@ def train(
         shuffle=False,
         verbose=verbose,
     )
-    artifact = build_model(config, dataset, "float32")
+    artifact = build_model(replace(config, small_epochs=0), dataset, "float32")
     (head_of(artifact) if on_features else artifact).set_weights(recorder.best_weights)
     _save_artifact(run, artifact)
-    write_json(run.facts_path, _facts(run, config, dataset, precision, artifact, recorder))
+    facts = _facts(run, config, dataset, precision, artifact, recorder)
+    write_json(run.facts_path, {**facts, "fingerprint": fingerprint})
     run.checkpoint_path.unlink()
     return run
 
@@ -134,14 +144,20 @@ def load_data(config) -> Dataset:
 
 
 def build_model(config, dataset, precision):
-    """Return the config's model, seeded, built at this precision for these data."""
+    """Return the config's model, seeded, built at this precision for these data.
+
+    It takes images of any size where the config's first epochs have smaller ones.
+    """
     keras.utils.set_random_seed(config.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return create_model(
-            config.model, dataset.image_shape, dataset.num_classes, **config.model_options
-        )
+        shape = (None, None, 3) if config.small_epochs else dataset.image_shape
+        return create_model(config.model, shape, dataset.num_classes, **config.model_options)
+    except InputError as error:
+        if config.small_epochs:
+            raise InputError(f"{error}; it may need small_epochs=0: images of one size") from error
+        raise
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -234,6 +250,7 @@ def build_optimizer(config, learning_rate):
         "rmsprop": lambda: keras.optimizers.RMSprop(
             learning_rate, momentum=config.momentum, weight_decay=decay
         ),
+        "muon": lambda: Muon(learning_rate, momentum=config.momentum, weight_decay=decay),
     }[config.optimizer]()
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -308,7 +325,6 @@ def _facts(run, config, dataset, precision, artifact, recorder):
         "examples": {
             split: len(getattr(dataset, split)) for split in ("train", "validation", "test")
         },
-        "fingerprint": dataset.fingerprint,
         "config": config.to_dict(),
         "seed": config.seed,
         "parameters": main_model(artifact).count_params(),

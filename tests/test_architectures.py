@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_cifar10.architectures import ALIASES, create_model, list_models, main_model, model_options
+from cnn_cifar10.architectures import (
+    ALIASES,
+    adapt_whitening,
+    create_model,
+    list_models,
+    main_model,
+    model_options,
+)
 from cnn_cifar10.architectures.efficientnet import build_efficientnet
 from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.architectures.vgg import build_vgg
@@ -21,6 +28,7 @@ OPTIONS = {"transfer": {"weights": None, "image_size": 64}}
 PARAMETERS = {  # trainable, total; the paper's figure in millions where it has one
     "baseline_cnn": (356_810, 356_810, None),
     "custom_cnn": (288_746, 289_642, None),
+    "fastnet": (1_971_328, 1_973_920, None),
     "vgg16": (14_724_042, 14_732_490, None),
     "vgg19": (20_035_018, 20_046_026, None),
     "googlenet": (5_983_402, 5_997_962, None),
@@ -44,6 +52,7 @@ PARAMETERS = {  # trainable, total; the paper's figure in millions where it has 
 FAMILIES = {  # a small member of each
     "baseline_cnn": {},
     "custom_cnn": {"width": 8},
+    "fastnet": {"widths": (8, 16)},
     "vgg16": {"width": 8},
     "googlenet": {"width": 0.25},
     "resnet20": {},
@@ -194,8 +203,8 @@ def test_other_numbers_of_classes_and_sizes_of_pictures_work(name, options):
 )
 def test_only_the_classifier_depends_on_the_number_of_classes(name, options):
     few, many = (create_model(name, num_classes=n, **options) for n in (2, 7))
-    features = few.get_layer("logits").kernel.shape[0]
-    assert many.count_params() - few.count_params() == 5 * (features + 1)
+    logits = few.get_layer("logits")
+    assert many.count_params() - few.count_params() == 5 * (logits.count_params() // 2)
 
 
 def test_an_alias_is_another_name_of_the_same_network():
@@ -606,3 +615,23 @@ def test_builders_refuse_what_the_paper_does_not_have(build, arguments, message)
         build(**arguments)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["custom_cnn", "fastnet", "resnet20", "vgg16"])
+def test_networks_that_average_positions_take_images_of_several_sizes(name):
+    model = create_model(name, (None, None, 3))
+    for side in (32, 40):
+        assert model(pixels(2, (side, side, 3))).shape == (2, 10)
+
+
+def test_fastnet_begins_from_equal_probabilities_and_a_whitening_of_its_images(crops):
+    model = create_model("fastnet")
+    adapt_whitening(model, crops.astype("uint8"))
+    assert np.asarray(model(crops)).max() < 0.3
+    whitened = keras.Model(model.input, model.get_layer("stem_whitening").output)
+    patches = np.asarray(whitened(crops), "float64").reshape(-1, 24)[:, :12]
+    covariance = patches.T @ patches / len(patches)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3)
+    # What varies less than the added constant stays small.
+    assert (np.diag(covariance) < 1.001).all()
+    assert np.diag(covariance).max() > 0.99

@@ -27,7 +27,9 @@ def test_recipes_are_starting_points():
     assert make_config() == TrainingConfig()
     tutorial = make_config("tutorial", epochs=3)
     assert (tutorial.optimizer, tutorial.augment, tutorial.epochs) == ("adam", "none", 3)
-    assert set(RECIPES) == {"standard", "tutorial", "transfer", "finetune"}
+    fast = {name for name in RECIPES if make_config(name).model == "fastnet"}
+    assert fast == {"fast", "faster", "accurate"}
+    assert set(RECIPES) - fast == {"standard", "tutorial", "transfer", "finetune"}
     for recipe in RECIPES:
         assert json.loads(json.dumps(make_config(recipe).to_dict()))["seed"] == 0
 
@@ -95,11 +97,14 @@ def test_json_round_trip(tmp_path):
     ("values", "message"),
     [
         ({"epochs": 0}, "epochs must be 1 or more, received 0"),
+        ({"epochs": 2, "small_epochs": 3}, "small_epochs must be 0 to epochs, received 3"),
+        ({"use_validation": True, "early_stopping": 2}, "no images to judge epochs by"),
+        ({"use_validation": True, "schedule": "reduce_on_plateau"}, "another schedule"),
         ({"batch_size": 0}, "batch_size must be 1 or more"),
         ({"image_size": -1}, "image_size must be 1 or more"),
         (
             {"optimizer": "sdg"},
-            "optimizer must be one of sgd, adam, adamw, rmsprop, received 'sdg'",
+            "optimizer must be one of sgd, adam, adamw, rmsprop, muon, received 'sdg'",
         ),
         ({"schedule": "linear"}, "schedule must be one of constant, step"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),

@@ -1,11 +1,11 @@
-"""Fused batch normalization against the stock layer, which is its reference."""
+"""Our layers against references: the stock layer, and what their names promise."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_cifar10.layers import FusedBatchNormalization
+from cnn_cifar10.layers import FusedBatchNormalization, PartialIdentity, PatchWhitening
 
 
 def pair(channels=5, **options):
@@ -79,3 +79,52 @@ def test_a_frozen_layer_leaves_its_statistics_alone():
     )
     for old, new in zip(before, fused.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def patches_of(outputs):
+    return np.asarray(outputs, "float64").reshape(-1, outputs.shape[-1])
+
+
+def test_whitened_patches_are_uncorrelated_of_variance_one():
+    rng = np.random.default_rng(0)
+    smooth = rng.normal(size=(200, 9, 9, 3)).cumsum(axis=1).cumsum(axis=2).astype("float32")
+    layer = PatchWhitening(epsilon=0.0)
+    layer.build(smooth.shape)
+    layer.adapt(smooth)
+    outputs = patches_of(layer(smooth))
+    assert outputs.shape == (200 * 64, 24)
+    first, opposite = outputs[:, :12], outputs[:, 12:]
+    np.testing.assert_allclose(opposite, -first, atol=1e-3)
+    np.testing.assert_allclose(first.T @ first / len(first), np.eye(12), atol=0.02)
+
+
+def test_whitening_does_not_blow_up_what_hardly_varies():
+    layer = PatchWhitening(kernel_size=1)
+    layer.build((None, 4, 4, 3))
+    flat = np.ones((2, 4, 4, 3), "float32")
+    layer.adapt(flat)
+    assert np.abs(layer.kernel).max() < 1 / np.sqrt(5e-4) + 1e-3
+    assert np.abs(np.asarray(layer(flat))).max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_whitening_is_not_trained_and_is_made_again_from_its_config():
+    layer = PatchWhitening(kernel_size=3, channels=1, epsilon=0.1, name="stem")
+    layer.build((None, 8, 8, 1))
+    assert not layer.trainable_variables
+    again = PatchWhitening.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert not again.trainable
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 4), (3, 8), (8, 3)])
+def test_partial_identity_passes_its_inputs_on(inputs, outputs):
+    convolution = keras.layers.Conv2D(
+        outputs, 3, padding="same", use_bias=False, kernel_initializer=PartialIdentity(seed=0)
+    )
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, inputs)).astype("float32")
+    passed = min(inputs, outputs)
+    np.testing.assert_allclose(convolution(x)[..., :passed], x[..., :passed], atol=1e-6)
+    others = np.asarray(convolution.kernel)[..., passed:]
+    if others.size:
+        bound = np.sqrt(1 / (9 * inputs))
+        assert 0.9 * bound < np.abs(others).max() <= bound

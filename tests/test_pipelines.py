@@ -67,6 +67,48 @@ def test_a_later_first_step_continues_the_same_stream(split):
         np.testing.assert_array_equal(a[0], b[0])
 
 
+@pytest.mark.parametrize("first_step", [0, 2, 5])
+def test_the_first_epochs_images_are_small(split, first_step):
+    whole = take(training_batches(split, 3, batch_size=45, augment="crop", small_epochs=2), 6)
+    sides = [images.shape[1:] for images, _ in whole]
+    assert sides == [(6, 6, 3)] * 4 + [(8, 8, 3)] * 2
+    assert whole[0][0].dtype == "uint8"
+    rest = training_batches(
+        split, 3, batch_size=45, augment="crop", small_epochs=2, first_step=first_step
+    )
+    for a, b in zip(whole[first_step:], take(rest, 6 - first_step), strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_small_images_are_means_of_the_large():
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype="uint8")
+    batches = training_batches(Split(images, np.zeros(10, int)), 2, batch_size=10, small_epochs=1)
+    small, whole = take(batches, 2)
+    small, whole = (np.sort(x[0].mean(axis=(1, 2)), axis=0) for x in (small, whole))
+    np.testing.assert_allclose(small, whole, atol=6)
+    flat = Split(np.full((10, 8, 8, 3), 7, "uint8"), np.zeros(10, int))
+    ((images, _),) = take(training_batches(flat, 2, batch_size=10, small_epochs=1), 1)
+    assert (images == 7).all()
+
+
+def test_alternating_flips_show_every_example_from_both_sides_in_two_epochs(split):
+    images = split.images.copy()
+    images[:, :, 0] = 255  # tells the left from the right
+    batches = training_batches(
+        Split(images, split.labels), 3, batch_size=30, augment="alternating_flip"
+    )
+    mirrored = []
+    for epoch in np.split(np.arange(12), 4):
+        seen = [take_[0] for take_ in take(batches, 12)[epoch[0] : epoch[-1] + 1]]
+        seen = np.concatenate(seen)
+        order = np.argsort(seen[:, 0, 3, 0])
+        mirrored.append(seen[order, 0, -1, 0] == 255)
+    assert 0.3 < mirrored[0].mean() < 0.7
+    np.testing.assert_array_equal(mirrored[1], ~mirrored[0])
+    np.testing.assert_array_equal(mirrored[2], mirrored[0])
+
+
 SCRIPT = """
 import hashlib, sys
 import numpy as np

@@ -258,14 +258,17 @@ def test_report_refuses_what_does_not_belong_together(tmp_path, dataset, facts, 
 
 
 def test_accuracy_of_record_is_of_the_test_split(facts, evaluations):
-    full = result_row(facts, evaluations, COSTS)
+    metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
+    metrics["test"]["tta_accuracy"] = 0.8
+    full = result_row(facts, metrics, COSTS)
     assert set(full) == set(RESULT_COLUMNS)
     assert full["accuracy"] == pytest.approx(0.75)
+    assert full["tta_accuracy"] == 0.8
     assert full["validation_accuracy"] == pytest.approx(8 / 9)
     assert full["train_accuracy"] == 1.0
     assert {key: full[key] for key in COSTS} == COSTS
     assert full["hardware"] == "A Processor, 2 cores"
-    untested = result_row(facts, {"validation": evaluations["validation"]}, COSTS)
+    untested = result_row(facts, {"validation": metrics["validation"]}, COSTS)
     assert untested["accuracy"] is None
     assert untested["macro_f1"] is None
     assert untested["validation_accuracy"] == pytest.approx(8 / 9)

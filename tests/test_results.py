@@ -87,7 +87,7 @@ def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
         (lambda text: text.replace("macro_f1", "f1"), "first line"),
         (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
         (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
-        (lambda text: text + "a,b\n", "line 3: expected 22 cells, received 2"),
+        (lambda text: text + "a,b\n", "line 3: expected 23 cells, received 2"),
         (lambda text: "\udcff", "cannot be read"),
     ],
 )
@@ -133,6 +133,7 @@ def test_summary_by_hand(tmp_path):
         "n": 1,
         "runs": ["d-m-wide-seed0"],
         "seeds": [0],
+        "tta_accuracy": None,
         "macro_f1": None,
         "seconds": None,
         "images_per_second": None,
@@ -196,6 +197,7 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
         "dataset": "d",
         "accuracy": "0.5000",
         "std": "0.0000",
+        "with TTA": "",
         "macro F1": "0.2500",
         "seeds": "0, 1",
         "epochs": "",
@@ -213,7 +215,7 @@ def test_headings_name_the_metric_and_only_accuracy_stands_beside_the_test_split
     assert summary_columns() == SUMMARY_COLUMNS
     columns = summary_columns("validation_accuracy")
     assert columns["mean"] == "validation accuracy"
-    assert set(SUMMARY_COLUMNS) - set(columns) == {"macro_f1"}
+    assert set(SUMMARY_COLUMNS) - set(columns) == {"macro_f1", "tta_accuracy"}
 
 
 def test_table_is_markdown_and_aligned():

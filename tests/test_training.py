@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_cifar10.architectures import create_model, main_model
+from cnn_cifar10.architectures import adapt_whitening, create_model, main_model
 from cnn_cifar10.callbacks import Recorder, TrainingError
 from cnn_cifar10.configs import OPTIMIZERS, make_config
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.pipelines import training_batches
+from cnn_cifar10.reporting import report_run
+from cnn_cifar10.results import read_results
 from cnn_cifar10.runs import Run, RunError, open_run
 from cnn_cifar10.training import (
     OneCycle,
@@ -88,7 +90,8 @@ def test_optimizers_are_what_they_say_and_decay_kernels_only(name):
     optimizer.build(layer.trainable_weights)
     kernel = layer.kernel.numpy()
     optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
-    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.01 * 0.1), rtol=1e-6)
+    rate = 0.01 * getattr(optimizer, "sgd_ratio", 1.0)
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - rate * 0.1), rtol=1e-6)
     np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
 
 
@@ -168,6 +171,14 @@ class _Interrupt(keras.callbacks.Callback):
         {},
         {"precision": "mixed_float16"},
         {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
+        {
+            "model": "fastnet",
+            "model_options": {"widths": [4, 8]},
+            "optimizer": "muon",
+            "augment": "alternating_flip",
+            "small_epochs": 3,
+            "use_validation": True,
+        },
     ],
 )
 def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path, digits, monkeypatch, options):
@@ -517,3 +528,41 @@ def test_auxiliary_heads_are_trained_and_not_saved(tmp_path, digits):
         _set_weights_from(run.path, model)
         for a, b in zip(main_model(model).weights, artifact.weights, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+FAST = {
+    "dataset": "digits",
+    "augment": "small_crop+alternating_flip",
+    "epochs": 3,
+    "small_epochs": 2,
+    "batch_size": 100,
+    "model_options": {"widths": [8, 16]},
+}
+
+
+def test_whitening_comes_from_the_training_images_and_stays(tmp_path, digits):
+    config = make_config("fast", **FAST)
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    assert run.load_model().input_shape == (None, *digits.image_shape)
+    fresh = build_model(config, digits, "float32")
+    adapt_whitening(fresh, digits.train.images)
+    kernel = fresh.get_layer("stem_whitening").kernel
+    trained = run.load_model().get_layer("stem_whitening").kernel
+    # Trained in bfloat16, whose pixels have three digits.
+    np.testing.assert_allclose(trained, kernel, atol=0.02 * np.abs(kernel).max())
+
+
+def test_with_the_validation_images_the_last_epoch_is_kept(tmp_path, digits):
+    config = make_config(**{**SMALL, "epochs": 2}, use_validation=True)
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    history, facts = run.history(), run.facts()
+    assert facts["best_epoch"] == 2
+    assert not any(key.startswith("val_") for key in history)
+    both = len(digits.train) + len(digits.validation)
+    assert facts["examples"] == {"train": both, "validation": 0, "test": len(digits.test)}
+    report = report_run(run, digits, tmp_path / "report", tmp_path / "results.csv", tta=True)
+    assert set(report["metrics"]) == {"train", "test"}
+    (row,) = read_results(tmp_path / "results.csv")
+    assert row["validation_accuracy"] is None
+    assert row["tta_accuracy"] == pytest.approx(report["metrics"]["test"]["tta_accuracy"], abs=1e-4)
+    assert "accuracy over six views" in (tmp_path / "report/report.md").read_text()

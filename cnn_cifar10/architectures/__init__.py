@@ -5,6 +5,7 @@ from functools import partial
 
 from cnn_cifar10.architectures.custom import build_baseline_cnn, build_custom_cnn
 from cnn_cifar10.architectures.efficientnet import build_efficientnet
+from cnn_cifar10.architectures.fastnet import adapt_whitening, build_fastnet
 from cnn_cifar10.architectures.googlenet import build_googlenet, main_model
 from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.architectures.transfer import build_transfer, head_of, list_backbones
@@ -15,6 +16,7 @@ from cnn_cifar10.errors import InputError
 __all__ = [
     "ALIASES",
     "MODELS",
+    "adapt_whitening",
     "create_model",
     "head_of",
     "list_backbones",
@@ -26,6 +28,7 @@ __all__ = [
 MODELS = {
     "baseline_cnn": build_baseline_cnn,
     "custom_cnn": build_custom_cnn,
+    "fastnet": build_fastnet,
     "vgg16": partial(build_vgg, depth=16),
     "vgg19": partial(build_vgg, depth=19),
     "googlenet": build_googlenet,

@@ -1,5 +1,7 @@
 """Pieces that the architectures share."""
 
+import math
+
 import keras
 from keras import layers
 
@@ -21,6 +23,11 @@ def pixel_input(input_shape):
     """
     pixels = keras.Input(input_shape, name="pixels")
     return pixels, layers.Rescaling(1 / 64, offset=-2.0, name="rescaling")(pixels)
+
+
+def smallest_side(input_shape):
+    """Return the smaller side of images, infinite where they are of several sizes (`None`)."""
+    return min(side or math.inf for side in input_shape[:2])
 
 
 def conv_block(

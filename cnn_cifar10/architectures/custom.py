@@ -3,7 +3,13 @@
 import keras
 from keras import layers
 
-from cnn_cifar10.architectures.blocks import activation_layer, classifier, conv_block, pixel_input
+from cnn_cifar10.architectures.blocks import (
+    activation_layer,
+    classifier,
+    conv_block,
+    pixel_input,
+    smallest_side,
+)
 from cnn_cifar10.errors import InputError
 
 
@@ -74,7 +80,7 @@ def build_custom_cnn(
     Raises:
         InputError: If `input_shape` is too small for `stages`.
     """
-    if min(input_shape[:2]) < 2**stages:
+    if smallest_side(input_shape) < 2**stages:
         raise InputError(
             f"input_shape={tuple(input_shape)} is too small for stages={stages}, which halve "
             f"it to nothing: use sides of {2**stages} pixels or more, or fewer stages"

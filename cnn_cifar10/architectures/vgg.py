@@ -3,7 +3,12 @@
 import keras
 from keras import layers
 
-from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input
+from cnn_cifar10.architectures.blocks import (
+    classifier,
+    conv_block,
+    pixel_input,
+    smallest_side,
+)
 from cnn_cifar10.errors import InputError
 
 _STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # depth: convolutions of each stage
@@ -40,7 +45,7 @@ def build_vgg(
     """
     if depth not in _STAGES:
         raise InputError(f"depth must be one of {', '.join(map(str, _STAGES))}, received {depth}")
-    if min(input_shape[:2]) < 32:
+    if smallest_side(input_shape) < 32:
         raise InputError(
             f"input_shape={tuple(input_shape)} is too small for VGG, which halves it five times: "
             "use sides of 32 pixels or more"

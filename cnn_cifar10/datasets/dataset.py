@@ -1,5 +1,6 @@
 """What a data set is: named classes, and labelled images in three splits."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -40,6 +41,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index) -> "Split":
+        return Split(self.images[index], self.labels[index], self.ids[index])
+
+    def __add__(self, other) -> "Split":
+        if isinstance(self.images, ImageFiles):
+            images = self.images + other.images
+        else:
+            images = np.concatenate([self.images, other.images])
+        labels = np.concatenate([self.labels, other.labels])
+        return Split(images, labels, np.concatenate([self.ids, other.ids]))
+
     def __repr__(self) -> str:
         return f"Split({len(self):,} images)"
 
@@ -73,6 +85,12 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         """`(height, width, 3)` in pixels."""
         return tuple(self.train.images.shape[1:])
+
+    def with_validation_in_train(self) -> "Dataset":
+        """Return the data set with its validation images moved to the training split."""
+        return dataclasses.replace(
+            self, train=self.train + self.validation, validation=self.validation[:0]
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:

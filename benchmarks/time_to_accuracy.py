@@ -1,0 +1,147 @@
+"""Accuracy against seconds of training: our recipes, and airbench94's in PyTorch.
+
+    python benchmarks/time_to_accuracy.py --seeds 0 1 2
+
+Recipes are trained on all 50,000 images and the test split is read once for each
+seed. Runs land in models/, rows in reports/results.csv, and the comparison in
+reports/speed/. Finished runs are passed over; PyTorch's are made where it is installed.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.datasets import load_dataset
+from cnn_cifar10.files import replacing, write_csv
+from cnn_cifar10.hardware import describe_hardware
+from cnn_cifar10.plotting import plot_time_to_accuracy
+from cnn_cifar10.reporting import format_hardware, report_run
+from cnn_cifar10.results import format_table
+from cnn_cifar10.runs import Run
+from cnn_cifar10.training import train
+
+RECIPES = {
+    "fastest": ("faster", {"epochs": 2, "small_epochs": 2}),
+    "faster": ("faster", {}),
+    "fast": ("fast", {}),
+    "accurate": ("accurate", {}),
+}
+COLUMNS = ("recipe", "seed", "seconds", "accuracy", "tta_accuracy")
+
+
+def main():
+    """Train what is missing, then write the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=(*RECIPES, "airbench94", "none"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, default=Path("reports/speed"))
+    args = parser.parse_args()
+    table = args.output / "time_to_accuracy.csv"
+    rows = read_rows(table) if table.exists() else []
+    dataset = load_dataset("cifar10")
+    # Seed by seed, each contender in turn: whatever the machine does hits them alike.
+    for seed in args.seeds:
+        for name in args.only or (*RECIPES, "airbench94"):
+            if name == "none" or (name, str(seed)) in {(r["recipe"], r["seed"]) for r in rows}:
+                continue
+            measure = run_airbench if name == "airbench94" else run_recipe
+            result = measure(name, seed, dataset)
+            if result is None:
+                continue
+            rows.append({key: str(result[key]) for key in COLUMNS})
+            rows.sort(key=lambda row: (row["recipe"], row["seed"]))
+            args.output.mkdir(parents=True, exist_ok=True)
+            write_csv(table, COLUMNS, [row.values() for row in rows])
+    write_page(rows, args.output, dataset.title)
+
+
+def run_recipe(name, seed, dataset):
+    """Train a recipe, report on it and return its row."""
+    recipe, changes = RECIPES[name]
+    config = make_config(recipe, seed=seed, use_validation=True, **changes)
+    run = Run(Path("models") / f"cifar10-fastnet-{name}-seed{seed}")
+    if not run.is_finished:
+        train(config, run.path, dataset=dataset, verbose=2)
+    report = report_run(
+        run, dataset, Path("reports") / run.path.name, Path("reports/results.csv"), tta=True
+    )
+    print(report["headline"], flush=True)
+    metrics = report["metrics"]["test"]
+    return {"recipe": name, "seed": seed, "seconds": run.facts()["seconds"], **metrics}
+
+
+def run_airbench(name, seed, dataset):
+    """Run PyTorch's loop in a process of its own; return its row, or None without PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        print("airbench94 is left out: pip install torch")
+        return None
+    script = Path(__file__).with_name("torch_airbench.py")
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, script, "--seed", str(seed)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            print(name, line, end="", flush=True)
+            lines.append(json.loads(line))
+    if process.returncode:
+        raise SystemExit(f"{script.name} failed")
+    return {"recipe": name, "seed": seed, **lines[-1]}
+
+
+def read_rows(table):
+    """Return the table's rows as dicts of strings."""
+    with open(table, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_page(rows, output, title):
+    """Write means over seeds as Markdown, and the figure."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["recipe"], []).append(row)
+    summary = [
+        {
+            "recipe": name,
+            "seeds": ", ".join(row["seed"] for row in group),
+            **{
+                heading: mean_and_deviation([float(row[key]) * scale for row in group])
+                for heading, key, scale in (
+                    ("seconds", "seconds", 1),
+                    ("accuracy, %", "accuracy", 100),
+                    ("over six views, %", "tta_accuracy", 100),
+                )
+            },
+        }
+        for name, group in groups.items()
+    ]
+    summary.sort(key=lambda row: float(row["seconds"].split()[0]))
+    with replacing(output / "time_to_accuracy.png") as part:
+        plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
+    text = (
+        f"# Time to accuracy\n\n{title}, trained on all 50,000 training images, on "
+        f"{format_hardware(describe_hardware())}; mean ± standard deviation over seeds. Seconds "
+        "are of training, the tracing of the graph included.\n\n"
+        f"{format_table(summary)}\n\n![Accuracy against seconds](time_to_accuracy.png)\n"
+    )
+    with replacing(output / "time_to_accuracy.md") as part:
+        part.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def mean_and_deviation(values):
+    """Return `"mean ± deviation"`."""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.2f}{deviation}"
+
+
+if __name__ == "__main__":
+    main()

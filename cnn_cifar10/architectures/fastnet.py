@@ -1,0 +1,88 @@
+"""A small network that is trained in minutes."""
+
+import keras
+from keras import layers
+
+from cnn_cifar10.architectures.blocks import activation_layer, pixel_input
+from cnn_cifar10.layers import FusedBatchNormalization, PartialIdentity, PatchWhitening
+
+_LOGITS_STD = 0.28
+
+
+def build_fastnet(
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    *,
+    widths=(64, 256, 256),
+    activation="relu",
+):
+    """Build the network of the shortest trainings.
+
+    The network of airbench94: a first convolution that whitens patches of pixels and
+    is not trained, and one stage of two convolutions per width, pooled before the
+    first normalization, so that most of the arithmetic is done on few positions.
+    Every convolution begins as the identity, as far as it has inputs, normalizations
+    have no scale, and the classifier's inputs are the maxima over all positions.
+
+    Here activations are ReLU, not GELU, which takes ten times as long on a processor,
+    and the whitening has no bias, which saves the gradient of the first stage's
+    inputs.
+
+    Args:
+        input_shape: `(height, width, 3)`, sides of `2**len(widths) + 1` pixels or
+            more, or `None` for images of several sizes.
+        num_classes: Number of classes, at least 2.
+        widths: Channels of each stage.
+        activation: Name of a Keras activation.
+
+    Returns:
+        An uncompiled `keras.Model` from raw RGB pixels in [0, 255] to probabilities.
+        Before training, `adapt_whitening` computes its first convolution.
+
+    Reference:
+        [Jordan, 2024](https://arxiv.org/abs/2404.00498); with Muon
+        [airbench94_muon.py](https://github.com/KellerJordan/cifar10-airbench)
+    """
+    pixels, x = pixel_input(input_shape)
+    x = PatchWhitening(name="stem_whitening")(x)
+    x = activation_layer(activation, name="stem_activation")(x)
+    for stage, width in enumerate(widths, start=1):
+        for conv in (1, 2):
+            name = f"stage{stage}_conv{conv}"
+            x = layers.Conv2D(
+                width,
+                3,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=PartialIdentity(),
+                name=name,
+            )(x)
+            if conv == 1:
+                x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+            # Few steps are made, so statistics must follow fast.
+            x = FusedBatchNormalization(momentum=0.6, scale=False, name=f"{name}_norm")(x)
+            x = activation_layer(activation, name=f"{name}_activation")(x)
+    x = layers.GlobalMaxPooling2D(name="max_pool")(x)
+    # With small logits training begins from equal probabilities.
+    x = layers.Rescaling(1 / (widths[-1] * _LOGITS_STD), name="scaling")(x)
+    x = layers.Dense(
+        num_classes,
+        use_bias=False,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=_LOGITS_STD),
+        name="logits",
+    )(x)
+    x = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(pixels, x, name="fastnet")
+
+
+def adapt_whitening(model, images):
+    """Compute the whitening that a model begins with, if it has one, from training images.
+
+    Args:
+        model: `keras.Model` from raw pixels.
+        images: uint8 array `(n, height, width, 3)`, of which the first 5,000 are used.
+    """
+    for layer in model.layers:
+        if isinstance(layer, PatchWhitening):
+            inputs = keras.Model(model.input, layer.input)
+            layer.adapt(inputs.predict(images[:5_000], batch_size=500, verbose=0))

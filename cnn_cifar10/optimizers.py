@@ -1,0 +1,124 @@
+"""Optimizers that Keras lacks."""
+
+import keras
+from keras import ops
+
+# Of the polynomial a x + b x^3 + c x^5, whose slope at 0 is as large as it can be.
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
+class Muon(keras.optimizers.Optimizer):
+    """Muon for convolutions' kernels, SGD with Nesterov momentum for all other weights.
+
+    A kernel is viewed as a matrix of one column per filter. Its gradient, with
+    momentum, is replaced by the nearest matrix with orthogonal columns or rows, so
+    that every direction moves by the same amount, however small its gradient. Before
+    each step the kernel is scaled to the norm √filters, so that the rate keeps its
+    meaning throughout a run; a normalization should follow the convolution.
+
+    `keras.optimizers.Muon` applies it to dense layers' matrices, scales no kernel,
+    and leaves convolutions to Adam.
+
+    Args:
+        learning_rate: Length of a step of kernels: a number or a schedule.
+        momentum: Of kernels, in [0, 1).
+        sgd_ratio: Rate of the other weights, in multiples of `learning_rate`.
+        sgd_momentum: Of the other weights, in [0, 1).
+        newton_schulz_steps: Steps of the iteration that makes gradients orthogonal.
+            With few of them singular values end up between about 0.5 and 1.5, which
+            does.
+        weight_decay: Of weights other than kernels, whose norm is kept: a step
+            shrinks them by their rate times this.
+        **kwargs: As for `keras.optimizers.Optimizer`.
+
+    Reference:
+        [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/), as used in
+        [airbench](https://github.com/KellerJordan/cifar10-airbench)
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.1,
+        momentum=0.6,
+        sgd_ratio=300.0,
+        sgd_momentum=0.85,
+        newton_schulz_steps=3,
+        weight_decay=None,
+        name="muon",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
+        self.momentum = momentum
+        self.sgd_ratio = sgd_ratio
+        self.sgd_momentum = sgd_momentum
+        self.newton_schulz_steps = newton_schulz_steps
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums = self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient, variable, learning_rate):
+        gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype)
+        is_kernel = len(variable.shape) == 4
+        momentum = self.momentum if is_kernel else self.sgd_momentum
+        velocity = self.momentums[self._get_variable_index(variable)]
+        self.assign(velocity, velocity * momentum + gradient)
+        gradient = gradient + momentum * velocity
+        if is_kernel:
+            filters = variable.shape[-1]
+            direction = ops.reshape(gradient, (-1, filters))
+            direction = orthogonalize(direction, self.newton_schulz_steps)
+            scale = filters**0.5 / ops.norm(ops.reshape(variable, (-1,)))
+            step = ops.reshape(direction, variable.shape)
+            self.assign(variable, variable * scale - rate * step)
+        else:
+            self.assign_sub(variable, self.sgd_ratio * rate * gradient)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        for variable in variables:
+            if len(variable.shape) != 4 and self._use_weight_decay(variable):
+                rate = ops.cast(self.learning_rate, variable.dtype) * self.sgd_ratio
+                self.assign_sub(variable, variable * rate * self.weight_decay)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "sgd_ratio": self.sgd_ratio,
+            "sgd_momentum": self.sgd_momentum,
+            "newton_schulz_steps": self.newton_schulz_steps,
+        }
+
+
+def orthogonalize(matrix, steps=3):
+    """Bring the singular values of a matrix near 1, and keep its singular vectors.
+
+    A Newton-Schulz iteration in matrix products alone, in bfloat16 under that
+    policy.
+
+    Args:
+        matrix: Tensor of two axes.
+        steps: How often to iterate.
+
+    Returns:
+        Tensor of the same shape and dtype, its singular values between about 0.5 and
+        1.5 where they were not too small.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    dtype, (rows, columns) = matrix.dtype, matrix.shape
+    x = matrix / (ops.norm(matrix) + 1e-7)
+    x = ops.cast(x, keras.config.dtype_policy().compute_dtype)
+    if rows > columns:
+        x = ops.transpose(x)
+    for _ in range(steps):
+        square = ops.matmul(x, ops.transpose(x))
+        x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
+    if rows > columns:
+        x = ops.transpose(x)
+    return ops.cast(x, dtype)
