@@ -216,6 +216,12 @@ def test_dropout_comes_before_the_classifier():
     ]
 
 
+def test_the_classifier_starts_without_an_opinion():
+    model = build_small(num_classes=4)
+    np.testing.assert_array_equal(model.get_layer("logits").kernel, np.zeros((1280, 4)))
+    np.testing.assert_allclose(model(pixels(2)), np.full((2, 4), 0.25))
+
+
 def trained_layers(model):
     """The names of the backbone's layers that training changes."""
     return [x.name for x in body_of(model).layers if x.trainable_weights]

