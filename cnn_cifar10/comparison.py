@@ -16,7 +16,8 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
 
     The files are `comparison.md`, `accuracy.png`, `pareto.png` and, of the runs
     whose reports hold predictions of the same images, `confusions.png` and
-    `agreement.png`.
+    `agreement.png`. To choose by validation accuracy, these are images of the
+    validation split.
 
     Args:
         output_dir: Folder to write to; created where missing.
@@ -45,9 +46,8 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         "cheaper than the runs on the line.",
         "![Accuracy against operations for one picture](pareto.png)",
     ]
-    # Reports may hold predictions of the test split, which is not there to choose by.
-    on_test = metric == "accuracy"
-    predictions = comparable_predictions(summaries, reports_dir) if on_test else {}
+    split = "test" if metric == "accuracy" else "validation"
+    predictions = comparable_predictions(summaries, reports_dir, split)
     if len(predictions) > 1:
         agreement = compare_predictions(predictions)
         figures["confusions.png"] = plotting.plot_confusion_matrices(
@@ -61,9 +61,10 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
             "## Confusions",
             "![Confusion matrices side by side](confusions.png)",
             "## Agreement",
-            f"Of {agreement['images']:,} pictures, {agreement['all_right']:,} are named rightly by "
-            f"each of these {len(predictions)} models, and {agreement['all_wrong']:,} by none; on "
-            f"{agreement['disputed']:,} some are right and some are wrong.",
+            f"Of the {agreement['images']:,} pictures of the {split} split, "
+            f"{agreement['all_right']:,} are named rightly by each of these {len(predictions)} "
+            f"models, and {agreement['all_wrong']:,} by none; on {agreement['disputed']:,} some "
+            "are right and some are wrong.",
             "![Share of pictures on which two models agree](agreement.png)",
         ]
     output_dir = Path(output_dir)
@@ -75,12 +76,14 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def comparable_predictions(summaries, reports_dir, limit=8):
+def comparable_predictions(summaries, reports_dir, split="test", limit=8):
     """Return the predictions of runs that were measured on the same images.
 
     Args:
         summaries: What `summarize_results` returns, the most accurate first.
         reports_dir: Folder of the runs' reports.
+        split: Which split's predictions, `"test"` or `"validation"`; a report
+            keeps those of one.
         limit: How many at most.
 
     Returns:
@@ -88,14 +91,13 @@ def comparable_predictions(summaries, reports_dir, limit=8):
     """
     found = {}
     for row in summaries:
-        folders = [Path(reports_dir) / name for name in row["runs"]]
-        files = [folder / "predictions.npz" for folder in folders]
-        path = next((file for file in files if file.exists()), None)
-        if path is None or row["run"] in found or len(found) == limit:
+        if row["run"] in found or len(found) == limit:
             continue
-        predictions = read_predictions(path)
+        files = (Path(reports_dir) / name / "predictions.npz" for name in row["runs"])
+        kept = (read_predictions(file) for file in files if file.exists())
+        predictions = next((each for each in kept if each.split == split), None)
         first = next(iter(found.values()), predictions)
-        if np.array_equal(first.labels, predictions.labels):
+        if predictions and np.array_equal(first.labels, predictions.labels):
             found[row["run"]] = predictions
     return found
 

@@ -163,6 +163,7 @@ def reports(tmp_path, digits):
         (table.parent / run).mkdir()
         np.savez_compressed(
             table.parent / run / "predictions.npz",
+            split="test",
             labels=labels,
             predictions=(labels + (np.arange(len(labels)) < wrong)) % 10,
             confidences=np.full(len(labels), 0.5),
@@ -185,8 +186,8 @@ def test_compare_prints_a_table_and_writes_a_page(reports, digits, tmp_path, cap
     assert "\n".join(table) in text
     images = len(digits.test)
     assert (
-        f"Of {images} pictures, {images - 30} are named rightly by each of these 2 models, and 9 "
-        "by none; on 21 some are right and some are wrong."
+        f"Of the {images} pictures of the test split, {images - 30} are named rightly by each of "
+        "these 2 models, and 9 by none; on 21 some are right and some are wrong."
     ) in text
     assert sorted(path.name for path in page.iterdir()) == [
         "accuracy.png",
