@@ -10,14 +10,17 @@ from cnn_cifar10.files import replacing
 from cnn_cifar10.reporting import read_predictions
 from cnn_cifar10.results import format_table, summary_columns
 
+_FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
+
 
 def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     """Write a comparison of runs on one data set as a page with its figures.
 
-    The files are `comparison.md`, `accuracy.png`, `pareto.png` and, of the runs
-    whose reports hold predictions of the same images, `confusions.png` and
-    `agreement.png`. To choose by validation accuracy, these are images of the
-    validation split.
+    The files are `comparison.md`, `accuracy.png`, where operations are known
+    `pareto.png` and, of the runs whose reports hold predictions of the same
+    images, `confusions.png` and `agreement.png`. To choose by validation accuracy,
+    these are images of the validation split. Figures of an earlier comparison
+    are deleted.
 
     Args:
         output_dir: Folder to write to; created where missing.
@@ -31,10 +34,7 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     datasets = sorted({row["dataset"] for row in summaries})
     if len(datasets) != 1:
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
-    figures = {
-        "accuracy.png": plotting.plot_comparison(summaries, datasets[0]),
-        "pareto.png": plotting.plot_pareto(summaries, f"{datasets[0]}: accuracy against cost"),
-    }
+    figures = {"accuracy.png": plotting.plot_comparison(summaries, datasets[0])}
     parts = [
         f"# Comparison on {datasets[0]}",
         f"{metric.replace('_', ' ').capitalize()}: mean over seeds, the standard deviation beside "
@@ -42,10 +42,15 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         "features where those were computed once); ms/image is of a prediction.",
         format_table(summaries, summary_columns(metric)),
         "![Accuracy of each run](accuracy.png)",
-        "Further up is more accurate, further left cheaper; nothing is both more accurate and "
-        "cheaper than the runs on the line.",
-        "![Accuracy against operations for one picture](pareto.png)",
     ]
+    if any(row["mflops"] for row in summaries):
+        title = f"{datasets[0]}: accuracy against cost"
+        figures["pareto.png"] = plotting.plot_pareto(summaries, title)
+        parts += [
+            "Further up is more accurate, further left cheaper; nothing is both more accurate and "
+            "cheaper than the runs on the line.",
+            "![Accuracy against operations for one picture](pareto.png)",
+        ]
     split = "test" if metric == "accuracy" else "validation"
     predictions = comparable_predictions(summaries, reports_dir, split)
     if len(predictions) > 1:
@@ -69,6 +74,8 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         ]
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
+    for name in set(_FIGURES) - set(figures):
+        (output_dir / name).unlink(missing_ok=True)
     for name, figure in figures.items():
         with replacing(output_dir / name) as path:
             figure.savefig(path, format="png", dpi=110)

@@ -97,6 +97,18 @@ def test_a_page_replaces_the_one_before(reports):
     assert {path.name: path.read_bytes() for path in (reports / "page").iterdir()} == before
 
 
+def test_a_page_keeps_no_figure_of_the_one_before(reports):
+    write_comparison(reports / "page", summaries_of(reports), reports)
+    (reports / "page" / "own.png").write_bytes(b"a figure of somebody else")
+    without_operations = [{**row, "mflops": None} for row in summaries_of(reports)[:1]]
+    write_comparison(reports / "page", without_operations, reports)
+    text = (reports / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", text) == ["accuracy.png"]
+    assert "cheaper" not in text
+    written = {path.name for path in (reports / "page").iterdir()}
+    assert written == {"comparison.md", "accuracy.png", "own.png"}
+
+
 @pytest.mark.parametrize("given", [0, 1])
 def test_a_page_without_two_runs_to_hold_against_each_other(tmp_path, given):
     for run, predicted in list(PREDICTED.items())[:2]:
