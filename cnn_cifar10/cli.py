@@ -183,6 +183,7 @@ def _add_compare(commands):
         default="accuracy",
         help="figure to compare: of the test split, or, to choose, of validation",
     )
+    parser.add_argument("--dataset", metavar="TITLE", help="compare runs on this data set alone")
     parser.add_argument(
         "--output", type=Path, help="folder for a page of the comparison, with figures"
     )
@@ -301,6 +302,13 @@ def _compare(args):
     rows = summarize_results(read_results(args.results), args.metric)
     if not rows:
         raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
+    titles = sorted({row["dataset"] for row in rows})
+    choices = ", ".join(map(repr, titles))
+    if args.dataset and args.dataset not in titles:
+        raise InputError(f"{args.results}: no run is on {args.dataset!r}: choose from {choices}")
+    if args.output and not args.dataset and len(titles) > 1:
+        raise InputError(f"a page is of one data set: choose one with --dataset from {choices}")
+    rows = [row for row in rows if args.dataset in (None, row["dataset"])]
     print(format_table(rows, summary_columns(args.metric)))
     if args.output:
         from cnn_cifar10.comparison import write_comparison

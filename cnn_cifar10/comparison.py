@@ -10,13 +10,17 @@ from cnn_cifar10.files import replacing
 from cnn_cifar10.reporting import read_predictions
 from cnn_cifar10.results import format_table, summary_columns
 
+_FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
+
 
 def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     """Write a comparison of runs on one data set as a page with its figures.
 
-    The files are `comparison.md`, `accuracy.png`, `pareto.png` and, of the runs
-    whose reports hold predictions of the same images, `confusions.png` and
-    `agreement.png`.
+    The files are `comparison.md`, `accuracy.png`, where operations are known
+    `pareto.png` and, of the runs whose reports hold predictions of the same
+    images, `confusions.png` and `agreement.png`. To choose by validation accuracy,
+    these are images of the validation split. Figures of an earlier comparison
+    are deleted.
 
     Args:
         output_dir: Folder to write to; created where missing.
@@ -30,10 +34,7 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     datasets = sorted({row["dataset"] for row in summaries})
     if len(datasets) != 1:
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
-    figures = {
-        "accuracy.png": plotting.plot_comparison(summaries, datasets[0]),
-        "pareto.png": plotting.plot_pareto(summaries, f"{datasets[0]}: accuracy against cost"),
-    }
+    figures = {"accuracy.png": plotting.plot_comparison(summaries, datasets[0])}
     parts = [
         f"# Comparison on {datasets[0]}",
         f"{metric.replace('_', ' ').capitalize()}: mean over seeds, the standard deviation beside "
@@ -41,13 +42,17 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         "features where those were computed once); ms/image is of a prediction.",
         format_table(summaries, summary_columns(metric)),
         "![Accuracy of each run](accuracy.png)",
-        "Further up is more accurate, further left cheaper; nothing is both more accurate and "
-        "cheaper than the runs on the line.",
-        "![Accuracy against operations for one picture](pareto.png)",
     ]
-    # Reports may hold predictions of the test split, which is not there to choose by.
-    on_test = metric == "accuracy"
-    predictions = comparable_predictions(summaries, reports_dir) if on_test else {}
+    if any(row["mflops"] for row in summaries):
+        title = f"{datasets[0]}: accuracy against cost"
+        figures["pareto.png"] = plotting.plot_pareto(summaries, title)
+        parts += [
+            "Further up is more accurate, further left cheaper; nothing is both more accurate and "
+            "cheaper than the runs on the line.",
+            "![Accuracy against operations for one picture](pareto.png)",
+        ]
+    split = "test" if metric == "accuracy" else "validation"
+    predictions = comparable_predictions(summaries, reports_dir, split)
     if len(predictions) > 1:
         agreement = compare_predictions(predictions)
         figures["confusions.png"] = plotting.plot_confusion_matrices(
@@ -61,13 +66,16 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
             "## Confusions",
             "![Confusion matrices side by side](confusions.png)",
             "## Agreement",
-            f"Of {agreement['images']:,} pictures, {agreement['all_right']:,} are named rightly by "
-            f"each of these {len(predictions)} models, and {agreement['all_wrong']:,} by none; on "
-            f"{agreement['disputed']:,} some are right and some are wrong.",
+            f"Of the {agreement['images']:,} pictures of the {split} split, "
+            f"{agreement['all_right']:,} are named rightly by each of these {len(predictions)} "
+            f"models, and {agreement['all_wrong']:,} by none; on {agreement['disputed']:,} some "
+            "are right and some are wrong.",
             "![Share of pictures on which two models agree](agreement.png)",
         ]
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
+    for name in set(_FIGURES) - set(figures):
+        (output_dir / name).unlink(missing_ok=True)
     for name, figure in figures.items():
         with replacing(output_dir / name) as path:
             figure.savefig(path, format="png", dpi=110)
@@ -75,12 +83,14 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def comparable_predictions(summaries, reports_dir, limit=8):
+def comparable_predictions(summaries, reports_dir, split="test", limit=8):
     """Return the predictions of runs that were measured on the same images.
 
     Args:
         summaries: What `summarize_results` returns, the most accurate first.
         reports_dir: Folder of the runs' reports.
+        split: Which split's predictions, `"test"` or `"validation"`; a report
+            keeps those of one.
         limit: How many at most.
 
     Returns:
@@ -88,14 +98,13 @@ def comparable_predictions(summaries, reports_dir, limit=8):
     """
     found = {}
     for row in summaries:
-        folders = [Path(reports_dir) / name for name in row["runs"]]
-        files = [folder / "predictions.npz" for folder in folders]
-        path = next((file for file in files if file.exists()), None)
-        if path is None or row["run"] in found or len(found) == limit:
+        if row["run"] in found or len(found) == limit:
             continue
-        predictions = read_predictions(path)
+        files = (Path(reports_dir) / name / "predictions.npz" for name in row["runs"])
+        kept = (read_predictions(file) for file in files if file.exists())
+        predictions = next((each for each in kept if each.split == split), None)
         first = next(iter(found.values()), predictions)
-        if np.array_equal(first.labels, predictions.labels):
+        if predictions and np.array_equal(first.labels, predictions.labels):
             found[row["run"]] = predictions
     return found
 

@@ -128,11 +128,11 @@ class TrainingConfig:
 
     @property
     def name(self):
-        """Name of the run: data set or its folder, model, backbone, whether it goes on, seed."""
+        """Name of the run: data set or its folder, model, backbone, if it is fine-tuned, seed."""
         source = Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
         backbone = self.model_options.get("backbone")
-        further = self.start and "finetuned"
-        parts = (source, self.model, backbone, further, f"seed{self.seed}")
+        fine = self.start or self.model_options.get("trainable_layers")
+        parts = (source, self.model, backbone, fine and "finetuned", f"seed{self.seed}")
         return "-".join(part for part in parts if part)
 
     def to_dict(self):
@@ -204,7 +204,8 @@ tutorial: Adam at a constant rate on unchanged images, as in a first tutorial.
 transfer: A linear classifier on the frozen features of a network trained on
     ImageNet, which are computed once: after that, seconds.
     `cnn-cifar10 train --recipe transfer`.
-finetune: All of that network at a low rate, from where `transfer` ended. In
+finetune: All of that network at a low rate, from where `transfer` ended; without
+    a start, from ImageNet's weights and a classifier that knows nothing yet. In
     float32, since TensorFlow's depthwise convolutions, of which it consists, are
     slower in bfloat16 on a processor.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.

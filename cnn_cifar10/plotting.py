@@ -515,14 +515,14 @@ def plot_confusion_matrices(matrices, class_names, columns=4):
         matrices: Dict of names to counts `(classes, classes)`, as for
             `plot_confusion_matrix`.
         class_names: One name per class.
-        columns: Matrices per row.
+        columns: Matrices per row at most.
 
     Returns:
         A `matplotlib.figure.Figure`; right answers are left blank, so that its
         colours compare mistakes alone.
     """
-    columns = min(columns, len(matrices))
     lines = math.ceil(len(matrices) / columns)
+    columns = math.ceil(len(matrices) / lines)
     percents = {}
     for name, matrix in matrices.items():
         matrix = np.asarray(matrix, "float64")
@@ -530,7 +530,7 @@ def plot_confusion_matrices(matrices, class_names, columns=4):
         percents[name] = np.where(np.eye(len(matrix), dtype=bool), np.nan, percent)
     highest = max(np.nanmax(percent) for percent in percents.values()) or 1.0
     small = len(class_names) <= 25
-    figure = _figure(2.7 * columns + 1.2, 2.9 * lines + 0.7)
+    figure = _figure(2.7 * columns + 1.2, 3.1 * lines + 0.7)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for index in range(len(percents), len(grid)):
         grid[index].axis("off")

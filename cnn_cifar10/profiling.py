@@ -32,7 +32,8 @@ def profile_model(model, path):
 def count_flops(model):
     """Return the floating-point operations for one picture, a multiply-add as two.
 
-    Convolutions and dense layers are counted; the rest is a few percent.
+    Convolutions and dense layers are counted; the rest is a few percent. A layer
+    that is called several times counts once.
 
     Args:
         model: Functional `keras.Model` of a fixed input size; models nested in

@@ -147,7 +147,7 @@ def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accura
         ["true class", *names],
         [[name, *row] for name, row in zip(names, report["confusion_matrix"], strict=True)],
     )
-    _write_predictions(output_dir / "predictions.npz", evaluation)
+    _write_predictions(output_dir / "predictions.npz", split, evaluation)
     with replacing(output_dir / "report.md") as path:
         path.write_text(_markdown(report, figures), encoding="utf-8")
     write_json(output_dir / "report.json", report)
@@ -156,8 +156,9 @@ def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accura
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a report keeps of every image: integer arrays `(n,)`, and the confidence in [0, 1]."""
+    """What a report keeps of its split: integer arrays `(n,)`, and the confidence in [0, 1]."""
 
+    split: str
     labels: np.ndarray
     predictions: np.ndarray
     confidences: np.ndarray
@@ -174,15 +175,17 @@ def read_predictions(path):
     try:
         with open(path, "rb") as opened, np.load(opened) as file:
             arrays = {key: file[key] for key in ("labels", "predictions", "confidences")}
-            return Predictions(**arrays, class_names=tuple(file["class_names"].tolist()))
+            names = tuple(file["class_names"].tolist())
+            return Predictions(file["split"].item(), **arrays, class_names=names)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: holds no predictions ({error}); evaluate again") from error
 
 
-def _write_predictions(path, evaluation):
+def _write_predictions(path, split, evaluation):
     with replacing(path) as part:
         np.savez_compressed(
             part,
+            split=split,
             labels=evaluation.labels.astype("uint16"),
             predictions=evaluation.predictions.astype("uint16"),
             confidences=evaluation.confidences.astype("float16"),

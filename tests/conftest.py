@@ -122,12 +122,18 @@ def settle():
     """A function that gives batch normalizations the statistics of some images.
 
     As they are built, deep networks answer every picture with the same
-    probabilities, which would hide what goes wrong.
+    probabilities, which would hide what goes wrong. So does a classifier that
+    starts at 0; it gets random weights.
     """
     return _settle
 
 
 def _settle(model, images):
+    import keras
+
+    if model.layers[-2].name == "logits" and not model.layers[-2].kernel.numpy().any():
+        kernel = model.layers[-2].kernel
+        kernel.assign(keras.initializers.GlorotUniform(seed=0)(kernel.shape))
     normalizations = list(_normalizations(model))
     before = [(layer.momentum, layer.trainable) for layer in normalizations]
     for layer in normalizations:

@@ -163,6 +163,7 @@ def reports(tmp_path, digits):
         (table.parent / run).mkdir()
         np.savez_compressed(
             table.parent / run / "predictions.npz",
+            split="test",
             labels=labels,
             predictions=(labels + (np.arange(len(labels)) < wrong)) % 10,
             confidences=np.full(len(labels), 0.5),
@@ -185,8 +186,8 @@ def test_compare_prints_a_table_and_writes_a_page(reports, digits, tmp_path, cap
     assert "\n".join(table) in text
     images = len(digits.test)
     assert (
-        f"Of {images} pictures, {images - 30} are named rightly by each of these 2 models, and 9 "
-        "by none; on 21 some are right and some are wrong."
+        f"Of the {images} pictures of the test split, {images - 30} are named rightly by each of "
+        "these 2 models, and 9 by none; on 21 some are right and some are wrong."
     ) in text
     assert sorted(path.name for path in page.iterdir()) == [
         "accuracy.png",
@@ -212,14 +213,34 @@ def test_compare_as_json_holds_what_the_table_shows(reports, tmp_path, capsys):
     assert "page: " in printed.err
 
 
-def test_a_page_is_of_one_data_set(reports, tmp_path, capsys):
+def test_a_page_is_of_one_data_set(reports, digits, tmp_path, capsys):
     add_result(reports, {"run": "pets-a-seed0", "model": "a", "dataset": "pets", "accuracy": 0.5})
     page = tmp_path / "page"
-    assert main(["compare", "--results", str(reports)]) == 0
+    compare = ["compare", "--results", str(reports)]
+    assert main(compare) == 0
     assert "pets-a" in capsys.readouterr().out
-    assert main(["compare", "--results", str(reports), "--output", str(page)]) == 2
-    assert "a comparison is of runs on one data set" in capsys.readouterr().err
+    assert main([*compare, "--output", str(page)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        "cnn-cifar10: a page is of one data set: choose one with --dataset from "
+        "'digits (scikit-learn)', 'pets'\n"
+    )
     assert not page.exists()
+
+    assert main([*compare, "--output", str(page), "--dataset", digits.title, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["digits-big", "digits-small"]
+    text = (page / "comparison.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# Comparison on {digits.title}")
+    assert "pets" not in text
+
+
+def test_an_unknown_data_set_is_explained(reports, capsys):
+    assert main(["compare", "--results", str(reports), "--dataset", "digits"]) == 2
+    assert capsys.readouterr().err == (
+        f"cnn-cifar10: {reports}: no run is on 'digits': choose from 'digits (scikit-learn)'\n"
+    )
 
 
 def test_a_page_to_choose_by_says_so_and_shows_nothing_of_the_test_split(

@@ -27,7 +27,17 @@ PREDICTED = {
 }
 
 
-def add_run(folder, run, *, accuracy=0.5, mflops=10.0, predicted=None, labels=LABELS, **values):
+def add_run(
+    folder,
+    run,
+    *,
+    accuracy=0.5,
+    mflops=10.0,
+    predicted=None,
+    labels=LABELS,
+    split="test",
+    **values,
+):
     """Add a run to the folder's table, with predictions if there are any."""
     row = {"run": run, "model": run.split("-")[1], "dataset": "three pets", "seed": 0}
     row |= {"accuracy": accuracy, "mflops": mflops, "hardware": "A Processor, 2 cores"}
@@ -36,6 +46,7 @@ def add_run(folder, run, *, accuracy=0.5, mflops=10.0, predicted=None, labels=LA
         (folder / run).mkdir()
         np.savez_compressed(
             folder / run / "predictions.npz",
+            split=split,
             labels=np.array(labels, "uint16"),
             predictions=np.array(predicted, "uint16"),
             confidences=np.full(len(labels), 0.5, "float16"),
@@ -64,8 +75,8 @@ def test_the_page_holds_the_table_the_figures_and_the_counts(reports):
     assert text.endswith(")\n")
     assert format_table(summaries, SUMMARY_COLUMNS) in text
     assert (
-        "Of 6 pictures, 2 are named rightly by each of these 3 models, and 1 by none; on 3 some "
-        "are right and some are wrong."
+        "Of the 6 pictures of the test split, 2 are named rightly by each of these 3 models, and "
+        "1 by none; on 3 some are right and some are wrong."
     ) in text
     figures = ["accuracy.png", "pareto.png", "confusions.png", "agreement.png"]
     assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", text) == figures
@@ -84,6 +95,18 @@ def test_a_page_replaces_the_one_before(reports):
     (reports / "page" / "comparison.md").write_text("old")
     write_comparison(reports / "page", summaries_of(reports), reports)
     assert {path.name: path.read_bytes() for path in (reports / "page").iterdir()} == before
+
+
+def test_a_page_keeps_no_figure_of_the_one_before(reports):
+    write_comparison(reports / "page", summaries_of(reports), reports)
+    (reports / "page" / "own.png").write_bytes(b"a figure of somebody else")
+    without_operations = [{**row, "mflops": None} for row in summaries_of(reports)[:1]]
+    write_comparison(reports / "page", without_operations, reports)
+    text = (reports / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", text) == ["accuracy.png"]
+    assert "cheaper" not in text
+    written = {path.name for path in (reports / "page").iterdir()}
+    assert written == {"comparison.md", "accuracy.png", "own.png"}
 
 
 @pytest.mark.parametrize("given", [0, 1])
@@ -137,19 +160,26 @@ def test_of_a_run_on_two_machines_the_more_accurate_is_shown(tmp_path):
     assert found.predictions.tolist() == [1] * 6
 
 
-def test_a_page_to_choose_by_holds_no_predictions(reports):
-    for run in PREDICTED:
-        (row,) = (row for row in read_results(reports / "results.csv") if row["run"] == run)
-        add_result(reports / "results.csv", {**row, "validation_accuracy": 0.5})
-    summaries = summarize_results(read_results(reports / "results.csv"), "validation_accuracy")
-    write_comparison(reports / "page", summaries, reports, "validation_accuracy")
-    text = (reports / "page" / "comparison.md").read_text(encoding="utf-8")
+def test_predictions_are_of_one_split(tmp_path):
+    add_run(tmp_path, "pets-a-seed0", predicted=[0] * 6, split="validation")
+    add_run(tmp_path, "pets-a-seed1", seed=1, predicted=[1] * 6)
+    add_run(tmp_path, "pets-b-seed0", predicted=[2] * 6, split="validation")
+    for split, expected in (("test", {"pets-a": 1}), ("validation", {"pets-a": 0, "pets-b": 2})):
+        found = comparable_predictions(summaries_of(tmp_path), tmp_path, split)
+        assert {name: each.predictions[0] for name, each in found.items()} == expected
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_page_to_choose_by_holds_nothing_of_the_test_split(tmp_path, split):
+    for run, predicted in PREDICTED.items():
+        add_run(tmp_path, run, predicted=predicted, split=split, validation_accuracy=0.5)
+    summaries = summarize_results(read_results(tmp_path / "results.csv"), "validation_accuracy")
+    write_comparison(tmp_path / "page", summaries, tmp_path, "validation_accuracy")
+    text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
     assert format_table(summaries, summary_columns("validation_accuracy")) in text
-    assert {path.name for path in (reports / "page").iterdir()} == {
-        "comparison.md",
-        "accuracy.png",
-        "pareto.png",
-    }
+    assert ("Of the 6 pictures of the validation split, 2 are" in text) == (split == "validation")
+    for figure in ("confusions.png", "agreement.png"):
+        assert (tmp_path / "page" / figure).exists() == (split == "validation")
 
 
 def test_no_more_models_than_fit_are_compared_and_the_most_accurate_first(tmp_path):
@@ -174,7 +204,7 @@ def test_damaged_predictions_are_named(reports):
 
 def test_agreement_by_hand():
     predictions = {
-        name: Predictions(np.array(LABELS), np.array(predicted), np.full(6, 0.5), NAMES)
+        name: Predictions("test", np.array(LABELS), np.array(predicted), np.full(6, 0.5), NAMES)
         for name, predicted in PREDICTED.items()
     }
     agreement = compare_predictions(predictions)
@@ -185,7 +215,7 @@ def test_agreement_by_hand():
 
 
 def test_agreement_of_models_that_are_never_wrong():
-    right = Predictions(np.array(LABELS), np.array(LABELS), np.ones(6), NAMES)
+    right = Predictions("test", np.array(LABELS), np.array(LABELS), np.ones(6), NAMES)
     agreement = compare_predictions({"a": right, "b": right})
     assert agreement.pop("matrix").tolist() == [[1.0, 1.0], [1.0, 1.0]]
     assert agreement == {"images": 6, "all_right": 6, "all_wrong": 0, "disputed": 0}

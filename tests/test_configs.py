@@ -69,6 +69,11 @@ def test_model_options_add_to_those_of_the_recipe():
             "cifar10-transfer-xception-finetuned-seed0",
         ),
         ({"start": "models/a", "seed": 2}, "cifar10-custom_cnn-finetuned-seed2"),
+        ({"recipe": "finetune"}, "cifar10-transfer-finetuned-seed0"),  # not in transfer's folder
+        (
+            {"recipe": "transfer", "model_options": {"trainable_layers": 0}},
+            "cifar10-transfer-seed0",
+        ),
     ],
 )
 def test_the_name_tells_runs_apart(values, name):

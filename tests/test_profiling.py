@@ -66,6 +66,12 @@ def test_models_inside_a_model_count():
     assert count_flops(model) == 2 * (16 * 9 * 2 * 3 + 48 * 5 + 5 * 6)
 
 
+def test_a_layer_that_is_called_twice_counts_once():
+    pixels, layer = keras.Input((8, 8, 4)), layers.Conv2D(4, 3, padding="same")
+    once, twice = keras.Model(pixels, layer(pixels)), keras.Model(pixels, layer(layer(pixels)))
+    assert count_flops(once) == count_flops(twice) == 2 * 8 * 8 * 3 * 3 * 4 * 4
+
+
 @pytest.mark.parametrize(
     ("name", "multiply_adds"), [("resnet18", 0.56e9), ("vgg16", 0.313e9), ("resnet20", 40.8e6)]
 )

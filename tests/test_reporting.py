@@ -169,6 +169,7 @@ def test_report_keeps_the_prediction_of_every_image(report_dir, evaluations):
     np.testing.assert_allclose(kept.confidences, evaluation.confidences, rtol=1e-3)
     np.testing.assert_array_equal(kept.confusion_matrix, evaluation.confusion_matrix)
     assert kept.class_names == NAMES
+    assert kept.split == "test"
 
 
 def overwrite_first_array(path):
@@ -176,6 +177,12 @@ def overwrite_first_array(path):
     content = bytearray(path.read_bytes())
     content[60:100] = b"\xff" * 40
     path.write_bytes(content)
+
+
+def forget_the_split(path):
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file if key != "split"}
+    np.savez(path, **arrays)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +194,9 @@ def overwrite_first_array(path):
         lambda path: path.write_bytes(path.read_bytes()[:300]),
         overwrite_first_array,
         lambda path: np.savez(path, labels=np.zeros(3)),
+        forget_the_split,
     ],
-    ids=["missing", "empty", "no archive", "half", "overwritten", "incomplete"],
+    ids=["missing", "empty", "no archive", "half", "overwritten", "incomplete", "of no split"],
 )
 def test_predictions_that_cannot_be_read_are_named(report_dir, tmp_path, damage):
     path = tmp_path / "predictions.npz"
@@ -213,6 +221,7 @@ def test_report_without_the_test_split_says_so(tmp_path, dataset, facts, evaluat
     text = (tmp_path / "report.md").read_text()
     assert report["headline"] in text
     assert "three pets validation split" in text
+    assert read_predictions(tmp_path / "predictions.npz").split == "validation"
     assert "training_curves.png" not in text
     assert not (tmp_path / "training_curves.png").exists()
 

@@ -145,27 +145,28 @@ def test_a_backbone_gives_the_stock_applications_features(backbone, tmp_path, se
     np.testing.assert_allclose(features, expected, atol=1e-3 * np.abs(expected).max())
 
 
-@pytest.mark.xfail(
-    reason="Keras rescales the inputs of EfficientNet once more, with weights='imagenet' alone"
-)
-def test_a_file_of_the_weights_that_keras_downloads_works_as_imagenet_does(
+def test_efficientnets_features_are_those_of_the_weights_that_keras_downloads(
     tmp_path, monkeypatch, settle, crops
 ):
-    module = sys.modules[keras.applications.EfficientNetB0.__module__]
-    stock = keras.applications.EfficientNetB0(
-        include_top=False, weights=None, input_shape=(32, 32, 3)
-    )
+    build, path = keras.applications.EfficientNetB0, tmp_path / "downloaded.weights.h5"
+    module = sys.modules[build.__module__]
+    monkeypatch.setattr(module.file_utils, "get_file", lambda *_, **__: path)
+    build(include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
+    stock = build(include_top=False, weights="imagenet", input_shape=(32, 32, 3))
+    (normalization,) = [x for x in stock.layers if isinstance(x, keras.layers.Normalization)]
+    normalization.adapt(crops / 255)
     settle(stock, crops)
-    stock.save_weights(tmp_path / "downloaded.weights.h5")
-    monkeypatch.setattr(
-        module.file_utils, "get_file", lambda *_, **__: tmp_path / "downloaded.weights.h5"
-    )
+    stock.save_weights(path)
+    expected = np.mean(stock(crops), axis=(1, 2))
+    assert expected.std(axis=0).max() > 0.1 * expected.mean()
+
     named, by_file = (
-        build_small(backbone="efficientnet_b0", weights=weights)
-        for weights in ("imagenet", str(tmp_path / "downloaded.weights.h5"))
+        build_small(backbone="efficientnet_b0", weights=w) for w in ("imagenet", str(path))
     )
-    features = [model.get_layer("features")(crops).numpy() for model in (named, by_file)]
-    np.testing.assert_allclose(*features, atol=1e-3 * np.abs(features[0]).max())
+    by_file.save(tmp_path / "model.keras")
+    for model in (named, by_file, keras.saving.load_model(tmp_path / "model.keras")):
+        features = model.get_layer("features")(crops).numpy()
+        np.testing.assert_allclose(features, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_lite0s_weights_come_back_from_a_file_of_keras(tmp_path, settle, crops):
@@ -213,6 +214,12 @@ def test_dropout_comes_before_the_classifier():
         "logits",
         "probabilities",
     ]
+
+
+def test_the_classifier_starts_without_an_opinion():
+    model = build_small(num_classes=4)
+    np.testing.assert_array_equal(model.get_layer("logits").kernel, np.zeros((1280, 4)))
+    np.testing.assert_allclose(model(pixels(2)), np.full((2, 4), 0.25))
 
 
 def trained_layers(model):

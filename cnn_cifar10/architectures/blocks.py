@@ -101,15 +101,16 @@ def activation_layer(activation, name):
     return layers.Activation(activation, name=name)
 
 
-def classifier(x, num_classes):
+def classifier(x, num_classes, kernel_initializer="glorot_uniform"):
     """Turn features into class probabilities, in float32 under mixed precision too.
 
     Args:
         x: Tensor of shape `(batch, features)`.
         num_classes: Number of classes, at least 2.
+        kernel_initializer: Name of a Keras initializer.
 
     Returns:
         Tensor of shape `(batch, num_classes)`, rows summing to 1.
     """
-    x = layers.Dense(num_classes, name="logits")(x)
+    x = layers.Dense(num_classes, kernel_initializer=kernel_initializer, name="logits")(x)
     return layers.Activation("softmax", dtype="float32", name="probabilities")(x)

