@@ -269,7 +269,7 @@ def test_bad_bytes_are_named_with_their_fault_in_one_line(tmp_path):
     faults = broken_files(tmp_path)
     assert decode_image((tmp_path / "cat.jpg").read_bytes()).shape == (6, 9, 3)  # has no suffix
     for name in faults.keys() - {"cat.jpg", "notes.txt", "folder.png", "missing.png"}:
-        with pytest.raises(ImageError, match="^upload 3: [^\n]*$") as caught:
+        with pytest.raises(ImageError, match=r"^upload 3: [^\n]*$") as caught:
             decode_image((tmp_path / name).read_bytes(), name="upload 3")
         assert faults[name] in str(caught.value)
 
