@@ -51,7 +51,11 @@ def main():
         *measure_training(make_config(model="vgg16"), limits, args.rounds),
         *measure_training(fastnet, limits, args.rounds, torch_fastnet()),
     ]
-    write_table(rows, args.rounds, args.output)
+    conditions = (
+        f"Written by `make bench`. Medians of {args.rounds} turns each (custom_cnn: "
+        f"{3 * args.rounds}), in turn in one process"
+    )
+    write_table(rows, conditions, args.output)
 
 
 def measure_matrix_product(rounds, size=2048):
@@ -208,19 +212,18 @@ def row(what, value, unit):
     return {"what": what, "median": round(value, 1) if value < 1000 else round(value), "unit": unit}
 
 
-def write_table(rows, rounds, output):
+def write_table(rows, conditions, output, name="benchmarks"):
     """Write the table as Markdown, with its conditions, and as CSV."""
-    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    versions = package_versions("onnxruntime", "ai-edge-litert")
     output.mkdir(parents=True, exist_ok=True)
     text = (
-        f"# Benchmarks\n\nMedians of {rounds} turns each (custom_cnn: {3 * rounds}), in turn in "
-        "one process, on "
-        f"{format_hardware(describe_hardware())}; {versions}. Written by `make bench`.\n\n"
+        f"# {name.capitalize()}\n\n{conditions}, on {format_hardware(describe_hardware())}; "
+        f"{', '.join(f'{package} {version}' for package, version in versions.items())}.\n\n"
         f"{format_table(rows)}\n"
     )
-    with replacing(output / "benchmarks.md") as part:
+    with replacing(output / f"{name}.md") as part:
         part.write_text(text, encoding="utf-8")
-    write_csv(output / "benchmarks.csv", rows[0], [each.values() for each in rows])
+    write_csv(output / f"{name}.csv", rows[0], [each.values() for each in rows])
     print(text)
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from cnn_cifar10 import __version__
+from cnn_cifar10.artifacts import FORMATS
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.errors import InputError
 
@@ -21,6 +22,8 @@ examples:
   cnn-cifar10 train --dataset cifar10 --model custom_cnn --seed 1
   cnn-cifar10 train --dataset folder --data-dir photos --image-size 64 --augment crop+flip+color
   cnn-cifar10 evaluate models/cifar10-custom_cnn-seed1
+  cnn-cifar10 predict photo.jpg
+  cnn-cifar10 export models/cifar10-custom_cnn-seed1
   cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
 """
 
@@ -31,6 +34,15 @@ Writes the run (model, history, everything about it) to models/<run>, the report
 with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
 it with Ctrl-C at any time: the same command continues where it stopped, unless
 --overwrite starts it anew.
+"""
+
+EXPORT_DESCRIPTION = """\
+Export a trained model to ONNX, LiteRT (float and int8) and SavedModel, and write
+its model card and checksums, all into the folder of the run.
+
+Each format is loaded back and compared with the Keras model on images of the
+split that the report is on; nothing is kept if one does not agree. Replaces an
+earlier export. Needs TensorFlow, tf2onnx and ai-edge-litert.
 """
 
 
@@ -84,6 +96,7 @@ def _build_parser():
     _add_train(commands)
     _add_evaluate(commands)
     _add_compare(commands)
+    _add_export(commands)
     _add_predict(commands)
     return parser
 
@@ -189,11 +202,45 @@ def _add_compare(commands):
     )
 
 
+def _add_export(commands):
+    parser = _add(commands, "export", _export, "export a trained model", EXPORT_DESCRIPTION)
+    parser.add_argument("run", type=Path, help="folder of the run, such as models/<run>")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=list(FORMATS),
+        metavar="FORMAT",
+        help=f"some of {', '.join(FORMATS)} (default: all)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=1000, help="images to compare on (default: %(default)s)"
+    )
+    parser.add_argument("--data-dir", help="where the data is now, if not where it was")
+    parser.add_argument("--report", type=Path, help="folder of the report (default: reports/<run>)")
+    parser.add_argument("--license", help="license of the model, for its card, such as mit")
+
+
 def _add_predict(commands):
     parser = _add(commands, "predict", _predict, "classify pictures")
     parser.add_argument("images", nargs="+", type=Path, help="pictures, or folders of pictures")
-    parser.add_argument("--model", type=Path, required=True, help="folder of a run")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="folder of an exported run (default: the model that comes with the package)",
+    )
     parser.add_argument("--top", type=int, default=5, help="how many classes to name (default: 5)")
+    parser.add_argument(
+        "--mirror",
+        action="store_true",
+        help="average over each picture and its mirror image (test-time augmentation)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        help="answer `unsure` where the best class has a lower probability, such as 0.6",
+    )
 
 
 def _option(text):
@@ -270,6 +317,11 @@ def _train(args):
 
 
 def _evaluate(args):
+    return _report(*_open_run(args), args)
+
+
+def _open_run(args):
+    """Return the run that is named and its data."""
     from cnn_cifar10.runs import open_run
     from cnn_cifar10.training import load_data
 
@@ -277,7 +329,7 @@ def _evaluate(args):
     config = run.config()
     if args.data_dir:
         config = dataclasses.replace(config, data_dir=args.data_dir)
-    return _report(run, load_data(config), args)
+    return run, load_data(config)
 
 
 def _report(run, dataset, args):
@@ -318,6 +370,21 @@ def _compare(args):
     return rows
 
 
+def _export(args):
+    from cnn_cifar10.cards import format_comparison
+    from cnn_cifar10.exporting import export_run
+    from cnn_cifar10.reporting import read_report
+
+    run, dataset = _open_run(args)
+    report = read_report(args.report or Path("reports") / run.path.name)
+    description = export_run(
+        run, dataset, report, args.formats, images=args.images, license=args.license
+    )
+    print(format_comparison(description))
+    print(f"model: {run.path}   card: {run.path / 'README.md'}")
+    return description
+
+
 def _predict(args):
     from cnn_cifar10.images import IMAGE_FORMATS
     from cnn_cifar10.inference import Classifier
@@ -334,9 +401,10 @@ def _predict(args):
     if args.top < 1:
         raise InputError(f"--top must be 1 or more, received {args.top}")
     document = []
-    predictions = Classifier.from_run(args.model).classify_files(files)
-    for file, prediction in zip(files, predictions, strict=True):
-        top = prediction.top(args.top)
-        document.append({"file": str(file), **top[0], "top": top})
-        print(f"{file}: " + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in top))
+    classifier = Classifier.open(args.model, mirror=args.mirror, threshold=args.threshold)
+    for file, prediction in zip(files, classifier.classify_files(files), strict=True):
+        label, top = prediction.label, prediction.top(args.top)
+        document.append({"file": str(file), **top[0], "class": label, "top": top})
+        unsure = "" if label == top[0]["class"] else f"{label}; "
+        print(f"{file}: {unsure}" + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in top))
     return document

@@ -10,7 +10,14 @@ from cnn_cifar10.errors import InputError
 
 def describe_hardware():
     """Return what stands beside every figure: `{"cpu", "cores", "gpu"}`; gpu is "" without one."""
-    return {"cpu": _cpu_name(), "cores": len(_usable_cores()), "gpu": ", ".join(_gpu_names())}
+    return {"cpu": _cpu_name(), "cores": usable_cores(), "gpu": ", ".join(_gpu_names())}
+
+
+def usable_cores():
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def choose_precision(precision="auto"):
@@ -49,12 +56,6 @@ def _cpuinfo():
         return {}
     lines = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     return {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-
-
-def _usable_cores():
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return range(os.cpu_count() or 1)
 
 
 def _gpu_names():

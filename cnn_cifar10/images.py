@@ -1,6 +1,8 @@
 """Pictures on disk to RGB pixels: the one decoder of the project."""
 
 import functools
+import io
+import math
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,15 @@ IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
     ".tiff": ("TIFF",),
 }
 """Accepted file suffixes (in lower or upper case), each with the Pillow formats it may hold."""
+
+MAX_BYTES = 20_000_000
+"""The largest picture that `decode_image` accepts, as it was sent."""
+
+MAX_PIXELS = 64_000_000
+"""The largest picture that `decode_image` accepts: 192 MB once decoded."""
+
+# MPO, several pictures in one file, opens as JPEG.
+_OPENERS = tuple(dict.fromkeys(formats[0] for formats in IMAGE_FORMATS.values()))
 
 
 class ImageError(InputError):
@@ -58,18 +69,54 @@ def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> 
         ImageError: If the file is missing, empty, truncated, no image, too
             large to be decoded safely, or not of the format its suffix says.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     suffix = Path(path).suffix.lower()
     if suffix not in IMAGE_FORMATS:
         known = " ".join(IMAGE_FORMATS)
         raise ImageError(path, f"has none of the suffixes {known}; convert or remove it")
     try:
-        if os.path.getsize(path) == 0:
-            raise ImageError(path, "is empty; replace or remove it")
-        with Image.open(path) as image:
-            if image.format not in IMAGE_FORMATS[suffix]:
-                raise ImageError(path, _wrong_format(Path(path).stem, image.format))
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file; check the path") from error
+    except OSError as error:
+        raise ImageError(path, _unreadable(error)) from error
+    return _decode(data, path, size, formats=IMAGE_FORMATS[suffix])
+
+
+def decode_image(
+    data: bytes, size: tuple[int, int] | None = None, name: str = "picture"
+) -> np.ndarray:
+    """Decode one picture in memory, such as an upload, as `read_image` decodes a file.
+
+    Args:
+        data: What a picture file holds, `MAX_BYTES` at most.
+        size: As for `read_image`.
+        name: What an error calls the picture.
+
+    Returns:
+        As `read_image`.
+
+    Raises:
+        ImageError: If the bytes are no picture in one of the formats of
+            `IMAGE_FORMATS`, or the picture is too large.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageError(name, f"has more than {MAX_BYTES // 10**6} MB; scale it down")
+    return _decode(data, name, size, max_pixels=MAX_PIXELS)
+
+
+def _decode(data, name, size, *, formats=None, max_pixels=math.inf):
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not data:
+        raise ImageError(name, "is empty; replace or remove it")
+    try:
+        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
+            if formats and image.format not in formats:
+                suffix = next(key for key, held in IMAGE_FORMATS.items() if image.format in held)
+                cure = f"rename it to {Path(name).stem}{suffix}"
+                raise ImageError(name, f"holds {image.format} data; {cure}")
+            if image.width * image.height > max_pixels:
+                raise ImageError(name, "has too many pixels to decode safely; scale it down")
             if size is not None:
                 # JPEG can decode at 1/2, 1/4 or 1/8 scale; twice the wanted size leaves enough
                 # for the antialiasing, and a square allows for a picture lying on its side.
@@ -80,21 +127,18 @@ def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> 
             return np.array(image)
     except ImageError:
         raise
-    except FileNotFoundError as error:
-        raise ImageError(path, "no such file; check the path") from error
     except UnidentifiedImageError as error:
-        raise ImageError(path, "holds no image; replace or remove it") from error
+        fault = "holds no image of a format read here; convert it to JPEG or PNG, or remove it"
+        raise ImageError(name, fault) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(path, "has too many pixels to decode safely; scale it down") from error
+        raise ImageError(name, "has too many pixels to decode safely; scale it down") from error
     except Exception as error:  # decoders raise nearly any type on broken data
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise ImageError(path, f"cannot be read ({reason}); replace or remove it") from error
+        raise ImageError(name, _unreadable(error)) from error
 
 
-def _wrong_format(stem: str, found: str) -> str:
-    suffixes = [suffix for suffix, formats in IMAGE_FORMATS.items() if found in formats]
-    cure = f"rename it to {stem}{suffixes[0]}" if suffixes else "convert it to JPEG or PNG"
-    return f"holds {found} data; {cure}"
+def _unreadable(error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return f"cannot be read ({reason}); replace or remove it"
 
 
 def _to_rgb(image):

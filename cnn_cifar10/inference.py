@@ -1,12 +1,16 @@
-"""Pictures in, classes and probabilities out."""
+"""Pictures in, classes and probabilities out, by ONNX Runtime: without Keras or TensorFlow."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from cnn_cifar10.artifacts import FORMATS, read_checked, read_description, shipped_artifact
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.images import ImageFiles, find_damaged
-from cnn_cifar10.runs import open_run
+from cnn_cifar10.hardware import usable_cores
+from cnn_cifar10.images import ImageError, ImageFiles, decode_image, find_damaged
+
+UNSURE = "unsure"
+_BATCH_SIZE = 32  # larger ones are no faster
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,19 @@ class Prediction:
     Attributes:
         probabilities: Array `(classes,)`, summing to 1.
         class_names: Name of each class.
+        threshold: Probability below which the most probable class is not taken
+            for an answer.
     """
 
     probabilities: np.ndarray
     class_names: tuple[str, ...]
+    threshold: float = 0.0
+
+    @property
+    def label(self):
+        """The most probable class, or `"unsure"` below the threshold."""
+        best = self.probabilities.argmax()
+        return UNSURE if self.probabilities[best] < self.threshold else self.class_names[best]
 
     def top(self, count=5):
         """Return `[{"class", "probability"}, ...]`, most probable first."""
@@ -32,38 +45,79 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model with its class names.
+    """An exported model with its class names; threads may share one.
+
+    Args:
+        session: `onnxruntime.InferenceSession` from pixels to probabilities.
+        class_names: Name of each class.
+        input_shape: `(height, width, 3)` of the pictures it takes.
+        mirror: Whether to average the probabilities of a picture and of its
+            mirror image, in twice the time (test-time augmentation).
+        threshold: As for `Prediction`, in [0, 1].
+
+    Raises:
+        InputError: If `threshold` is out of range.
 
     Example:
-        >>> classifier = Classifier.from_run("models/cifar10-custom_cnn-seed0")
+        >>> classifier = Classifier.open("models/custom_cnn")
         >>> classifier.classify_files(["photo.jpg"])[0].top(1)
         [{'class': 'cat', 'probability': 0.728}]
     """
 
-    model: object
+    session: object
     class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    mirror: bool = False
+    threshold: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold must be in 0 to 1, received {self.threshold}")
 
     @classmethod
-    def from_run(cls, path):
-        """Load the classifier that a finished run trained.
+    def open(cls, folder=None, **options):
+        """Load the model that `cnn-cifar10 export` wrote.
+
+        Args:
+            folder: Folder of the artifact; `None` takes the model that comes
+                with the package.
+            **options: `mirror` and `threshold`, as for the class.
 
         Raises:
-            RunError: If there is no finished run in `path`.
+            InputError: If there is no exported model, it is not the one that
+                was exported, or an option is out of range.
         """
-        run = open_run(path)
-        return cls(run.load_model(), tuple(run.facts()["class_names"]))
+        folder = folder or shipped_artifact()
+        description = read_description(folder)
+        shape = tuple(description["input"]["shape"][1:])
+        session = open_session(read_checked(folder, FORMATS["onnx"]))
+        return cls(session, tuple(description["class_names"]), shape, **options)
+
+    def probabilities(self, images):
+        """Return the class probabilities `(n, classes)`, float32; arguments as for `classify`."""
+        if not isinstance(images, ImageFiles):
+            images = np.asarray(images)
+        if images.shape[1:] != self.input_shape:
+            shape = ", ".join(map(str, self.input_shape))
+            raise InputError(f"images must have shape (n, {shape}), received {images.shape}")
+        starts = range(0, len(images), _BATCH_SIZE)
+        batches = [self._run(images[start : start + _BATCH_SIZE]) for start in starts]
+        return np.concatenate([np.empty((0, len(self.class_names)), "float32"), *batches])
 
     def classify(self, images):
         """Classify pictures of the model's input size.
 
         Args:
-            images: Array `(n, height, width, 3)`, RGB in [0, 255].
+            images: Array `(n, height, width, 3)`, RGB in [0, 255], or `ImageFiles`.
 
         Returns:
             One `Prediction` a picture.
+
+        Raises:
+            InputError: If the pictures are of another shape.
         """
-        probabilities = self.model.predict(images, verbose=0)
-        return [Prediction(row, self.class_names) for row in probabilities]
+        rows = self.probabilities(images)
+        return [Prediction(row, self.class_names, self.threshold) for row in rows]
 
     def classify_files(self, paths):
         """Classify picture files, scaled and centre-cropped to the model's input size.
@@ -71,8 +125,43 @@ class Classifier:
         Raises:
             InputError: If files cannot be read as pictures; the message lists them all.
         """
-        if damaged := find_damaged(paths):
-            raise InputError("; ".join(f"{path}: {reason}" for path, reason in damaged.items()))
-        images = ImageFiles(paths, self.model.input_shape[1:3])
-        starts = range(0, len(images), 256)
-        return [p for start in starts for p in self.classify(images[start : start + 256])]
+        try:
+            return self.classify(ImageFiles(paths, self.input_shape[:2]))
+        except ImageError as error:
+            damaged = find_damaged(paths, progress=False).items()
+            faults = "; ".join(f"{path}: {reason}" for path, reason in damaged)
+            raise InputError(faults or str(error)) from error
+
+    def classify_bytes(self, pictures):
+        """Classify pictures in memory, such as uploads, as `classify_files` does files.
+
+        Args:
+            pictures: What each picture's file holds, within the limits of `decode_image`.
+
+        Raises:
+            ImageError: If one is no such picture; the message says which, counted from 1.
+        """
+        size = self.input_shape[:2]
+        return self.classify(
+            [decode_image(data, size, f"picture {i}") for i, data in enumerate(pictures, start=1)]
+        )
+
+    def _run(self, images):
+        (pixels,) = self.session.get_inputs()
+        pictures = images.astype("float32")
+        views = [pictures, pictures[:, :, ::-1]] if self.mirror else [pictures]
+        rows = [self.session.run(None, {pixels.name: view})[0] for view in views]
+        return np.mean(rows, axis=0)
+
+
+def open_session(model):
+    """Return the `onnxruntime.InferenceSession` of a model.
+
+    Args:
+        model: Bytes of the ONNX file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -25,7 +25,7 @@ def profile_model(model, path):
     return {
         "mflops": count_flops(model) / 1e6,
         "megabytes": path.stat().st_size / 1e6,
-        "latency_ms": measure_latency(model),
+        "latency_ms": measure_latency(model.predict_on_batch, model.input_shape[1:]),
     }
 
 
@@ -70,13 +70,19 @@ def _layer_flops(model):
             yield layer, 2 * positions * sum(map(math.prod, kernels))
 
 
-def measure_latency(model, rounds=30):
-    """Return the median milliseconds from one picture in memory to its probabilities."""
-    picture = np.zeros((1, *model.input_shape[1:]), "uint8")
-    model.predict_on_batch(picture)  # compiles
+def measure_latency(predict, input_shape, rounds=30):
+    """Return the median milliseconds from one picture in memory to its probabilities.
+
+    Args:
+        predict: Function from float32 pixels `(1, height, width, 3)` to probabilities.
+        input_shape: `(height, width, 3)`.
+        rounds: How many times to measure, after a first call that may compile.
+    """
+    picture = np.zeros((1, *input_shape), "float32")
+    predict(picture)
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        model.predict_on_batch(picture)
+        predict(picture)
         times.append(time.perf_counter() - began)
     return 1000 * statistics.median(times)

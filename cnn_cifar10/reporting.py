@@ -1,5 +1,6 @@
 """Evaluations and the facts of a run to files: a report to read, a table of record."""
 
+import json
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -154,6 +155,21 @@ def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accura
     return report
 
 
+def read_report(folder):
+    """Return the document in a report's `report.json`.
+
+    Raises:
+        InputError: If the folder holds no report.
+    """
+    path = Path(folder) / "report.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: no report ({error}); run `cnn-cifar10 evaluate`, or name it with --report"
+        ) from error
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """What a report keeps of its split: integer arrays `(n,)`, and the confidence in [0, 1]."""
@@ -266,19 +282,8 @@ def _figures(report, dataset):
 
 
 def _markdown(report, figures):
-    facts, metrics = report["facts"], report["metrics"]
-    parts = [f"# {facts['run']}", report["headline"]]
-
-    columns = {"split": "split", "examples": "images", "loss": "loss", "accuracy": "accuracy"}
-    if "top5_accuracy" in metrics[report["split"]]:
-        columns["top5_accuracy"] = "top-5 accuracy"
-    columns["macro_f1"] = "macro F1"
-    if any("tta_accuracy" in values for values in metrics.values()):
-        columns["tta_accuracy"] = "accuracy over six views"
-    rows = [{"split": split, **values} for split, values in metrics.items()]
-    parts += ["## Results", format_table(rows, columns)]
-    if {"train", "validation"} <= set(metrics):
-        parts.append(_gap(metrics["train"]["accuracy"], metrics["validation"]["accuracy"]))
+    facts = report["facts"]
+    parts = [f"# {facts['run']}", report["headline"], "## Results", format_metrics(report)]
     if "training_curves.png" in figures:
         parts += [
             "## Training",
@@ -302,11 +307,10 @@ def _markdown(report, figures):
     else:
         parts.append("No image is classified wrongly.")
 
-    columns = {"class": "class", "precision": "precision", "recall": "recall", "f1": "F1"}
     parts += [
         "## Classes",
         "![F1, precision and recall of every class](per_class.png)",
-        format_table(report["per_class"], {**columns, "support": "images"}),
+        format_per_class(report),
     ]
     if "mistakes.png" in figures:
         parts += ["## Most confident mistakes", "![Wrongly classified images](mistakes.png)"]
@@ -329,6 +333,31 @@ def _markdown(report, figures):
     return "\n\n".join(parts) + "\n"
 
 
+def format_metrics(report):
+    """Return the metrics of every split as a Markdown table, and what they say of overfitting.
+
+    Args:
+        report: What `write_report` returns.
+    """
+    metrics = report["metrics"]
+    columns = {"split": "split", "examples": "images", "loss": "loss", "accuracy": "accuracy"}
+    if "top5_accuracy" in metrics[report["split"]]:
+        columns["top5_accuracy"] = "top-5 accuracy"
+    columns["macro_f1"] = "macro F1"
+    if any("tta_accuracy" in values for values in metrics.values()):
+        columns["tta_accuracy"] = "accuracy over six views"
+    table = format_table([{"split": split, **values} for split, values in metrics.items()], columns)
+    if not {"train", "validation"} <= set(metrics):
+        return table
+    return f"{table}\n\n{_gap(metrics['train']['accuracy'], metrics['validation']['accuracy'])}"
+
+
+def format_per_class(report):
+    """Return the scores of every class, on the split in detail, as a Markdown table."""
+    columns = {"class": "class", "precision": "precision", "recall": "recall", "f1": "F1"}
+    return format_table(report["per_class"], {**columns, "support": "images"})
+
+
 def _gap(train, validation):
     gap = 100 * (train - validation)
     words = "clear" if gap >= 5 else "some" if gap >= 1 else "no sign of"
@@ -344,7 +373,8 @@ def format_hardware(hardware):
     Args:
         hardware: Dict with `cpu`, `cores` and optionally `gpu`.
     """
-    parts = [hardware.get("gpu"), hardware["cpu"], f"{hardware['cores']} cores"]
+    cores = hardware["cores"]
+    parts = [hardware.get("gpu"), hardware["cpu"], f"{cores} core{'s' if cores > 1 else ''}"]
     return ", ".join(part for part in parts if part)
 
 

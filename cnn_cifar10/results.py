@@ -67,6 +67,10 @@ _FORMATS = {
     **dict.fromkeys(("seconds", "mflops", "megabytes", "latency_ms"), ".1f"),
     "images_per_second": ".0f",
     **dict.fromkeys(("share", "confidence"), ".1%"),
+    "bytes": ",",
+    "largest_difference": ".1e",
+    "agreement": ".2%",
+    "milliseconds": ".2f",
 }
 
 

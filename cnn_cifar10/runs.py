@@ -105,10 +105,10 @@ def open_run(path):
     return run
 
 
-def package_versions():
-    """Return `{package: version}` of Python and the packages that decide a run's numbers."""
+def package_versions(*others):
+    """Return `{package: version}` of Python, what decides a run's numbers, and other packages."""
     versions = {"python": platform.python_version()}
-    for package in ("cnn-cifar10", "keras", "tensorflow", "jax", "torch", "numpy"):
+    for package in ("cnn-cifar10", "keras", "tensorflow", "jax", "torch", "numpy", *others):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

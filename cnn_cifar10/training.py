@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.architectures import adapt_whitening, create_model, head_of, main_model
+from cnn_cifar10.artifacts import remove_export
 from cnn_cifar10.augmentation import get_policy
 from cnn_cifar10.callbacks import Recorder
 from cnn_cifar10.configs import ConfigError, TrainingConfig
@@ -88,6 +89,7 @@ def train(
     run.path.mkdir(parents=True, exist_ok=True)
     if overwrite:
         run.clear()
+        remove_export(run.path)  # it would go on serving the model it was made of
     write_json(run.config_path, config.to_dict())
     callbacks = build_callbacks(config)
     if tensorboard:

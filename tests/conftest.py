@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,6 +43,29 @@ def digits_run(tmp_path_factory, digits):
     )
     path = tmp_path_factory.mktemp("models") / config.name
     return train(config, path, dataset=digits, verbose=0)
+
+
+@pytest.fixture(scope="session")
+def digits_report(tmp_path_factory, digits_run, digits):
+    """The report of `digits_run`."""
+    from cnn_cifar10.reporting import report_run
+
+    folder = tmp_path_factory.mktemp("reports")
+    return report_run(digits_run, digits, folder, folder / "results.csv")
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory, digits_run, digits, digits_report):
+    """The folder of `digits_run`, exported to every format; tests leave it as it is."""
+    from cnn_cifar10 import exporting
+    from cnn_cifar10.runs import Run
+
+    folder = tmp_path_factory.mktemp("artifacts") / "digits"
+    shutil.copytree(digits_run.path, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "LARGEST_LOSS", 0.1)  # so small a model is soon thrown off
+        exporting.export_run(Run(folder), digits, digits_report, images=200, license="mit")
+    return folder
 
 
 @pytest.fixture(scope="session")

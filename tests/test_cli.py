@@ -33,7 +33,7 @@ def photos(tmp_path_factory, digits):
     return folder
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "compare", "predict"])
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "compare", "export", "predict"])
 def test_help_teaches_and_loads_no_framework(command):
     script = (
         "import sys\nfrom cnn_cifar10.cli import main\n"
@@ -51,7 +51,7 @@ def test_help_teaches_and_loads_no_framework(command):
         assert "cnn-cifar10 train --dataset digits --epochs 5" in done.stdout
 
 
-def test_train_evaluate_compare_predict_in_one_go(tmp_path, photos):
+def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos):
     done = run(
         *("train", "--dataset", "digits", "--epochs", 3, "--augment", "crop"),
         *("--learning-rate", 0.05, "--model-options", "width=8", "depth=1", "--seed", 3),
@@ -75,6 +75,14 @@ def test_train_evaluate_compare_predict_in_one_go(tmp_path, photos):
     (row,) = json.loads(compared.stdout)
     assert row["mean"] == pytest.approx(first["metrics"]["test"]["accuracy"], abs=1e-4)
 
+    unexported = run("predict", "--model", model, photos, cwd=tmp_path)
+    assert unexported.returncode == 2
+    assert f"run `cnn-cifar10 export {model}`" in unexported.stderr
+    exported = run("export", model, "--formats", "onnx", "--images", 100, cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert "| onnx " in exported.stdout
+    assert (model / "README.md").exists()
+
     predicted = run("predict", "--model", model, photos, "--json", cwd=tmp_path)
     assert predicted.returncode == 0, predicted.stderr
     rows = json.loads(predicted.stdout)
@@ -96,17 +104,37 @@ def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
     assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
 
 
-def test_predict_reads_any_picture_and_says_which_it_cannot(digits_run, photos, capsys, tmp_path):
+def test_predict_reads_any_picture_and_says_which_it_cannot(artifact, photos, capsys, tmp_path):
     large = tmp_path / "large.jpg"
     Image.fromarray(np.full((90, 160, 3), 40, "uint8")).save(large)
-    assert main(["predict", "--model", str(digits_run.path), str(large), "--top", "2"]) == 0
+    assert main(["predict", "--model", str(artifact), str(large), "--top", "2"]) == 0
     line = capsys.readouterr().out
     assert line.startswith(f"{large}: ")
     assert line.count("%") == 2
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(large.read_bytes()[:300])
-    assert main(["predict", "--model", str(digits_run.path), str(large), str(broken)]) == 2
+    assert main(["predict", "--model", str(artifact), str(large), str(broken)]) == 2
     assert str(broken) in capsys.readouterr().err
+
+
+def test_predict_averages_and_is_unsure_when_asked_to(artifact, photos, capsys):
+    predict = ["predict", "--model", str(artifact), str(photos / "a.png")]
+    assert main([*predict, "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert main([*predict, "--json", "--mirror", "--threshold", "1"]) == 0
+    (unsure,) = json.loads(capsys.readouterr().out)
+    assert plain["class"] == plain["top"][0]["class"]
+    assert unsure["class"] == "unsure"
+    assert unsure["probability"] == unsure["top"][0]["probability"] != plain["probability"]
+    assert main([*predict, "--threshold", "1"]) == 0
+    assert ".png: unsure; " in capsys.readouterr().out
+
+
+def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(digits_run.path)]) == 2
+    assert "no report" in (error := capsys.readouterr().err)
+    assert "run `cnn-cifar10 evaluate`" in error
 
 
 @pytest.mark.parametrize(
@@ -122,6 +150,8 @@ def test_predict_reads_any_picture_and_says_which_it_cannot(digits_run, photos, 
         ("train --config absent.json --recipe tutorial", "give one of them"),
         ("evaluate models/absent", "models/absent: no such folder"),
         ("predict --model models/absent x.png", "models/absent: no such folder"),
+        ("predict x.png --threshold 2", "threshold must be in 0 to 1, received 2.0"),
+        ("export models/absent", "models/absent: no such folder"),
         ("compare --results absent.csv", "absent.csv"),
         ("train --dataset digits --output taken", "taken"),
         ("train --dataset digits --model-options dropout=2", "custom_cnn cannot be built"),
@@ -274,8 +304,8 @@ def test_an_evaluated_run_can_be_compared(digits_run, tmp_path, monkeypatch, cap
     assert "## Agreement" not in text
 
 
-def test_top_must_be_a_number_of_classes(digits_run, photos, capsys):
-    assert main(["predict", "--model", str(digits_run.path), str(photos), "--top", "0"]) == 2
+def test_top_must_be_a_number_of_classes(photos, capsys):
+    assert main(["predict", str(photos), "--top", "0"]) == 2
     assert "--top must be 1 or more" in capsys.readouterr().err
 
 
@@ -288,8 +318,8 @@ def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_
     assert (copy / "model.keras").exists()
 
 
-def test_an_empty_folder_has_no_pictures(digits_run, tmp_path, capsys):
-    assert main(["predict", "--model", str(digits_run.path), str(tmp_path)]) == 2
+def test_an_empty_folder_has_no_pictures(tmp_path, capsys):
+    assert main(["predict", str(tmp_path)]) == 2
     assert "holds no pictures" in capsys.readouterr().err
 
 

@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from cnn_cifar10.images import IMAGE_FORMATS, ImageError, ImageFiles, find_damaged, read_image
+from cnn_cifar10 import images
+from cnn_cifar10.images import (
+    IMAGE_FORMATS,
+    ImageError,
+    ImageFiles,
+    decode_image,
+    find_damaged,
+    read_image,
+)
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff"]
 
@@ -217,7 +225,7 @@ def broken_files(folder):
         "text.jpg": "holds no image",
         "notes.txt": "suffixes",
         "cat.jpg": "holds PNG data; rename it to cat.png",
-        "icon.png": "holds PPM data; convert it",
+        "icon.png": "holds no image of a format read here; convert it",
         "depth.tif": "32-bit",
         "flipped.png": "cannot be read",
         "folder.png": "cannot be read",
@@ -247,6 +255,36 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ImageError, match="too many pixels"):
         read_image(path)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_FORMATS)
+def test_bytes_give_the_pixels_of_the_file(tmp_path, suffix):
+    path = save(tmp_path / f"a{suffix}", noise(40, 60))
+    for size in (None, (16, 16)):
+        decoded = decode_image(path.read_bytes(), size)
+        np.testing.assert_array_equal(decoded, read_image(path, size))
+
+
+def test_bad_bytes_are_named_with_their_fault_in_one_line(tmp_path):
+    faults = broken_files(tmp_path)
+    assert decode_image((tmp_path / "cat.jpg").read_bytes()).shape == (6, 9, 3)  # has no suffix
+    for name in faults.keys() - {"cat.jpg", "notes.txt", "folder.png", "missing.png"}:
+        with pytest.raises(ImageError, match=r"^upload 3: [^\n]*$") as caught:
+            decode_image((tmp_path / name).read_bytes(), name="upload 3")
+        assert faults[name] in str(caught.value)
+
+
+def test_bytes_may_be_no_larger_than_the_limits(tmp_path, monkeypatch):
+    data = save(tmp_path / "a.png", noise(40, 40)).read_bytes()
+    monkeypatch.setattr(images, "MAX_PIXELS", 1600)
+    monkeypatch.setattr(images, "MAX_BYTES", len(data))
+    assert decode_image(data).shape == (40, 40, 3)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1599)
+    with pytest.raises(ImageError, match="picture: has too many pixels"):
+        decode_image(data)
+    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
+    with pytest.raises(ImageError, match="picture: has more than 0 MB; scale it down"):
+        decode_image(data)
 
 
 def test_a_compressed_text_bomb_is_refused(tmp_path):

@@ -15,9 +15,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module imports only from modules above it.
 ORDER = (
     "errors", "files", "images", "datasets", "augmentation", "pipelines", "layers",
-    "architectures", "features", "configs", "hardware", "runs", "callbacks", "optimizers",
-    "training", "evaluation", "profiling", "results", "plotting", "reporting", "comparison",
-    "inference", "cli", "__main__",
+    "architectures", "features", "configs", "hardware", "runs", "artifacts", "callbacks",
+    "optimizers", "training", "evaluation", "profiling", "results", "plotting", "reporting",
+    "comparison", "inference", "cards", "exporting", "cli", "__main__",
 )  # fmt: skip
 
 
@@ -52,7 +52,8 @@ def test_requirements_agree_with_the_package():
     listed = requirements((ROOT / "requirements.txt").read_text().splitlines())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = requirements(project["dependencies"] + extras["tensorflow"] + extras["jax"])
+    needed = project["dependencies"] + extras["tensorflow"] + extras["export"] + extras["jax"]
+    wanted = requirements(needed)
     assert wanted.items() <= listed.items()
     assert all(listed.values()), "every requirement has a range"
     asked = "tensorflow keras keras-tuner numpy matplotlib seaborn scikit-learn jupyter nbval"
