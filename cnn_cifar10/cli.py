@@ -15,6 +15,7 @@ from cnn_cifar10 import __version__
 from cnn_cifar10.artifacts import FORMATS
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.studies import STUDIES, find_study
 
 EXAMPLES = """\
 examples:
@@ -24,6 +25,7 @@ examples:
   cnn-cifar10 evaluate models/cifar10-custom_cnn-seed1
   cnn-cifar10 predict photo.jpg
   cnn-cifar10 export models/cifar10-custom_cnn-seed1
+  cnn-cifar10 sweep activation --dataset digits --seeds 0 1
   cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
 """
 
@@ -44,6 +46,17 @@ Each format is loaded back and compared with the Keras model on images of the
 split that the report is on; nothing is kept if one does not agree. Replaces an
 earlier export. Needs TensorFlow, tf2onnx and ai-edge-litert.
 """
+
+SWEEP_DESCRIPTION = """\
+Train the variants of a study with several seeds, and compare them.
+
+Each run adds a row to runs.csv in the study's folder, from which the page report.md
+and its figure are made. Runs are compared on the validation split; the test split
+is not used. Interrupt it at any time: the same command continues where it stopped,
+and once all runs are done it only writes the page again.
+"""
+
+_SWEEP_FIELDS = ("dataset", "data_dir", "image_size", "train_images", "epochs")
 
 
 def main(argv=None):
@@ -97,6 +110,7 @@ def _build_parser():
     _add_evaluate(commands)
     _add_compare(commands)
     _add_export(commands)
+    _add_sweep(commands)
     _add_predict(commands)
     return parser
 
@@ -119,30 +133,7 @@ def _add_train(commands):
     parser = _add(commands, "train", _train, "train a model and report on it", TRAIN_DESCRIPTION)
     parser.add_argument("--recipe", choices=RECIPES, help="starting point (default: standard)")
     parser.add_argument("--config", type=Path, help="JSON file to take the options from instead")
-    types = {"str": str, "int": int, "float": float}
-    for field in dataclasses.fields(TrainingConfig):
-        if field.name == "model_options":
-            continue
-        kind = str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
-        if kind == "bool":
-            how = {"action": "store_true"}
-        else:
-            how = {"type": types[kind], "choices": field.metadata["choices"]}
-        default = "" if field.default in (None, False) else f" (default: {field.default})"
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            default=argparse.SUPPRESS,
-            help=field.metadata["help"] + default,
-            **how,
-        )
-    parser.add_argument(
-        "--model-options",
-        nargs="+",
-        metavar="NAME=VALUE",
-        type=_option,
-        default=argparse.SUPPRESS,
-        help="options of the network, such as width=64 dropout=0.2",
-    )
+    _add_fields(parser, [field.name for field in dataclasses.fields(TrainingConfig)])
     parser.add_argument("--output", type=Path, help="folder of the run (default: models/<run>)")
     _add_report_options(parser)
     parser.add_argument(
@@ -155,6 +146,28 @@ def _add_train(commands):
         "--tensorboard", action="store_true", help="write TensorBoard logs into the run"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_fields(parser, names, show_defaults=True):
+    """Add an option for each of these fields of a config, absent where it is not given."""
+    types = {"str": str, "int": int, "float": float}
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name not in names:
+            continue
+        kind = str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
+        if kind == "dict":
+            how = {"nargs": "+", "metavar": "NAME=VALUE", "type": _option}
+        elif kind == "bool":
+            how = {"action": "store_true"}
+        else:
+            how = {"type": types[kind], "choices": field.metadata["choices"]}
+        shown = show_defaults and field.default not in (None, False, dataclasses.MISSING)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            help=field.metadata["help"] + (f" (default: {field.default})" if shown else ""),
+            **how,
+        )
 
 
 def _add_report_options(parser):
@@ -219,6 +232,27 @@ def _add_export(commands):
     parser.add_argument("--data-dir", help="where the data is now, if not where it was")
     parser.add_argument("--report", type=Path, help="folder of the report (default: reports/<run>)")
     parser.add_argument("--license", help="license of the model, for its card, such as mit")
+
+
+def _add_sweep(commands):
+    width = max(map(len, STUDIES))
+    listed = "".join(f"  {name:{width}}  {each.question}\n" for name, each in STUDIES.items())
+    parser = _add(
+        *(commands, "sweep", _sweep, "run a study: a grid of configs and seeds"),
+        f"{SWEEP_DESCRIPTION}\nstudies:\n{listed}",
+    )
+    parser.add_argument("study", help="one of those above, or a .json file that declares another")
+    _add_fields(parser, _SWEEP_FIELDS, show_defaults=False)
+    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's own")
+    parser.add_argument(
+        "--output", type=Path, help="folder of the study (default: reports/studies/<data>-<study>)"
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep every run's folder in models/sweeps/<data>-<study>",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _add_predict(commands):
@@ -383,6 +417,26 @@ def _export(args):
     print(format_comparison(description))
     print(f"model: {run.path}   card: {run.path / 'README.md'}")
     return description
+
+
+def _sweep(args):
+    given = vars(args)
+    study = find_study(args.study)
+    study = study.with_base(**{name: given[name] for name in _SWEEP_FIELDS if name in given})
+    if args.seeds:
+        study = dataclasses.replace(study, seeds=args.seeds)
+    source = study.config(study.reference, study.seeds[0]).source
+    output = args.output or Path("reports/studies") / f"{source}-{study.name}"
+
+    from cnn_cifar10.analysis import write_study
+    from cnn_cifar10.experiments import run_study
+
+    models = Path("models/sweeps") / output.name
+    rows = run_study(study, output, models, keep=args.keep, progress=not args.quiet)
+    document = write_study(study, rows, output)
+    print(document["answer"])
+    print(f"page: {output / 'report.md'}   runs: {output / 'runs.csv'}")
+    return document
 
 
 def _predict(args):

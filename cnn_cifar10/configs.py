@@ -49,8 +49,14 @@ class TrainingConfig:
     data_dir: str | None = _option(None, "where its files are, for data that is not built in")
     image_size: int | None = _option(None, "side in pixels that folders of images are read at")
     skip_damaged: bool = _option(False, "train without the images that cannot be read")
+    train_images: int | None = _option(
+        None, "train on a part of the training split, of this many images at most"
+    )
     model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
-    model_options: dict = dataclasses.field(default_factory=dict)
+    model_options: dict = dataclasses.field(
+        default_factory=dict,
+        metadata={"help": "options of the network, such as width=64 dropout=0.2"},
+    )
     start: str | None = _option(
         None, "run whose weights training starts from; another number of classes gets a new head"
     )
@@ -101,6 +107,9 @@ class TrainingConfig:
         self._require("small_epochs", 0 <= self.small_epochs <= self.epochs, "0 to epochs")
         self._require("batch_size", self.batch_size >= 1, "1 or more")
         self._require("image_size", (self.image_size or 1) >= 1, "1 or more")
+        self._require(
+            "train_images", self.train_images is None or self.train_images >= 1, "1 or more"
+        )
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("momentum", 0 <= self.momentum < 1, "in [0, 1)")
         self._require("weight_decay", self.weight_decay >= 0, "0 or more")
@@ -127,12 +136,16 @@ class TrainingConfig:
             raise ConfigError(f"{name} must be {expected}, received {getattr(self, name)!r}")
 
     @property
+    def source(self):
+        """Name of the data: the data set, or the folder of a folder of images."""
+        return Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
+
+    @property
     def name(self):
-        """Name of the run: data set or its folder, model, backbone, if it is fine-tuned, seed."""
-        source = Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
+        """Name of the run: its source, model, backbone, if it is fine-tuned, seed."""
         backbone = self.model_options.get("backbone")
         fine = self.start or self.model_options.get("trainable_layers")
-        parts = (source, self.model, backbone, fine and "finetuned", f"seed{self.seed}")
+        parts = (self.source, self.model, backbone, fine and "finetuned", f"seed{self.seed}")
         return "-".join(part for part in parts if part)
 
     def to_dict(self):

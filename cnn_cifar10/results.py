@@ -58,12 +58,16 @@ _MEANS = (
     "tta_accuracy", "macro_f1", "seconds", "images_per_second", "mflops", "megabytes", "latency_ms",
 )  # fmt: skip
 
-_TEXTS = ("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit")
-_INTEGERS = ("seed", "epochs", "parameters")
+_TEXTS = (
+    *("run", "model", "dataset", "precision", "backend", "hardware", "fingerprint", "commit"),
+    *("variant", "settings", "failure"),
+)
+_INTEGERS = ("seed", "epochs", "parameters", "train_images")
 _FORMATS = {
     **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
     **dict.fromkeys(("tta_accuracy", "loss", "macro_f1", "mean", "std"), ".4f"),
     **dict.fromkeys(("precision", "recall", "f1"), ".4f"),
+    "validation_loss": ".4f",
     **dict.fromkeys(("seconds", "mflops", "megabytes", "latency_ms"), ".1f"),
     "images_per_second": ".0f",
     **dict.fromkeys(("share", "confidence"), ".1%"),
@@ -74,36 +78,37 @@ _FORMATS = {
 }
 
 
-def add_result(results_csv, row):
+def add_result(results_csv, row, columns=RESULT_COLUMNS):
     """Add a run to the table of record, or replace the row of the same `run`.
 
     Rows are sorted by data set, model, seed and run.
 
     Args:
         results_csv: Path of the table; created where missing.
-        row: Dict of `RESULT_COLUMNS` to values, such as `result_row` returns;
-            what is missing or `None` is left empty.
+        row: Dict of columns to values, such as `result_row` returns; what is
+            missing or `None` is left empty.
+        columns: Columns of the table.
 
     Raises:
         InputError: If a column is unknown, the row names no run, or the table
             that is there is malformed.
     """
     results_csv = Path(results_csv)
-    unknown = sorted(set(row) - set(RESULT_COLUMNS))
+    unknown = sorted(set(row) - set(columns))
     if unknown:
-        raise InputError(f"row has unknown columns {unknown}: use {', '.join(RESULT_COLUMNS)}")
+        raise InputError(f"row has unknown columns {unknown}: use {', '.join(columns)}")
     if not row.get("run"):
         raise InputError("row must name its run, received none")
-    row = {column: row.get(column) for column in RESULT_COLUMNS}
+    row = {column: row.get(column) for column in columns}
     row["fingerprint"] = (row["fingerprint"] or "")[:12]
     results_csv.parent.mkdir(parents=True, exist_ok=True)
     # Runs that end at the same moment take turns.
     with FileLock(results_csv.with_name(f".{results_csv.name}.lock")):
-        rows = read_results(results_csv) if results_csv.exists() else []
+        rows = read_results(results_csv, columns) if results_csv.exists() else []
         rows = [other for other in rows if other["run"] != row["run"]] + [row]
         rows.sort(key=_result_order)
-        cells = [[format_cell(column, row[column]) for column in RESULT_COLUMNS] for row in rows]
-        write_csv(results_csv, RESULT_COLUMNS, cells)
+        cells = [[format_cell(column, row[column]) for column in columns] for row in rows]
+        write_csv(results_csv, columns, cells)
 
 
 def _result_order(row):
@@ -111,11 +116,12 @@ def _result_order(row):
     return row["dataset"] or "", row["model"] or "", seed, row["run"]
 
 
-def read_results(results_csv):
+def read_results(results_csv, columns=RESULT_COLUMNS):
     """Read the table of record.
 
     Args:
         results_csv: Path of the table.
+        columns: Columns that it must have.
 
     Returns:
         A dict per run, with numbers as numbers and empty cells of them as `None`.
@@ -128,19 +134,17 @@ def read_results(results_csv):
             header, *lines = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
-    if tuple(header) != RESULT_COLUMNS:
+    if tuple(header) != tuple(columns):
         raise InputError(
-            f"{results_csv}: the first line must be {','.join(RESULT_COLUMNS)}, "
+            f"{results_csv}: the first line must be {','.join(columns)}, "
             f"received {','.join(header)!r}"
         )
     rows = []
     for number, cells in enumerate(lines, start=2):
         place = f"{results_csv}, line {number}"
-        if len(cells) != len(RESULT_COLUMNS):
-            raise InputError(
-                f"{place}: expected {len(RESULT_COLUMNS)} cells, received {len(cells)}"
-            )
-        named = zip(RESULT_COLUMNS, cells, strict=True)
+        if len(cells) != len(columns):
+            raise InputError(f"{place}: expected {len(columns)} cells, received {len(cells)}")
+        named = zip(columns, cells, strict=True)
         rows.append({column: _parse_result(column, cell, place) for column, cell in named})
     return rows
 

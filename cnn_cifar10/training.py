@@ -136,13 +136,14 @@ def train(
 
 
 def load_data(config) -> Dataset:
-    """Return the data set that the config names."""
-    return load_dataset(
+    """Return the data set that the config names, or the part of it."""
+    dataset = load_dataset(
         config.dataset,
         config.data_dir,
         image_size=config.image_size,
         skip_damaged=config.skip_damaged,
     )
+    return dataset if config.train_images is None else dataset.subset(config.train_images)
 
 
 def build_model(config, dataset, precision):

@@ -14,6 +14,7 @@ from cnn_cifar10.augmentation import AUGMENTATIONS
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.results import add_result
+from cnn_cifar10.studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +34,9 @@ def photos(tmp_path_factory, digits):
     return folder
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "compare", "export", "predict"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "compare", "sweep", "export", "predict"]
+)
 def test_help_teaches_and_loads_no_framework(command):
     script = (
         "import sys\nfrom cnn_cifar10.cli import main\n"
@@ -154,6 +157,12 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
         ("export models/absent", "models/absent: no such folder"),
         ("compare --results absent.csv", "absent.csv"),
         ("train --dataset digits --output taken", "taken"),
+        ("train --dataset digits --train-images 9", "cannot hold one of each of the 10 classes"),
+        ("sweep widths", "no study is named 'widths': choose from learning_rate_batch_size"),
+        ("sweep absent.json", "absent.json: cannot read the study"),
+        ("sweep epochs --epochs 3", "study 'epochs': epochs must be left to its variants"),
+        ("sweep activation --seeds 1 1", "seeds must be given, each once, received (1, 1)"),
+        ("sweep activation --dataset digits --output taken", "taken"),
         ("train --dataset digits --model-options dropout=2", "custom_cnn cannot be built"),
     ],
 )
@@ -342,6 +351,15 @@ def test_a_config_file_is_a_starting_point(digits_run, tmp_path, monkeypatch, ca
     trained = json.loads(capsys.readouterr().out)["facts"]["config"]
     expected = {**digits_run.config().to_dict(), "epochs": 1}
     assert {key: trained[key] for key in trained} == {key: expected[key] for key in trained}
+
+
+def test_the_help_of_sweep_lists_every_study_with_its_question(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    printed = capsys.readouterr().out
+    for name, study in STUDIES.items():
+        assert f"{name} " in printed
+        assert study.question in printed
 
 
 def test_datasets_are_listed(capsys):

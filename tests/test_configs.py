@@ -77,7 +77,9 @@ def test_model_options_add_to_those_of_the_recipe():
     ],
 )
 def test_the_name_tells_runs_apart(values, name):
-    assert make_config(**values).name == name
+    config = make_config(**values)
+    assert config.name == name
+    assert name.startswith(f"{config.source}-")
 
 
 def test_a_start_is_kept_as_it_was_given(tmp_path):
@@ -107,6 +109,7 @@ def test_json_round_trip(tmp_path):
         ({"use_validation": True, "schedule": "reduce_on_plateau"}, "another schedule"),
         ({"batch_size": 0}, "batch_size must be 1 or more"),
         ({"image_size": -1}, "image_size must be 1 or more"),
+        ({"train_images": 0}, "train_images must be 1 or more, received 0"),
         (
             {"optimizer": "sdg"},
             "optimizer must be one of sgd, adam, adamw, rmsprop, muon, received 'sdg'",
@@ -155,4 +158,4 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_every_option_has_help():
     for field in dataclasses.fields(TrainingConfig):
-        assert field.name == "model_options" or field.metadata["help"]
+        assert field.metadata["help"]

@@ -19,6 +19,7 @@ from PIL import Image
 
 from cnn_cifar10.datasets import (
     DATASETS,
+    Dataset,
     DatasetError,
     Split,
     cifar10,
@@ -145,6 +146,44 @@ def test_the_fingerprint_tells_seeds_apart(digits):
 
 
 # Arguments
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=6),
+    sizes=st.tuples(st.integers(0, 150), st.integers(0, 150)).map(sorted),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_subset_holds_the_shares_of_the_classes_and_lies_within_larger_ones(counts, sizes, seed):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    split = Split(np.zeros((len(labels), 1, 1, 3), "uint8"), labels, ids=np.arange(len(labels)) + 7)
+    whole = Dataset("digits", "some", tuple("abcdef"[: len(counts)]), split, split, split)
+    small, large = (whole.subset(len(counts) + size, seed).train for size in sizes)
+    assert set(small.ids) <= set(large.ids) <= set(split.ids)
+    for part, size in zip((small, large), sizes, strict=True):
+        assert len(part) == len(set(part.ids)) == min(len(counts) + size, len(labels))
+        np.testing.assert_array_equal(part.labels, labels[part.ids - 7])
+        found = np.bincount(part.labels, minlength=len(counts))
+        assert found.min() >= 1
+        share = np.array(counts) * len(part) / len(labels)
+        assert np.abs(found - share).max() <= len(counts)
+
+
+def test_a_subset_is_of_the_training_images_alone_and_its_fingerprint_says_so(digits):
+    part = digits.subset(200)
+    assert np.ptp(np.bincount(part.train.labels)) <= 1  # digits are nearly balanced
+    np.testing.assert_array_equal(
+        part.train.images, digits.train.images[np.isin(digits.train.ids, part.train.ids)]
+    )
+    assert part.validation is digits.validation
+    assert part.test is digits.test
+    assert part.fingerprint == digits.subset(200).fingerprint
+    prints = {
+        each.fingerprint for each in (digits, part, digits.subset(201), digits.subset(200, 1))
+    }
+    assert len(prints) == 4
+    assert digits.subset(len(digits.train)) is digits.subset(99_999) is digits
+    with pytest.raises(DatasetError, match="train_images: 9 cannot hold one of each of the 10"):
+        digits.subset(9)
 
 
 def test_every_data_set_is_listed_with_a_line_about_it():
@@ -459,6 +498,17 @@ def test_class_folders_are_split_and_streamed(tmp_path):
             folder, number = name.split("/")
             assert dataset.class_names[label] == folder
             assert pixel.tolist() == [40 * ["dog", "cat"].index(folder), int(number[:3]), 0]
+
+
+def test_a_subset_of_a_folder_stays_on_disk(tmp_path):
+    dataset = load_dataset("folder", make_images(tmp_path, cat=20, dog=10))
+    part = dataset.subset(12)
+    assert isinstance(part.train.images, ImageFiles)
+    assert part.image_shape == dataset.image_shape
+    np.testing.assert_array_equal(
+        part.train.images[:], dataset.train.images[np.isin(dataset.train.ids, part.train.ids)]
+    )
+    assert np.bincount(part.train.labels).tolist() == [8, 4]
 
 
 def test_default_image_size_of_folders_is_64(tmp_path):

@@ -40,6 +40,33 @@ LONG_RUNS = [
 ]
 
 
+def variant(name, mean, verdict, difference=None, *, spread=0.01, place=()):
+    """What `summarize_study` says of three seeds around a mean."""
+    return {
+        **{"variant": name, "mean": mean, "verdict": verdict, "difference": difference},
+        **{"std": spread, "low": mean - 2 * spread, "high": mean + 2 * spread},
+        **{"values": [mean - spread, mean, mean + spread], "seeds": [0, 1, 2], "place": place},
+    }
+
+
+FAILED = {
+    **dict.fromkeys(("mean", "std", "low", "high", "difference")),
+    **{"variant": "lost", "verdict": "training failed", "values": [], "seeds": []},
+}
+VARIANTS = [
+    variant("high", 0.8, "better", 0.05),
+    variant("usual", 0.75, "reference"),
+    variant("low", 0.7, "no difference seen", -0.05, spread=0.2),
+    FAILED,
+]
+NUMBERS = [  # a number, and a second one
+    variant("a", 0.8, "better", 0.1, place=[16, 0.1]),
+    variant("b", 0.7, "reference", place=[2, 0.1]),
+    variant("c", 0.6, "worse", -0.1, place=[2, 0.5]),
+    {**FAILED, "place": [16, 0.5]},
+]
+
+
 def per_class(count):
     rng = np.random.default_rng(0)
     return [
@@ -75,6 +102,10 @@ FIGURES = {
         {"a": np.ones((3, 3)), "b": np.eye(3)}, "abc"
     ),
     "agreement": lambda: plotting.plot_agreement([[1.0, 0.5], [0.5, 1.0]], "ab", "title"),
+    "variants": lambda: plotting.plot_variants(VARIANTS, "usual", "title"),
+    "variant_curve": lambda: plotting.plot_variant_curve(NUMBERS, "epochs", "b", "title"),
+    "variant_grid": lambda: plotting.plot_variant_grid(NUMBERS, ("epochs", "rate"), "b", "title"),
+    "seeds": lambda: plotting.plot_seeds(VARIANTS[0], "title"),
 }
 
 
@@ -347,3 +378,72 @@ def test_names_beside_the_agreement_are_all_inside_the_figure():
         assert figure.bbox.x0 <= box.x0
         assert figure.bbox.y0 <= box.y0
         assert box.x1 <= figure.bbox.x1
+
+
+def test_variants_show_every_seed_the_interval_and_the_verdict():
+    figure = plotting.plot_variants(VARIANTS, "usual", "Is it?")
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "Is it?"
+    assert texts(axes.get_yticklabels()) == ["lost", "low", "usual", "high"]  # from below
+    assert texts(axes.texts) == [
+        "training failed",
+        "70.00 %,  -5.00 points, no difference seen",
+        "75.00 %,  reference",
+        "80.00 %,  +5.00 points, better",
+    ]
+    dots = {line.get_ydata()[0]: line for line in axes.lines if len(line.get_xdata()) == 3}
+    assert dots[3].get_xdata() == pytest.approx([0.79, 0.8, 0.81])
+    colors = [dots[place].get_color() for place in (3, 2, 1)]
+    assert colors == [plotting._GREEN, plotting._INK, plotting._BLUE]
+    spans = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
+    assert spans == [pytest.approx(span) for span in ([0.3, 1.0], [0.73, 0.77], [0.78, 0.82])]
+    (reference,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    assert list(reference.get_xdata()) == [0.75, 0.75]
+    assert not overlap(figure, [*axes.texts, *axes.get_yticklabels()])
+
+
+def test_variants_of_one_seed_have_no_interval():
+    single = {**VARIANTS[1], **dict.fromkeys(("std", "low", "high"))}
+    single |= {"values": [0.75], "seeds": [0]}
+    axes = plotting.plot_variants([single], "usual").axes[0]
+    assert not axes.collections
+    figure = plotting.plot_variant_curve([{**single, "place": [3]}], "epochs", "usual")
+    figure.draw_without_rendering()
+    assert not np.isfinite(figure.axes[0].collections[0].get_datalim(axes.transData).ymax)
+    cell = plotting.plot_variant_grid([{**single, "place": [3, 1]}], ("a", "b"), "usual").axes[0]
+    assert texts(cell.texts) == ["75.0"]
+    assert not plotting.plot_seeds(single).axes[0].collections
+
+
+def test_a_curve_is_in_the_order_of_its_numbers():
+    axes = plotting.plot_variant_curve(NUMBERS[:3], "batch_size", "b").axes[0]
+    means = axes.lines[0]
+    assert means.get_xdata().tolist() == [2, 2, 16]
+    assert means.get_ydata()[-1] == 0.8
+    assert texts(axes.get_xticklabels())[-1] == "16"
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "batch size")
+    near = [{**row, "place": [place]} for row, place in zip(NUMBERS[:2], (4, 8), strict=True)]
+    assert plotting.plot_variant_curve(near, "epochs", "b").axes[0].get_xscale() == "linear"
+
+
+def test_a_grid_has_its_numbers_in_order_and_frames_the_reference():
+    axes = plotting.plot_variant_grid(NUMBERS, ("stages", "learning_rate"), "b", "title").axes[0]
+    cells = axes.collections[0].get_array().filled(np.nan).reshape(2, 2)
+    np.testing.assert_allclose(cells, [[70, 60], [80, np.nan]])
+    assert sorted(texts(axes.texts)) == ["60.0\n± 1.0", "70.0\n± 1.0", "80.0\n± 1.0", "failed"]
+    assert (texts(axes.get_yticklabels()), texts(axes.get_xticklabels())) == (
+        *(["2", "16"], ["0.1", "0.5"]),
+    )
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "stages")
+    (frame,) = axes.patches
+    assert frame.get_xy() == (0, 0)
+
+
+def test_seeds_are_named_with_their_deviation():
+    figure = plotting.plot_seeds(VARIANTS[0], "title")
+    axes = figure.axes[0]
+    assert texts(figure.legends[0].texts) == ["mean 80.00%", "± a standard deviation, 1.00 points"]
+    assert texts(axes.get_yticklabels()) == ["0", "1", "2"]
+    assert axes.lines[-1].get_xdata() == pytest.approx([0.79, 0.8, 0.81])
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_width()) == pytest.approx((0.79, 0.02))

@@ -15,9 +15,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module imports only from modules above it.
 ORDER = (
     "errors", "files", "images", "datasets", "augmentation", "pipelines", "layers",
-    "architectures", "features", "configs", "hardware", "runs", "artifacts", "callbacks",
-    "optimizers", "training", "evaluation", "profiling", "results", "plotting", "reporting",
-    "comparison", "inference", "cards", "exporting", "cli", "__main__",
+    "architectures", "features", "configs", "studies", "hardware", "runs", "artifacts", "callbacks",
+    "optimizers", "training", "evaluation", "profiling", "significance", "results", "plotting",
+    "reporting", "comparison", "experiments", "analysis", "inference", "cards", "exporting", "cli",
+    "__main__",
 )  # fmt: skip
 
 

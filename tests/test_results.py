@@ -59,6 +59,19 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
     assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
 
 
+def test_a_table_may_have_columns_of_its_own(tmp_path):
+    columns = ("run", "model", "dataset", "seed", "fingerprint", "train_images", "failure")
+    path, given = tmp_path / "runs.csv", {"run": "a", "train_images": 7, "failure": "a, b"}
+    add_result(path, given, columns)
+    assert read_results(path, columns) == [
+        {**dict.fromkeys(columns, ""), "seed": None, **given},
+    ]
+    with pytest.raises(InputError, match="the first line must be run,model,dataset,seed,epochs"):
+        read_results(path)
+    with pytest.raises(InputError, match="unknown columns \\['accuracy'\\]: use run, model"):
+        add_result(path, {"run": "b", "accuracy": 0.5}, columns)
+
+
 def test_result_of_the_same_run_is_replaced(tmp_path):
     path = tmp_path / "results.csv"
     add_result(path, row("d-m-seed0", accuracy=0.1))

@@ -24,6 +24,7 @@ from cnn_cifar10.training import (
     build_optimizer,
     build_schedule,
     compile_model,
+    load_data,
     train,
 )
 
@@ -124,6 +125,13 @@ def test_a_run_says_everything(digits_run, digits):
     assert history["seconds"] == sorted(history["seconds"])
     assert not digits_run.checkpoint_path.exists()
     assert digits_run.config().augment == "crop"
+
+
+def test_a_config_may_name_a_part_of_the_data(digits):
+    assert load_data(make_config(dataset="digits")).fingerprint == digits.fingerprint
+    part = load_data(make_config(dataset="digits", train_images=100))
+    assert part.fingerprint == digits.subset(100).fingerprint
+    assert len(part.train) == 100
 
 
 def test_the_kept_model_is_the_best_epochs(digits_run, digits):

@@ -105,6 +105,43 @@ class Dataset:
         parts = [(split.ids.tolist(), split.labels.tolist()) for split in splits]
         return hashlib.sha256(json.dumps([source, self.class_names, parts]).encode()).hexdigest()
 
+    def subset(self, train_images: int, seed: int = 0) -> "Dataset":
+        """Return the data set with a random part of its training images.
+
+        The part holds the shares of the classes, and at least one image of each;
+        smaller parts of the same seed lie within larger ones.
+
+        Args:
+            train_images: How many at most, no fewer than there are classes.
+            seed: Seed of the choice, 0 to 2**32 - 1.
+
+        Raises:
+            DatasetError: If there are more classes than images asked for.
+        """
+        if train_images < self.num_classes:
+            raise DatasetError(
+                f"train_images: {train_images} cannot hold one of each of the {self.num_classes} "
+                f"classes of {self.title}"
+            )
+        if train_images >= len(self.train):
+            return self
+        labels = self.train.labels
+        order = np.random.RandomState(seed).permutation(len(labels))
+        place = np.empty(len(labels))  # of an example in its class, from 0 to 1
+        for label in range(self.num_classes):
+            members = order[labels[order] == label]
+            place[members] = np.arange(len(members)) / len(members)
+        chosen = np.sort(order[np.argsort(place[order], kind="stable")[:train_images]])
+        images = self.train.images
+        part = Split(
+            ImageFiles(images.paths[chosen], images.size)
+            if isinstance(images, ImageFiles)
+            else images[chosen],
+            labels[chosen],
+            self.train.ids[chosen],
+        )
+        return dataclasses.replace(self, train=part)
+
 
 def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) -> list[np.ndarray]:
     """Sorted positions of each part of a random split that holds the shares of the classes."""
