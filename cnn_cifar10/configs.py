@@ -62,8 +62,8 @@ class TrainingConfig:
     )
     augment: str = _option(
         "crop+flip",
-        "none, or some of crop, flip, rotation, zoom, color, cutout, randaugment, mixup, cutmix, "
-        "joined by '+'",
+        "none, or some of crop, small_crop, flip, alternating_flip, rotation, zoom, color, cutout, "
+        "randaugment, mixup, cutmix, joined by '+'",
     )
     epochs: int = _option(20, "passes over the training split")
     small_epochs: int = _option(
