@@ -384,7 +384,7 @@ def test_models_are_listed_with_their_options_and_none_needs_weights(monkeypatch
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
     assert [row["name"] for row in rows] == list_models()
-    assert len(rows) == 20
+    assert len(rows) == 21
     models = {row["name"]: row for row in rows}
     assert models["custom_cnn"]["parameters"] == 289_642
     assert models["custom_cnn"]["options"]["activation"] == "leaky_relu"
