@@ -32,15 +32,26 @@ def test_a_grid_is_every_rate_with_every_batch_size():
 
 def test_a_config_is_the_defaults_then_short_then_base_then_the_variant():
     study = Study(
-        **{**SMALL, "base": {"epochs": 2, "augment": "none", "model_options": {"depth": 1}}}
+        **{
+            **SMALL,
+            "base": {"epochs": 2, "augment": "none", "model_options": {"depth": 1, "width": 8}},
+            "variants": {
+                "narrow": {"model_options": {"width": 4}},
+                "wide": {},
+                "long": {"epochs": 9},
+            },
+        }
     )
     expected = {"epochs": 2, "train_images": 20_000, "augment": "none", "seed": 3}
     assert study.config("narrow", 3) == TrainingConfig(
         **expected, model_options={"depth": 1, "width": 4}
     )
-    assert study.config("wide", 3) == TrainingConfig(**expected, model_options={"depth": 1})
+    usual = {"depth": 1, "width": 8}
+    assert study.config("wide", 3) == TrainingConfig(**expected, model_options=usual)
+    long = {**expected, "epochs": 9}
+    assert study.config("long", 3) == TrainingConfig(**long, model_options=usual)
     assert (study.setting("narrow", "width"), study.setting("narrow", "epochs")) == (4, 2)
-    assert study.setting("wide", "width") is None
+    assert study.setting("wide", "dropout") is None
 
 
 def test_the_named_studies_ask_what_was_asked():
