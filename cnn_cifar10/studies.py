@@ -65,6 +65,8 @@ class Study:
             usable = isinstance(fields, dict) and isinstance(fields.get("model_options", {}), dict)
             self._require(usable, f"{label!r} must be an object of a config's fields", fields)
             self._require("seed" not in fields, f"{label!r} must leave the seed to seeds", fields)
+            compares = not fields.get("use_validation")
+            self._require(compares, f"{label!r} must leave validation to compare by", fields)
         for label in self.variants:
             try:
                 for seed in self.seeds:

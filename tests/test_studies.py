@@ -142,6 +142,7 @@ def test_a_file_declares_a_study(tmp_path):
         ({"variants": {"narrow": 3}}, "'narrow' must be an object of a config's fields"),
         ({"variants": {"narrow": {"model_options": 3}}}, "'narrow' must be an object"),
         ({"base": {"seed": 1}}, "'base' must leave the seed to seeds"),
+        ({"base": {"use_validation": True}}, "'base' must leave validation to compare by"),
         ({"variants": {"narrow": {"width": 4}}}, "variant 'narrow': unknown config key 'width'"),
         ({"base": {"epochs": 0}}, "variant 'narrow': epochs must be 1 or more, received 0"),
     ],
