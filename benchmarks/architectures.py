@@ -29,7 +29,7 @@ CPU = {
     "vgg16": {"epochs": 6},
     "resnet18": {"epochs": 3},
     "resnet50": {"epochs": 1},
-    "googlenet": {"epochs": 4, "model_options": {"auxiliary_heads": True}},
+    "googlenet": {"epochs": 3, "model_options": {"auxiliary_heads": True}},
     "wide_resnet16_4": {"epochs": 5},
 }
 GPU = {

@@ -48,7 +48,7 @@ def main():
         *measure_policies(args.rounds),
         *measure_training(make_config(model="custom_cnn"), limits, 3 * args.rounds),
         *measure_training(make_config(model="resnet20"), limits, args.rounds),
-        *measure_training(make_config(model="vgg16"), limits, args.rounds),
+        *measure_training(make_config(model="vgg16"), limits, args.rounds, images=512),
         *measure_training(fastnet, limits, args.rounds, torch_fastnet()),
     ]
     conditions = (
