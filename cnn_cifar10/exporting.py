@@ -66,26 +66,21 @@ def export_run(run, dataset, report, formats=tuple(FORMATS), *, images=1000, lic
     pictures, labels = split.images[chosen], split.labels[chosen]
     model, names, shape = run.load_model(), facts["class_names"], tuple(facts["input_shape"])
     reference = _predict(model.predict_on_batch, pictures)
-    rows = [
-        {
-            "format": "keras",
-            "bytes": run.model_path.stat().st_size,
-            **_compare(reference, reference, labels),
-            "milliseconds": measure_latency(model.predict_on_batch, shape),
+
+    def row(name, path, predict, probabilities):
+        return {
+            "format": name,
+            "bytes": _size(path),
+            **_compare(probabilities, reference, labels),
+            "milliseconds": measure_latency(predict, shape),
         }
-    ]
+
+    rows = [row("keras", run.model_path, model.predict_on_batch, reference)]
     with tempfile.TemporaryDirectory(dir=run.path) as folder:
         for name in formats:
             path = Path(folder) / FORMATS[name]
             predict = _EXPORTERS[name](model, path, names, dataset.train.images)
-            rows.append(
-                {
-                    "format": name,
-                    "bytes": _size(path),
-                    **_compare(_predict(predict, pictures), reference, labels),
-                    "milliseconds": measure_latency(predict, shape),
-                }
-            )
+            rows.append(row(name, path, predict, _predict(predict, pictures)))
         if faults := [fault for row in rows if (fault := _fault(row, rows[0]))]:
             raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
         remove_export(run.path)
