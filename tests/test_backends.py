@@ -137,7 +137,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from cnn_cifar10.architectures import (
-    create_model, efficientnet, googlenet, list_models, main_model, wide_resnet
+    create_model, efficientnet, googlenet, list_models, main_model, resnet, wide_resnet
 )
 
 transfer = {"weights": None, "image_size": 32}
@@ -151,9 +151,10 @@ else:
     efficientnet._VARIANTS["tiny"] = (0.25, 0.3, 0.2)
     googlenet._MODULES = googlenet._MODULES[:6]
     builders = {
+        "fastnet": partial(create_model, "fastnet", widths=(8, 16)),
         "vgg16": partial(create_model, "vgg16", width=8),
         "googlenet": partial(create_model, "googlenet", width=0.25, auxiliary_heads=True),
-        "resnet20": partial(create_model, "resnet20"),
+        "resnet8": partial(resnet.build_cifar_resnet, depth=8),
         "wide_resnet10_1": partial(wide_resnet.build_wide_resnet, depth=10, widen_factor=1),
         "efficientnet": partial(efficientnet.build_efficientnet, variant="tiny"),
         "transfer": partial(create_model, "transfer", **transfer),
@@ -188,7 +189,7 @@ print(json.dumps({"backend": keras.backend.backend(), "models": results}))
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_every_family_trains_and_is_saved_on_every_backend(backend, tmp_path):
-    """CNN_CIFAR10_EVERY_MODEL=1 takes every registered model, and a quarter of an hour."""
+    """CNN_CIFAR10_EVERY_MODEL=1 takes every registered model, and five times as long."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}: pip install 'cnn-cifar10[{backend}]'")
     done = subprocess.run(
