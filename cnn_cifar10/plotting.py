@@ -341,6 +341,126 @@ def _gallery(images, captions, columns, width, title):
 
 
 @_styled
+def plot_grad_cam(images, maps, captions=None, title=""):
+    """Draw pictures, and under each what spoke for its class, in warm colours.
+
+    Args:
+        images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
+        maps: Array `(n, height, width)` in [0, 1], from `grad_cam`.
+        captions: One caption per picture, such as its predicted class.
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`, up to eight pictures in a row.
+
+    Raises:
+        InputError: If there are no images, or not as many maps or captions.
+    """
+    captions = [""] * len(images) if captions is None else captions
+    if not len(images) or not len(images) == len(maps) == len(captions):
+        raise InputError(
+            "images must hold at least one image, with a map and a caption for each; received "
+            f"{len(images)} images, {len(maps)} maps and {len(captions)} captions"
+        )
+    overlays = [_overlay(image, map) for image, map in zip(images, maps, strict=True)]
+    columns = min(8, len(images))
+    pictures, texts = [], []
+    for start in range(0, len(images), columns):
+        row = slice(start, start + columns)
+        pictures += [*images[row], *overlays[row]]
+        texts += [*captions[row], *[""] * len(overlays[row])]
+    return _gallery(pictures, texts, columns, 1.15, title)
+
+
+def _overlay(image, map):
+    """Lay a map over a picture in grey."""
+    grey = np.repeat(np.mean(image, axis=-1, keepdims=True), 3, axis=-1)
+    colors = 255 * matplotlib.colormaps["inferno"](map)[..., :3]
+    return 0.45 * grey + 0.55 * colors
+
+
+@_styled
+def plot_reliability(diagrams, title=""):
+    """Draw reliability diagrams over histograms of confidences.
+
+    Args:
+        diagrams: Dict of captions, such as `"as trained"`, to what `reliability`
+            returns, one column each.
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`: accuracy in each bin of confidence, and how far
+        it is from the diagonal, on which confidence and accuracy are the same.
+
+    Raises:
+        InputError: If there are no diagrams.
+    """
+    if not diagrams:
+        raise InputError("diagrams must hold at least one, received none")
+    figure = _figure(3.6 * len(diagrams) + 0.4, 4.6)
+    figure.suptitle(title, x=0.01, ha="left")
+    grid = figure.subplots(
+        *(2, len(diagrams)), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+    )
+    for (upper, lower), (caption, rows) in zip(grid.T, diagrams.items(), strict=True):
+        upper.set_title(caption)
+        filled = [row for row in rows if row["examples"]]
+        lows, accuracies = ([row[key] for row in filled] for key in ("low", "accuracy"))
+        gaps = [row["confidence"] - row["accuracy"] for row in filled]
+        width = {"width": rows[0]["high"] - rows[0]["low"], "align": "edge", "edgecolor": "white"}
+        upper.bar(lows, accuracies, color=_PALE_BLUE, label="accuracy", **width)
+        upper.bar(
+            *(lows, gaps),
+            bottom=accuracies,
+            color=_ORANGE,
+            alpha=0.45,
+            label="from there to confidence",
+            **width,
+        )
+        upper.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
+        total = sum(row["examples"] for row in rows)
+        shares = [row["examples"] / total for row in filled]
+        lower.bar(lows, shares, color=_BLUE, **width)
+        lower.set(xlabel="confidence", xlim=(0, 1))
+    grid[0, 0].set(ylabel="accuracy", ylim=(0, 1))
+    grid[1, 0].set_ylabel("share of images")
+    for axes in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
+        axes.set_major_formatter(_percents())
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+@_styled
+def plot_robustness(rows, title=""):
+    """Draw accuracy over the strength of corruptions, one line a corruption.
+
+    Args:
+        rows: What `evaluate_corruptions` returns.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`; its legend is ordered by the last accuracies.
+    """
+    curves = {}
+    for row in sorted(rows, key=lambda row: row["strength"]):
+        curves.setdefault(row["corruption"], []).append((row["strength"], row["accuracy"]))
+    figure = _figure(7.2, 4.0)
+    axes = figure.subplots()
+    axes.set_title(title)
+    order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=True)
+    for name, color in zip(order, itertools.cycle(_CYCLE), strict=False):
+        strengths, accuracies = zip(*curves[name], strict=True)
+        label = f"{name.replace('_', ' ')}, {accuracies[-1]:.1%}"
+        axes.plot(strengths, accuracies, "o-", ms=4, color=color, label=label)
+    axes.set(xlabel="strength of the corruption", ylabel="accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(_percents())
+    figure.legend(loc="outside right upper", title="at the highest strength")
+    return figure
+
+
+@_styled
 def plot_per_class(rows, title=""):
     """Draw each class's F1 as a bar, with precision and recall as dots, best class first.
 
