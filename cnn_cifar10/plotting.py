@@ -25,7 +25,7 @@ from cnn_cifar10.errors import InputError
 
 # Okabe and Ito's colours: readers of every kind of colour vision tell them apart.
 _BLUE, _ORANGE, _GREEN, _GREY, _INK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#333333"
-_PALE_BLUE = "#a9cfe5"
+_PALE_BLUE, _PALE_ORANGE = "#a9cfe5", "#f3bf9c"
 _CYCLE = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 _DASHES = ("-", "--", ":", "-.")
 
@@ -342,7 +342,7 @@ def _gallery(images, captions, columns, width, title):
 
 @_styled
 def plot_grad_cam(images, maps, captions=None, title=""):
-    """Draw pictures, and under each what spoke for its class, in warm colours.
+    """Draw pictures, and beside each what spoke for its class, in warm colours.
 
     Args:
         images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
@@ -351,7 +351,7 @@ def plot_grad_cam(images, maps, captions=None, title=""):
         title: Caption of the figure.
 
     Returns:
-        A `matplotlib.figure.Figure`, up to eight pictures in a row.
+        A `matplotlib.figure.Figure`, four pictures in a row.
 
     Raises:
         InputError: If there are no images, or not as many maps or captions.
@@ -363,13 +363,9 @@ def plot_grad_cam(images, maps, captions=None, title=""):
             f"{len(images)} images, {len(maps)} maps and {len(captions)} captions"
         )
     overlays = [_overlay(image, map) for image, map in zip(images, maps, strict=True)]
-    columns = min(8, len(images))
-    pictures, texts = [], []
-    for start in range(0, len(images), columns):
-        row = slice(start, start + columns)
-        pictures += [*images[row], *overlays[row]]
-        texts += [*captions[row], *[""] * len(overlays[row])]
-    return _gallery(pictures, texts, columns, 1.15, title)
+    pictures = itertools.chain(*zip(images, overlays, strict=True))
+    titles = itertools.chain(*((caption, "") for caption in captions))
+    return _gallery([*pictures], [*titles], min(8, 2 * len(images)), 1.15, title)
 
 
 def _overlay(image, map):
@@ -405,27 +401,25 @@ def plot_reliability(diagrams, title=""):
     for (upper, lower), (caption, rows) in zip(grid.T, diagrams.items(), strict=True):
         upper.set_title(caption)
         filled = [row for row in rows if row["examples"]]
-        lows, accuracies = ([row[key] for row in filled] for key in ("low", "accuracy"))
-        gaps = [row["confidence"] - row["accuracy"] for row in filled]
-        width = {"width": rows[0]["high"] - rows[0]["low"], "align": "edge", "edgecolor": "white"}
-        upper.bar(lows, accuracies, color=_PALE_BLUE, label="accuracy", **width)
-        upper.bar(
-            *(lows, gaps),
-            bottom=accuracies,
-            color=_ORANGE,
-            alpha=0.45,
-            label="from there to confidence",
-            **width,
+        lows, highs, confidences, accuracies = (
+            np.array([row[key] for row in filled])
+            for key in ("low", "high", "confidence", "accuracy")
         )
+        bar = {"width": highs - lows, "align": "edge", "edgecolor": "white"}
+        upper.bar(lows, np.minimum(accuracies, confidences), color=_PALE_BLUE, **bar)
+        gap = {"bottom": accuracies, "color": _PALE_ORANGE, "label": "gap to confidence"}
+        upper.bar(lows, confidences - accuracies, **gap, **bar)
+        upper.hlines(accuracies, lows, highs, color=_BLUE, linewidth=2.2, label="accuracy")
         upper.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
         total = sum(row["examples"] for row in rows)
         shares = [row["examples"] / total for row in filled]
-        lower.bar(lows, shares, color=_BLUE, **width)
+        lower.bar(lows, shares, color=_BLUE, **bar)
         lower.set(xlabel="confidence", xlim=(0, 1))
     grid[0, 0].set(ylabel="accuracy", ylim=(0, 1))
     grid[1, 0].set_ylabel("share of images")
     for axes in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
         axes.set_major_formatter(_percents())
+    figure.get_layout_engine().set(w_pad=0.1)  # inches
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
