@@ -17,8 +17,8 @@ ORDER = (
     "errors", "files", "images", "corruptions", "datasets", "augmentation", "pipelines", "layers",
     "architectures", "gradcam", "features", "configs", "studies", "hardware", "runs", "artifacts",
     "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling", "significance",
-    "results", "plotting", "reporting", "comparison", "experiments", "analysis", "inference",
-    "cards", "exporting", "cli", "__main__",
+    "results", "plotting", "closer", "reporting", "comparison", "experiments", "analysis",
+    "inference", "cards", "exporting", "cli", "__main__",
 )  # fmt: skip
 
 
