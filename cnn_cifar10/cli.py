@@ -183,6 +183,11 @@ def _add_report_options(parser):
         action="store_true",
         help="measure accuracy over six views of each picture too (test-time augmentation)",
     )
+    parser.add_argument(
+        "--closer",
+        action="store_true",
+        help="report calibration, robustness to corruptions and what the model looks at too",
+    )
 
 
 def _add_evaluate(commands):
@@ -371,7 +376,9 @@ def _report(run, dataset, args):
 
     folder = args.report or Path("reports") / run.path.name
     splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
-    report = report_run(run, dataset, folder, args.results, splits, args.tta)
+    report = report_run(
+        run, dataset, folder, args.results, splits, tta=args.tta, closer=args.closer
+    )
     print(report["headline"])
     print(f"model: {run.path}   report: {folder / 'report.md'}   row: {args.results}")
     return report

@@ -1,10 +1,13 @@
 """Predictions to metrics, as plain arrays and rows."""
 
+import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from cnn_cifar10.corruptions import CORRUPTIONS, STRENGTHS, corrupt
 from cnn_cifar10.errors import InputError
 
 _EPSILON = 1e-7  # Keras clips probabilities to it before it takes the logarithm.
@@ -42,6 +45,36 @@ def evaluate_split(model, split, class_names):
     """Predict a split and return its `Evaluation`; arguments as for `predict_split`."""
     probabilities = predict_split(model, split, len(class_names))
     return Evaluation(split.labels, probabilities, class_names)
+
+
+def evaluate_corruptions(model, split, class_names):
+    """Measure a model on pictures corrupted in every way, at every strength.
+
+    Args:
+        model: `keras.Model` from raw pixels to probabilities.
+        split: `Split`; its images are held in memory.
+        class_names: One name per class, in the order of the labels.
+
+    Returns:
+        Rows of `corruption`, `strength` (0 to 5) and `accuracy`. At strength 0 each
+        corruption has the accuracy on pictures as they are.
+    """
+    images = split.images[:]
+
+    def accuracy(corruption, strength):
+        corrupted = dataclasses.replace(split, images=corrupt(images, corruption, strength))
+        return evaluate_split(model, corrupted, class_names).accuracy
+
+    clean = evaluate_split(model, split, class_names).accuracy
+    return [
+        {
+            "corruption": corruption,
+            "strength": strength,
+            "accuracy": accuracy(corruption, strength) if strength else clean,
+        }
+        for corruption in CORRUPTIONS
+        for strength in STRENGTHS
+    ]
 
 
 def with_test_time_augmentation(model):
@@ -245,6 +278,40 @@ def confident_mistakes(evaluation, count):
     """
     wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
     return wrong[np.argsort(-evaluation.confidences[wrong], kind="stable")][:count]
+
+
+def likely_label_errors(evaluation, count):
+    """Return the indices of examples whose label is probably wrong, the likeliest first.
+
+    Confident learning estimates from the predictions how many labels of each class
+    are really of each other, and takes the examples that fit their label least.
+
+    Args:
+        evaluation: `Evaluation` of examples that the model was not trained on, such as
+            the validation split: a model that has seen a wrong label repeats it. For
+            the training split, predict each part by a model trained on the others
+            (cross-validation).
+        count: How many at most.
+
+    Returns:
+        Integer array of up to `count` indices.
+
+    Raises:
+        InputError: If cleanlab is not installed.
+
+    Reference:
+        [Northcutt et al., 2019](https://arxiv.org/abs/1911.00068)
+    """
+    if importlib.util.find_spec("cleanlab") is None:
+        raise InputError("label errors need cleanlab: pip install 'cnn-cifar10[label-errors]'")
+    from cleanlab.filter import find_label_issues
+
+    return find_label_issues(
+        evaluation.labels,
+        evaluation.probabilities,
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,  # more are no faster below hundreds of thousands of examples
+    )[:count]
 
 
 def most_confused(evaluation, count):

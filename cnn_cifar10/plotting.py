@@ -25,7 +25,7 @@ from cnn_cifar10.errors import InputError
 
 # Okabe and Ito's colours: readers of every kind of colour vision tell them apart.
 _BLUE, _ORANGE, _GREEN, _GREY, _INK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#333333"
-_PALE_BLUE = "#a9cfe5"
+_PALE_BLUE, _PALE_ORANGE = "#a9cfe5", "#f3bf9c"
 _CYCLE = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 _DASHES = ("-", "--", ":", "-.")
 
@@ -337,6 +337,120 @@ def _gallery(images, captions, columns, width, title):
         pixels = np.clip(np.round(image), 0, 255).astype("uint8")
         axes.imshow(pixels, interpolation="nearest" if len(pixels) <= 64 else "antialiased")
         axes.set_title(caption, fontsize=7, loc="center", pad=3)
+    return figure
+
+
+@_styled
+def plot_grad_cam(images, maps, captions=None, title=""):
+    """Draw pictures, and beside each what spoke for its class, in warm colours.
+
+    Args:
+        images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
+        maps: Array `(n, height, width)` in [0, 1], from `grad_cam`.
+        captions: One caption per picture, such as its predicted class.
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`, four pictures in a row.
+
+    Raises:
+        InputError: If there are no images, or not as many maps or captions.
+    """
+    captions = [""] * len(images) if captions is None else captions
+    if not len(images) or not len(images) == len(maps) == len(captions):
+        raise InputError(
+            "images must hold at least one image, with a map and a caption for each; received "
+            f"{len(images)} images, {len(maps)} maps and {len(captions)} captions"
+        )
+    overlays = [_overlay(image, map) for image, map in zip(images, maps, strict=True)]
+    pictures = itertools.chain(*zip(images, overlays, strict=True))
+    titles = itertools.chain(*((caption, "") for caption in captions))
+    return _gallery([*pictures], [*titles], min(8, 2 * len(images)), 1.15, title)
+
+
+def _overlay(image, map):
+    """Lay a map over a picture in grey."""
+    grey = np.repeat(np.mean(image, axis=-1, keepdims=True), 3, axis=-1)
+    colors = 255 * matplotlib.colormaps["inferno"](map)[..., :3]
+    return 0.45 * grey + 0.55 * colors
+
+
+@_styled
+def plot_reliability(diagrams, title=""):
+    """Draw reliability diagrams over histograms of confidences.
+
+    Args:
+        diagrams: Dict of captions, such as `"as trained"`, to what `reliability`
+            returns, one column each.
+        title: Caption of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`: accuracy in each bin of confidence, and how far
+        it is from the diagonal, on which confidence and accuracy are the same.
+
+    Raises:
+        InputError: If there are no diagrams.
+    """
+    if not diagrams:
+        raise InputError("diagrams must hold at least one, received none")
+    figure = _figure(3.6 * len(diagrams) + 0.4, 4.6)
+    figure.suptitle(title, x=0.01, ha="left")
+    grid = figure.subplots(
+        *(2, len(diagrams)), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+    )
+    for (upper, lower), (caption, rows) in zip(grid.T, diagrams.items(), strict=True):
+        upper.set_title(caption)
+        filled = [row for row in rows if row["examples"]]
+        lows, highs, confidences, accuracies = (
+            np.array([row[key] for row in filled])
+            for key in ("low", "high", "confidence", "accuracy")
+        )
+        bar = {"width": highs - lows, "align": "edge", "edgecolor": "white"}
+        upper.bar(lows, np.minimum(accuracies, confidences), color=_PALE_BLUE, **bar)
+        gap = {"bottom": accuracies, "color": _PALE_ORANGE, "label": "gap to confidence"}
+        upper.bar(lows, confidences - accuracies, **gap, **bar)
+        upper.hlines(accuracies, lows, highs, color=_BLUE, linewidth=2.2, label="accuracy")
+        upper.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
+        total = sum(row["examples"] for row in rows)
+        shares = [row["examples"] / total for row in filled]
+        lower.bar(lows, shares, color=_BLUE, **bar)
+        lower.set(xlabel="confidence", xlim=(0, 1))
+    grid[0, 0].set(ylabel="accuracy", ylim=(0, 1))
+    grid[1, 0].set_ylabel("share of images")
+    for axes in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
+        axes.set_major_formatter(_percents())
+    figure.get_layout_engine().set(w_pad=0.1)  # inches
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+@_styled
+def plot_robustness(rows, title=""):
+    """Draw accuracy over the strength of corruptions, one line a corruption.
+
+    Args:
+        rows: What `evaluate_corruptions` returns.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`; its legend is ordered by the last accuracies.
+    """
+    curves = {}
+    for row in sorted(rows, key=lambda row: row["strength"]):
+        curves.setdefault(row["corruption"], []).append((row["strength"], row["accuracy"]))
+    figure = _figure(7.2, 4.0)
+    axes = figure.subplots()
+    axes.set_title(title)
+    order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=True)
+    for name, color in zip(order, itertools.cycle(_CYCLE), strict=False):
+        strengths, accuracies = zip(*curves[name], strict=True)
+        label = f"{name.replace('_', ' ')}, {accuracies[-1]:.1%}"
+        axes.plot(strengths, accuracies, "o-", ms=4, color=color, label=label)
+    axes.set(xlabel="strength of the corruption", ylabel="accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(_percents())
+    figure.legend(loc="outside right upper", title="at the highest strength")
     return figure
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnn_cifar10.closer import format_closer, look_closer
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import (
     confident_mistakes,
@@ -31,7 +32,7 @@ _TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
 _TRAIN_SAMPLE = 5_000
 
 
-def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False):
+def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, *, tta=False, closer=False):
     """Evaluate a finished run's model, write its report and add its row to the results.
 
     The row is left as it is where the data are not those the run was trained with.
@@ -46,6 +47,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
         splits: Some of `"train"`, `"validation"` and `"test"`; a run that was trained
             on the validation split is not evaluated on it.
         tta: Whether to measure the accuracy with test-time augmentation too.
+        closer: Whether to look closer at the split in detail, as `look_closer` does.
 
     Returns:
         What `write_report` returns.
@@ -58,9 +60,8 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
     if facts["class_names"] != list(dataset.class_names):
         raise InputError(f"{run.path}: its model knows other classes than {dataset.title}")
     evaluations, further = {}, {}
-    for name in splits:
-        if name == "validation" and run.config().use_validation:
-            continue
+    skipped = {"validation"} if run.config().use_validation else set()
+    for name in (name for name in _SPLITS if name in {*splits} - skipped):
         split = getattr(dataset, name)
         if name == "train" and len(split) > _TRAIN_SAMPLE:
             chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
@@ -69,6 +70,10 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
         if tta and name != "train":
             views = with_test_time_augmentation(model)
             further[name] = evaluate_split(views, split, dataset.class_names).accuracy
+    found = None
+    if closer and evaluations:  # at the last split, which is reported in detail
+        title, validation = f"{dataset.title} {name} split", evaluations.get("validation")
+        found = look_closer(model, split, evaluations[name], validation, title)
     report = write_report(
         output_dir,
         facts=facts,
@@ -76,6 +81,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
         evaluations=evaluations,
         history=run.history(),
         tta_accuracies=further,
+        closer=found,
     )
     if facts["fingerprint"] == dataset.fingerprint:
         costs = profile_model(model, run.model_path)
@@ -83,7 +89,9 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, tta=False)
     return report
 
 
-def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accuracies=None):
+def write_report(
+    output_dir, *, facts, dataset, evaluations, history, tta_accuracies=None, closer=None
+):
     """Write a run's evaluation as a report to read, as tables and as one document.
 
     The files are `report.md`, `report.json`, `predictions.npz`, `per_class.csv`,
@@ -100,12 +108,14 @@ def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accura
             detail. All but `"train"`, which may be a sample, cover their split.
         history: Dict of lists, one value an epoch, as for `plot_history`.
         tta_accuracies: Dict of splits to their accuracy with test-time augmentation.
+        closer: What `look_closer` returns for the split in detail; its figures
+            become files too.
 
     Returns:
         The document in `report.json`: `headline` (a sentence or two), `facts`,
         `data`, `split` (the one in detail), `metrics` (by split), `per_class`,
         `confusion_matrix`, `most_confused`, `mistakes` (where the split was
-        evaluated as a whole) and `history`.
+        evaluated as a whole), `history`, and, where asked for, `closer`.
 
     Raises:
         InputError: If evaluations are missing or do not belong to the data set.
@@ -132,9 +142,12 @@ def write_report(output_dir, *, facts, dataset, evaluations, history, tta_accura
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     figures = _figures(report, dataset)
+    if closer:
+        report["closer"], further = closer
+        figures |= further
     for name, figure in figures.items():
         # Photographs do not compress the way enlarged pixels do.
-        large = name == "mistakes.png" and dataset.image_shape[0] > 64
+        large = name in ("mistakes.png", "gradcam.png") and dataset.image_shape[0] > 64
         with replacing(output_dir / name) as path:
             figure.savefig(path, format="png", dpi=72 if large else 110)
     write_csv(
@@ -314,6 +327,8 @@ def _markdown(report, figures):
     ]
     if "mistakes.png" in figures:
         parts += ["## Most confident mistakes", "![Wrongly classified images](mistakes.png)"]
+    if "closer" in report:
+        parts += format_closer(report["closer"])
 
     settings = {
         "data": facts["dataset"],

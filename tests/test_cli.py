@@ -1,6 +1,7 @@
 """The command line as a person meets it: real processes, exit codes, one-line errors."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -311,6 +312,22 @@ def test_an_evaluated_run_can_be_compared(digits_run, tmp_path, monkeypatch, cap
     text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
     assert text.startswith("# Comparison on digits")
     assert "## Agreement" not in text
+
+
+def test_a_closer_look_is_part_of_the_report(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(digits_run.path), "--closer", "--no-test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["closer"]
+    assert 0 <= found["calibrated_error"] < found["calibration_error"] < 1
+    assert {row["strength"] for row in found["corruptions"]} == set(range(6))
+    (folder,) = (path for path in (tmp_path / "reports").iterdir() if path.is_dir())
+    text = (folder / "report.md").read_text()
+    for figure in ("calibration.png", "robustness.png", "gradcam.png"):
+        assert f"({figure})" in text
+        assert (folder / figure).read_bytes().startswith(b"\x89PNG")
+    assert f"by the temperature {found['temperature']:.2f}, which was fitted" in text
+    clean, worst = (found["corruptions"][i]["accuracy"] for i in (0, 5))
+    assert re.search(rf"\| gaussian noise +\| +{clean:.1%} .*\| +{worst:.1%} \|", text)
 
 
 def test_top_must_be_a_number_of_classes(photos, capsys):

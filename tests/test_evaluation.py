@@ -1,3 +1,4 @@
+import importlib.util
 import math
 
 import numpy as np
@@ -5,12 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn_cifar10.corruptions import CORRUPTIONS
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.evaluation import (
     Evaluation,
     confident_mistakes,
     confusion_matrix,
+    evaluate_corruptions,
+    evaluate_split,
+    likely_label_errors,
     most_confused,
     predict_split,
 )
@@ -211,3 +216,44 @@ def test_model_of_other_classes_is_refused():
     split = Split(np.zeros((3, 4, 4, 3), "uint8"), np.zeros(3, "int64"))
     with pytest.raises(InputError, match="num_classes=5"):
         predict_split(brightness_model(), split, 5)
+
+
+def test_wrong_labels_of_digits_are_found():
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.neighbors import KNeighborsClassifier
+
+    pixels, labels = load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    wrong = rng.choice(len(labels), 40, replace=False)
+    labels[wrong] = (labels[wrong] + rng.integers(1, 10, 40)) % 10
+    neighbors = KNeighborsClassifier(15)
+    probabilities = cross_val_predict(neighbors, pixels, labels, method="predict_proba")
+    evaluation = Evaluation(labels, probabilities, [str(digit) for digit in range(10)])
+    found = likely_label_errors(evaluation, 40)
+    assert np.isin(found, wrong).mean() > 0.8
+    np.testing.assert_array_equal(likely_label_errors(evaluation, 5), found[:5])
+
+
+def test_no_label_is_doubted_where_every_prediction_is_right():
+    labels = np.arange(30) % 3
+    evaluation = Evaluation(labels, 0.1 + 0.7 * np.eye(3)[labels], "abc")
+    assert likely_label_errors(evaluation, 10).tolist() == []
+
+
+def test_label_errors_say_what_they_need(evaluation, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'cnn-cifar10\[label-errors\]'"):
+        likely_label_errors(evaluation, 10)
+
+
+def test_corruptions_are_measured_at_every_strength(digits, digits_run):
+    model, split = digits_run.load_model(), digits.test[:150]
+    rows = evaluate_corruptions(model, split, digits.class_names)
+    assert [(row["corruption"], row["strength"]) for row in rows] == [
+        (corruption, strength) for corruption in CORRUPTIONS for strength in range(6)
+    ]
+    clean = evaluate_split(model, split, digits.class_names).accuracy
+    assert {row["accuracy"] for row in rows if row["strength"] == 0} == {clean}
+    accuracies = {(row["corruption"], row["strength"]): row["accuracy"] for row in rows}
+    assert accuracies["contrast", 5] < clean - 0.1

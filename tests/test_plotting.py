@@ -67,6 +67,18 @@ NUMBERS = [  # a number, and a second one
 ]
 
 
+RELIABILITY = [  # too sure, empty, not sure enough
+    {"low": 0.0, "high": 0.5, "examples": 3, "confidence": 0.4, "accuracy": 0.1},
+    {"low": 0.5, "high": 0.75, "examples": 0, "confidence": None, "accuracy": None},
+    {"low": 0.75, "high": 1.0, "examples": 1, "confidence": 0.8, "accuracy": 1.0},
+]
+ROBUSTNESS = [
+    {"corruption": corruption, "strength": strength, "accuracy": 0.9 - slope * strength}
+    for corruption, slope in (("gaussian_noise", 0.1), ("jpeg", 0.05))
+    for strength in (2, 0, 1)
+]
+
+
 def per_class(count):
     rng = np.random.default_rng(0)
     return [
@@ -106,6 +118,11 @@ FIGURES = {
     "variant_curve": lambda: plotting.plot_variant_curve(NUMBERS, "epochs", "b", "title"),
     "variant_grid": lambda: plotting.plot_variant_grid(NUMBERS, ("epochs", "rate"), "b", "title"),
     "seeds": lambda: plotting.plot_seeds(VARIANTS[0], "title"),
+    "reliability": lambda: plotting.plot_reliability({"a": RELIABILITY, "b": RELIABILITY}),
+    "grad_cam": lambda: plotting.plot_grad_cam(
+        images(9), np.zeros((9, 8, 8)), "abcdefghi", "title"
+    ),
+    "robustness": lambda: plotting.plot_robustness(ROBUSTNESS, "title"),
 }
 
 
@@ -447,3 +464,47 @@ def test_seeds_are_named_with_their_deviation():
     assert axes.lines[-1].get_xdata() == pytest.approx([0.79, 0.8, 0.81])
     (band,) = axes.patches
     assert (band.get_x(), band.get_width()) == pytest.approx((0.79, 0.02))
+
+
+def test_reliability_shows_the_gap_between_accuracy_and_confidence():
+    figure = plotting.plot_reliability({"as trained": RELIABILITY, "scaled": RELIABILITY[:1]})
+    upper, other, lower, _ = figure.axes
+    assert [upper.get_title(loc="left"), other.get_title(loc="left")] == ["as trained", "scaled"]
+    bars, gaps = (
+        [(patch.get_x(), patch.get_width(), patch.get_y(), patch.get_height()) for patch in each]
+        for each in upper.containers
+    )
+    np.testing.assert_allclose(bars, [(0, 0.5, 0, 0.1), (0.75, 0.25, 0, 0.8)])
+    np.testing.assert_allclose(gaps, [(0, 0.5, 0.1, 0.3), (0.75, 0.25, 1.0, -0.2)])
+    assert [patch.get_height() for patch in lower.patches] == [0.75, 0.25]
+    with pytest.raises(InputError, match="at least one"):
+        plotting.plot_reliability({})
+
+
+def test_grad_cam_lies_beside_each_picture_and_warms_with_the_map():
+    pictures, maps = np.full((5, 4, 4, 3), 100, "uint8"), np.zeros((5, 4, 4))
+    maps[4, 0, 0] = 1
+    figure = plotting.plot_grad_cam(pictures, maps, "abcde")
+    shown = [axes.images[0].get_array().astype(int) for axes in figure.axes if axes.images]
+    assert len(shown) == 10
+    assert [axes.get_title() for axes in figure.axes[:10:2]] == [*"abcde"]
+    np.testing.assert_array_equal(shown[8], pictures[4])
+    assert shown[9][0, 0].sum() > shown[9][1, 1].sum() + 200
+    np.testing.assert_array_equal(shown[9][1:], shown[1][1:])
+
+
+@pytest.mark.parametrize(
+    ("images", "maps", "captions"),
+    [([], [], None), (images(2), np.zeros((1, 8, 8)), None), (images(2), np.zeros((2, 8, 8)), "a")],
+)
+def test_grad_cam_wants_a_map_and_a_caption_a_picture(images, maps, captions):
+    with pytest.raises(InputError, match="with a map and a caption for each"):
+        plotting.plot_grad_cam(images, maps, captions)
+
+
+def test_robustness_draws_strengths_in_order_and_the_sturdiest_first():
+    figure = plotting.plot_robustness(ROBUSTNESS)
+    jpeg, noise = figure.axes[0].lines
+    np.testing.assert_allclose(jpeg.get_xydata(), [(0, 0.9), (1, 0.85), (2, 0.8)])
+    np.testing.assert_allclose(noise.get_ydata(), [0.9, 0.8, 0.7])
+    assert texts(figure.legends[0].texts) == ["jpeg, 80.0%", "gaussian noise, 70.0%"]
