@@ -375,6 +375,10 @@ def _overlay(image, map):
     return 0.45 * grey + 0.55 * colors
 
 
+_RELIABILITY_KEYS = ("low", "high", "examples", "confidence", "accuracy")
+_FEWEST = 10  # images that an accuracy is drawn of
+
+
 @_styled
 def plot_reliability(diagrams, title=""):
     """Draw reliability diagrams over histograms of confidences.
@@ -386,7 +390,8 @@ def plot_reliability(diagrams, title=""):
 
     Returns:
         A `matplotlib.figure.Figure`: accuracy in each bin of confidence, and how far
-        it is from the diagonal, on which confidence and accuracy are the same.
+        it is from the confidence there. Bins of fewer than 10 images, whose accuracy
+        is chance, are in the histogram alone.
 
     Raises:
         InputError: If there are no diagrams.
@@ -400,20 +405,18 @@ def plot_reliability(diagrams, title=""):
     )
     for (upper, lower), (caption, rows) in zip(grid.T, diagrams.items(), strict=True):
         upper.set_title(caption)
-        filled = [row for row in rows if row["examples"]]
-        lows, highs, confidences, accuracies = (
-            np.array([row[key] for row in filled])
-            for key in ("low", "high", "confidence", "accuracy")
+        # None becomes nan, which is drawn nowhere.
+        lows, highs, examples, confidences, accuracies = np.array(
+            [[row[key] for row in rows] for key in _RELIABILITY_KEYS], "float64"
         )
         bar = {"width": highs - lows, "align": "edge", "edgecolor": "white"}
+        lower.bar(lows, examples / examples.sum(), color=_BLUE, **bar)
+        accuracies[examples < _FEWEST] = np.nan
         upper.bar(lows, np.minimum(accuracies, confidences), color=_PALE_BLUE, **bar)
         gap = {"bottom": accuracies, "color": _PALE_ORANGE, "label": "gap to confidence"}
         upper.bar(lows, confidences - accuracies, **gap, **bar)
         upper.hlines(accuracies, lows, highs, color=_BLUE, linewidth=2.2, label="accuracy")
         upper.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
-        total = sum(row["examples"] for row in rows)
-        shares = [row["examples"] / total for row in filled]
-        lower.bar(lows, shares, color=_BLUE, **bar)
         lower.set(xlabel="confidence", xlim=(0, 1))
     grid[0, 0].set(ylabel="accuracy", ylim=(0, 1))
     grid[1, 0].set_ylabel("share of images")

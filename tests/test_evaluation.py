@@ -241,6 +241,13 @@ def test_no_label_is_doubted_where_every_prediction_is_right():
     assert likely_label_errors(evaluation, 10).tolist() == []
 
 
+def test_the_label_that_fits_least_comes_first():
+    labels = np.arange(30) % 3
+    probabilities = 0.1 + 0.7 * np.eye(3)[labels]
+    probabilities[[4, 9]] = [0.8, 0.15, 0.05], [0.05, 0.9, 0.05]  # of class 1 and class 0
+    assert likely_label_errors(Evaluation(labels, probabilities, "abc"), 10).tolist() == [9, 4]
+
+
 def test_label_errors_say_what_they_need(evaluation, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'cnn-cifar10\[label-errors\]'"):

@@ -68,9 +68,9 @@ NUMBERS = [  # a number, and a second one
 
 
 RELIABILITY = [  # too sure, empty, not sure enough
-    {"low": 0.0, "high": 0.5, "examples": 3, "confidence": 0.4, "accuracy": 0.1},
+    {"low": 0.0, "high": 0.5, "examples": 30, "confidence": 0.4, "accuracy": 0.1},
     {"low": 0.5, "high": 0.75, "examples": 0, "confidence": None, "accuracy": None},
-    {"low": 0.75, "high": 1.0, "examples": 1, "confidence": 0.8, "accuracy": 1.0},
+    {"low": 0.75, "high": 1.0, "examples": 10, "confidence": 0.8, "accuracy": 1.0},
 ]
 ROBUSTNESS = [
     {"corruption": corruption, "strength": strength, "accuracy": 0.9 - slope * strength}
@@ -470,15 +470,19 @@ def test_reliability_shows_the_gap_between_accuracy_and_confidence():
     figure = plotting.plot_reliability({"as trained": RELIABILITY, "scaled": RELIABILITY[:1]})
     upper, other, lower, _ = figure.axes
     assert [upper.get_title(loc="left"), other.get_title(loc="left")] == ["as trained", "scaled"]
-    bars, gaps = (
-        [(patch.get_x(), patch.get_width(), patch.get_y(), patch.get_height()) for patch in each]
-        for each in upper.containers
-    )
-    np.testing.assert_allclose(bars, [(0, 0.5, 0, 0.1), (0.75, 0.25, 0, 0.8)])
-    np.testing.assert_allclose(gaps, [(0, 0.5, 0.1, 0.3), (0.75, 0.25, 1.0, -0.2)])
-    assert [patch.get_height() for patch in lower.patches] == [0.75, 0.25]
+    bars, gaps = ([patch.get_bbox().bounds for patch in each[::2]] for each in upper.containers)
+    np.testing.assert_allclose(bars, [(0, 0, 0.5, 0.1), (0.75, 0, 0.25, 0.8)])
+    np.testing.assert_allclose(gaps, [(0, 0.1, 0.5, 0.3), (0.75, 1.0, 0.25, -0.2)])
+    assert [patch.get_height() for patch in lower.patches] == [0.75, 0, 0.25]
     with pytest.raises(InputError, match="at least one"):
         plotting.plot_reliability({})
+
+
+def test_reliability_of_few_images_is_in_the_histogram_alone():
+    rows = [{**row, "examples": min(row["examples"], 9)} for row in RELIABILITY]
+    upper, lower = plotting.plot_reliability({"few": rows}).axes
+    assert np.isnan([patch.get_height() for patch in upper.patches]).all()
+    assert [patch.get_height() for patch in lower.patches] == [0.5, 0, 0.5]
 
 
 def test_grad_cam_lies_beside_each_picture_and_warms_with_the_map():
