@@ -15,10 +15,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module imports only from modules above it.
 ORDER = (
     "errors", "files", "images", "corruptions", "datasets", "augmentation", "pipelines", "layers",
-    "architectures", "gradcam", "features", "configs", "studies", "hardware", "runs", "artifacts",
-    "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling", "significance",
-    "results", "plotting", "closer", "reporting", "comparison", "experiments", "analysis",
-    "inference", "cards", "exporting", "cli", "__main__",
+    "architectures", "gradcam", "features", "configs", "searches", "studies", "hardware", "runs",
+    "artifacts", "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling",
+    "significance", "results", "plotting", "closer", "reporting", "comparison", "experiments",
+    "analysis", "trials", "oracles", "tuning", "inference", "cards", "exporting", "cli", "__main__",
 )  # fmt: skip
 
 
