@@ -93,10 +93,11 @@ def run_search(search, output, state, *, workers=1, objective=None, overwrite=Fa
     objective = objective or _Train()
     if workers > 1 and os.environ.get(_ADDRESS[0]):
         raise InputError(f"workers must be 1 where {_ADDRESS[0]} makes this process one of them")
-    if is_worker():
-        _tuner(search, state, objective).search()
-        return read_trials(search, state)
     state.parent.mkdir(parents=True, exist_ok=True)
+    if is_worker():
+        _claim(search, state, objective)
+        _work(search, state, objective)
+        return read_trials(search, state)
     output.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(state.parent / f".{state.name}.lock", timeout=0):
@@ -150,10 +151,10 @@ def _claim(search, state, objective):
 def _check(search):
     """Raise what would stop every trial with a value, and return the data's fingerprint."""
     load = DataCache()
-    for values in search.corners():
-        config = search.config(values)
+    configs = [search.config(values) for values in search.corners()]
+    for config in configs:
         check_config(config, load)
-    return load(config).fingerprint
+    return load(configs[0]).fingerprint
 
 
 class _Train:
@@ -194,7 +195,7 @@ class _Tuner(keras_tuner.Tuner):
             values, length = self._search.decode(trial.hyperparameters.values)
             accuracy = self._objective(self._search.config(values, **length), run.path)
         except KeyboardInterrupt:
-            _starts(run).unlink()
+            _starts(run).unlink(missing_ok=True)
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
