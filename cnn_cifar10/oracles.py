@@ -14,8 +14,8 @@ OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 class _Durable:
     """An oracle whose state survives being killed at any moment.
 
-    KerasTuner's own write files in place, and count a trial that they were about to
-    start as started.
+    KerasTuner's own write files in place, count a trial that they were about to start
+    as started, and run the last trial that ended again.
     """
 
     on_end = None
@@ -31,6 +31,8 @@ class _Durable:
         super().reload()
         for trial_id in set(self.trials) - set(self.start_order):
             del self.trials[trial_id]
+        running = {name for name, trial in self.trials.items() if trial.status == "RUNNING"}
+        self._retry_queue = [name for name in self._retry_queue if name in running]
 
     @keras_tuner.synchronized
     def end_trial(self, trial):
