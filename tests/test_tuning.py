@@ -238,7 +238,7 @@ def test_the_default_space_is_what_a_network_has_of_it():
 # Real trainings.
 
 TINY = {
-    "space": {"width": [2, 4], "learning_rate": [0.05, 1e30]},
+    "space": {"width": [2], "learning_rate": [0.05, 1e30]},
     "base": {
         "dataset": "digits",
         "precision": "float32",
@@ -251,7 +251,7 @@ TINY = {
 def test_trials_are_trainings_and_one_that_diverges_is_a_row(tmp_path, digits):
     search = Search(algorithm="grid", **TINY)
     rows = run_search(search, tmp_path / "output", tmp_path / "state", progress=False)
-    assert [row["status"] for row in rows] == ["completed", "failed"] * 2
+    assert [row["status"] for row in rows] == ["completed", "failed"]
     for number, row in enumerate(rows):
         run = Run(tmp_path / "state" / f"trial_{number}" / "run")
         values = {name: row[name] for name in search.space}
@@ -385,7 +385,8 @@ def test_killed_in_the_middle_of_a_trial_a_search_goes_on_there(tmp_path, monkey
     assert (config["epochs"], config["train_images"], config["early_stopping"]) == (20, None, 0)
     train = ["train", "--config", str(best), "--epochs", "1", "--output", "models/best"]
     assert main([*train, "--no-test", "--quiet", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["facts"]["config"] == config | {"epochs": 1}
+    trained = json.loads(Path("models/best/config.json").read_text())
+    assert trained == config | {"epochs": 1}
 
 
 def test_bad_ways_to_ask_are_one_line(tmp_path, monkeypatch, capsys):
