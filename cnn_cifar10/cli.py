@@ -530,6 +530,11 @@ def _sweep(args):
 
 
 def _tune(args):
+    import importlib.util
+
+    if importlib.util.find_spec("keras_tuner") is None:
+        raise InputError("tune needs KerasTuner: pip install keras-tuner")
+
     from cnn_cifar10.trials import write_search
     from cnn_cifar10.tuning import default_space, is_worker, run_search
 
