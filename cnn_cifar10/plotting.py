@@ -976,7 +976,11 @@ def plot_parallel_coordinates(space, rows, title=""):
     for place, (name, values) in enumerate(space.items()):
         axes.axvline(place, color="#b0b0b0", linewidth=0.8, zorder=0)
         axes.annotate(
-            name.replace("_", "\n", 1), (place, 1.05), ha="center", va="bottom", fontsize=8.5
+            name.replace("_", "\n", 1).replace("_", " "),
+            (place, 1.05),
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
         )
         ends = values if isinstance(values, list) else [values["low"], values["high"]]
         for value in ends:
