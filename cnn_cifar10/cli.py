@@ -15,6 +15,15 @@ from cnn_cifar10 import __version__
 from cnn_cifar10.artifacts import FORMATS
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.searches import (
+    ALGORITHMS,
+    SHORT_TRIAL,
+    SPACE,
+    Search,
+    changed_space,
+    parse_values,
+    read_space,
+)
 from cnn_cifar10.studies import STUDIES, find_study
 
 EXAMPLES = """\
@@ -26,6 +35,7 @@ examples:
   cnn-cifar10 predict photo.jpg
   cnn-cifar10 export models/cifar10-custom_cnn-seed1
   cnn-cifar10 sweep activation --dataset digits --seeds 0 1
+  cnn-cifar10 tune --trials 30 --workers 2 --set optimizer=sgd dropout=0,0.1,0.2
   cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
 """
 
@@ -56,6 +66,24 @@ is not used. Interrupt it at any time: the same command continues where it stopp
 and once all runs are done it only writes the page again.
 """
 
+TUNE_DESCRIPTION = """\
+Search for a config of higher validation accuracy, with KerasTuner.
+
+A trial trains a config for a few epochs on a part of the images. Every trial adds a
+row to trials.csv in the search's folder, which gets the page report.md with its
+figures, and best.json, the best config at full length, for `train --config`. A trial
+that fails is recorded and passed over. The test split is not used. Interrupt it at
+any time: the same command continues where it stopped, in the middle of a trial too;
+with more --trials it goes on.
+
+--workers runs several trials at a time on this machine. On several machines with one
+file system, run the same command on each with KERASTUNER_ORACLE_IP and
+KERASTUNER_ORACLE_PORT set to the address of the chief, and KERASTUNER_TUNER_ID to
+`chief` there and to `worker0`, `worker1`, ... elsewhere. The chief gives out trials
+and writes the page; a worker that died is started again with the same name.
+"""
+
+_TUNE_FIELDS = ("dataset", "data_dir", "image_size", "skip_damaged", "model", "start", "seed")
 _SWEEP_FIELDS = ("dataset", "data_dir", "image_size", "train_images", "epochs")
 
 
@@ -111,6 +139,7 @@ def _build_parser():
     _add_compare(commands)
     _add_export(commands)
     _add_sweep(commands)
+    _add_tune(commands)
     _add_predict(commands)
     return parser
 
@@ -260,6 +289,53 @@ def _add_sweep(commands):
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def _add_tune(commands):
+    width = max(map(len, SPACE))
+    listed = "".join(f"  {name:{width}}  {json.dumps(SPACE[name])}\n" for name in SPACE)
+    parser = _add(
+        *(commands, "tune", _tune, "search for a better config"),
+        f"{TUNE_DESCRIPTION}\nwhat is searched, unless --space and --set say otherwise:\n{listed}",
+    )
+    parser.add_argument("--algorithm", choices=ALGORITHMS, default="random")
+    parser.add_argument(
+        "--trials", type=int, default=30, help="how many at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE.json",
+        help="JSON object of names to lists or ranges, instead of the space above",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=_values,
+        default=[],
+        metavar="NAME=VALUES",
+        help="narrow or extend the space: dropout=0,0.1 (a list), width=16:64 or "
+        "learning_rate=0.05:0.4:log (ranges), optimizer=sgd (fixed)",
+    )
+    _add_fields(parser, _TUNE_FIELDS, show_defaults=False)
+    for name, default in SHORT_TRIAL.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            default=default,
+            help=f"as in `train`, of a trial; Hyperband's longest (default: {default})"
+            if name == "epochs"
+            else f"as in `train`, of a trial (default: {default})",
+        )
+    parser.add_argument(
+        "--search-seed", type=int, default=0, help="decides which configs are tried (default: 0)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="trials at a time (default: %(default)s)"
+    )
+    parser.add_argument("--name", help="of the search (default: <data>-<model>-<algorithm>)")
+    parser.add_argument("--overwrite", action="store_true", help="begin the search anew")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
 def _add_predict(commands):
     parser = _add(commands, "predict", _predict, "classify pictures")
     parser.add_argument("images", nargs="+", type=Path, help="pictures, or folders of pictures")
@@ -290,6 +366,13 @@ def _option(text):
     with contextlib.suppress(json.JSONDecodeError):
         value = json.loads(value)
     return name, value
+
+
+def _values(text):
+    try:
+        return parse_values(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _datasets(args):
@@ -443,6 +526,43 @@ def _sweep(args):
     document = write_study(study, rows, output)
     print(document["answer"])
     print(f"page: {output / 'report.md'}   runs: {output / 'runs.csv'}")
+    return document
+
+
+def _tune(args):
+    import importlib.util
+
+    if importlib.util.find_spec("keras_tuner") is None:
+        raise InputError("tune needs KerasTuner: pip install keras-tuner")
+
+    from cnn_cifar10.trials import write_search
+    from cnn_cifar10.tuning import default_space, is_worker, run_search
+
+    given = vars(args)
+    base = make_config(**{name: given[name] for name in _TUNE_FIELDS if name in given})
+    space = read_space(args.space) if args.space else default_space(base.model)
+    search = Search(
+        space=changed_space(space, dict(args.set)),
+        algorithm=args.algorithm,
+        trials=args.trials,
+        base={name: given[name] for name in _TUNE_FIELDS if name in given},
+        trial={name: given[name] for name in SHORT_TRIAL},
+        seed=args.search_seed,
+    )
+    name = args.name or f"{base.source}-{base.model}-{args.algorithm}"
+    output = Path("reports/searches") / name
+    rows = run_search(
+        *(search, output, Path("models/searches") / name),
+        workers=args.workers,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+    )
+    if is_worker():
+        print("no trial is left; the chief writes the page")
+        return {"trials": rows}
+    document = write_search(search, rows, output)
+    print(document["answer"])
+    print(f"page: {output / 'report.md'}   best config: {output / 'best.json'}")
     return document
 
 

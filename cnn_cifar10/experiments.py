@@ -65,7 +65,7 @@ def run_study(study, output, models, *, keep=False, progress=True):
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(output / ".sweep.lock", timeout=0), _new_models():
+        with filelock.FileLock(output / ".sweep.lock", timeout=0), many_models():
             _train_missing(study, output / "runs.csv", Path(models), keep, progress)
     except filelock.Timeout as error:
         raise InputError(f"{output}: another process runs this study; wait for it") from error
@@ -73,7 +73,7 @@ def run_study(study, output, models, *, keep=False, progress=True):
 
 
 @contextlib.contextmanager
-def _new_models():
+def many_models():
     """Keep TensorFlow from warning that every run traces a function of the same name anew."""
     logger = logging.getLogger("tensorflow")
     logger.addFilter(_is_no_retracing)
@@ -93,9 +93,9 @@ def _train_missing(study, table, models, keep, progress):
     # Seeds outside, so that a study that was stopped has as many runs of each variant.
     wanted = [(label, seed) for seed in study.seeds for label in study.variants]
     missing = [each for each in wanted if each not in done]
-    load = _Loader()
+    load = DataCache()
     for label, seed in dict(missing).items():
-        _check(study.config(label, seed), load)
+        check_config(study.config(label, seed), load)
     with tqdm(
         total=len(wanted),
         initial=len(wanted) - len(missing),
@@ -119,7 +119,7 @@ def _train_missing(study, table, models, keep, progress):
             bar.update()
 
 
-class _Loader:
+class DataCache:
     """Loads a config's data, unless they are the last one's."""
 
     def __init__(self):
@@ -132,7 +132,7 @@ class _Loader:
         return self._dataset
 
 
-def _check(config, load):
+def check_config(config, load):
     """Raise what would stop this config's run, before any run."""
     get_policy(config.augment)
     with keras.StatelessScope(initialize_variables=False):

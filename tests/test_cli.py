@@ -36,7 +36,7 @@ def photos(tmp_path_factory, digits):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "evaluate", "compare", "sweep", "export", "predict"]
+    "command", ["", "train", "evaluate", "compare", "sweep", "tune", "export", "predict"]
 )
 def test_help_teaches_and_loads_no_framework(command):
     script = (
@@ -165,6 +165,9 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
         ("sweep activation --seeds 1 1", "seeds must be given, each once, received (1, 1)"),
         ("sweep activation --dataset digits --output taken", "taken"),
         ("train --dataset digits --model-options dropout=2", "custom_cnn cannot be built"),
+        ("tune --space absent.json", "absent.json: cannot read the space"),
+        ("tune --algorithm grid --set learning_rate=0.1,0.2", "narrow the space"),
+        ("tune --dataset digits --set wdith=8", "custom_cnn has no option 'wdith'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

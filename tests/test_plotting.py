@@ -512,3 +512,48 @@ def test_robustness_draws_strengths_in_order_and_the_sturdiest_first():
     np.testing.assert_allclose(jpeg.get_xydata(), [(0, 0.9), (1, 0.85), (2, 0.8)])
     np.testing.assert_allclose(noise.get_ydata(), [0.9, 0.8, 0.7])
     assert texts(figure.legends[0].texts) == ["jpeg, 80.0%", "gaussian noise, 70.0%"]
+
+
+def trial(number, accuracy, width, rate, failure=""):
+    return {
+        "validation_accuracy": accuracy,
+        "width": width,
+        "learning_rate": rate,
+        "failure": failure,
+        "trial": number,
+    }
+
+
+def test_parallel_coordinates_have_a_line_a_trial_and_mark_the_best():
+    space = {
+        "width": [8, 16, 32],
+        "learning_rate": {"low": 0.01, "high": 1.0, "sampling": "log"},
+    }
+    rows = [
+        trial(0, 0.5, 8, 0.01),
+        trial(1, 0.9, 32, 0.1),
+        trial(2, None, 16, 1.0, "the loss became nan"),
+        trial(3, None, 16, 1.0),  # unfinished
+    ]
+    figure = plotting.plot_parallel_coordinates(space, rows, "a search")
+    (axes,) = figure.axes
+    lines = {
+        line.get_label(): list(line.get_ydata())
+        for line in axes.get_lines()
+        if line.get_label() in ("best: 90.00%", "failed")
+    }
+    assert lines["best: 90.00%"] == pytest.approx([1.0, 0.5, 1.0])
+    assert lines["failed"] == pytest.approx([0.5, 1.0])
+    trials = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    assert len(trials) == 2
+    texts = {text.get_text() for text in axes.texts}
+    assert {"8", "16", "32", "0.01", "1.0", "50.0%", "90.0%", "learning\nrate"} <= texts
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"best: 90.00%", "failed"}
+
+
+def test_importances_are_bars_with_the_doubt_beside_them():
+    figure = plotting.plot_importances({"width": 0.7, "dropout": 0.1}, 0.25, "a search")
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [0.7, 0.1]
+    assert axes.get_title(loc="left") == "a search: out-of-bag R² of the forest 0.25"

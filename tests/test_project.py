@@ -15,10 +15,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # A module imports only from modules above it.
 ORDER = (
     "errors", "files", "images", "corruptions", "datasets", "augmentation", "pipelines", "layers",
-    "architectures", "gradcam", "features", "configs", "studies", "hardware", "runs", "artifacts",
-    "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling", "significance",
-    "results", "plotting", "closer", "reporting", "comparison", "experiments", "analysis",
-    "inference", "cards", "exporting", "cli", "__main__",
+    "architectures", "gradcam", "features", "configs", "searches", "studies", "hardware", "runs",
+    "artifacts", "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling",
+    "significance", "results", "plotting", "closer", "reporting", "comparison", "experiments",
+    "analysis", "trials", "oracles", "tuning", "inference", "cards", "exporting", "cli", "__main__",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"] + extras["tensorflow"] + extras["export"] + extras["jax"]
-    needed += extras["label-errors"]
+    needed += extras["label-errors"] + extras["tune"]
     wanted = requirements(needed)
     assert wanted.items() <= listed.items()
     assert all(listed.values()), "every requirement has a range"
