@@ -19,8 +19,8 @@ demo: install
 
 # Every test, then every notebook in small mode.
 test: install
-	$(BIN)/python -m pytest --cov
-	CNN_CIFAR10_SMALL=1 $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+	CNN_CIFAR10_SMALL=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 
 lint: install
 	$(BIN)/ruff check .
