@@ -79,6 +79,13 @@ def _percents():
     return FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 
 
+def _label_log_axis(axis):
+    """Label 1, 2, 5, 10, ... as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def _shorten(name, length):
     return name if len(name) <= length else name[: length - 1] + "…"
 
@@ -578,9 +585,7 @@ def plot_pareto(rows, title=""):
     )
     axes.set_xscale("log")
     axes.set(xlabel="million floating-point operations for one picture", ylabel="accuracy")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    _label_log_axis(axes.xaxis)
     axes.yaxis.set_major_formatter(_percents())
     axes.margins(x=0.12, y=0.12)
     for row in rows:
@@ -761,9 +766,7 @@ def plot_time_to_accuracy(rows, title=""):
     axes.legend(handles=handles, loc="lower right")
     axes.set_xscale("log")
     axes.set(xlabel="seconds of training", ylabel="test accuracy")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    _label_log_axis(axes.xaxis)
     axes.yaxis.set_major_formatter(_percents())
     axes.margins(x=0.15, y=0.12)
     return figure

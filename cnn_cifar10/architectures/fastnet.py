@@ -24,9 +24,9 @@ def build_fastnet(
     Every convolution begins as the identity, as far as it has inputs, normalizations
     have no scale, and the classifier's inputs are the maxima over all positions.
 
-    Here activations are ReLU, not GELU, which takes ten times as long on a processor,
-    and the whitening has no bias, which saves the gradient of the first stage's
-    inputs.
+    Here activations are ReLU, not GELU, with which training is slower by a sixth on a
+    processor (benchmarks/NOTES.md), and the whitening has no bias, which saves the
+    gradient of the first stage's inputs.
 
     Args:
         input_shape: `(height, width, 3)`, sides of `2**len(widths) + 1` pixels or
