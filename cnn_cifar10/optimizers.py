@@ -21,15 +21,14 @@ class Muon(keras.optimizers.Optimizer):
     and leaves convolutions to Adam.
 
     Args:
-        learning_rate: Length of a step of kernels: a number or a schedule.
+        learning_rate: Length of a kernel's step, and SGD's rate: a number or a schedule.
         momentum: Of kernels, in [0, 1).
-        sgd_ratio: Rate of the other weights, in multiples of `learning_rate`.
         sgd_momentum: Of the other weights, in [0, 1).
         newton_schulz_steps: Steps of the iteration that makes gradients orthogonal.
             With few of them singular values end up between about 0.5 and 1.5, which
             does.
-        weight_decay: Of weights other than kernels, whose norm is kept: a step
-            shrinks them by their rate times this.
+        weight_decay: Share of a weight, times the rate, that a step takes off; without
+            effect on kernels, whose norm is kept.
         **kwargs: As for `keras.optimizers.Optimizer`.
 
     Reference:
@@ -41,7 +40,6 @@ class Muon(keras.optimizers.Optimizer):
         self,
         learning_rate=0.1,
         momentum=0.6,
-        sgd_ratio=300.0,
         sgd_momentum=0.85,
         newton_schulz_steps=3,
         weight_decay=None,
@@ -50,7 +48,6 @@ class Muon(keras.optimizers.Optimizer):
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self.momentum = momentum
-        self.sgd_ratio = sgd_ratio
         self.sgd_momentum = sgd_momentum
         self.newton_schulz_steps = newton_schulz_steps
 
@@ -76,21 +73,12 @@ class Muon(keras.optimizers.Optimizer):
             step = ops.reshape(direction, variable.shape)
             self.assign(variable, variable * scale - rate * step)
         else:
-            self.assign_sub(variable, self.sgd_ratio * rate * gradient)
-
-    def _apply_weight_decay(self, variables):
-        if self.weight_decay is None:
-            return
-        for variable in variables:
-            if len(variable.shape) != 4 and self._use_weight_decay(variable):
-                rate = ops.cast(self.learning_rate, variable.dtype) * self.sgd_ratio
-                self.assign_sub(variable, variable * rate * self.weight_decay)
+            self.assign_sub(variable, rate * gradient)
 
     def get_config(self):
         return {
             **super().get_config(),
             "momentum": self.momentum,
-            "sgd_ratio": self.sgd_ratio,
             "sgd_momentum": self.sgd_momentum,
             "newton_schulz_steps": self.newton_schulz_steps,
         }

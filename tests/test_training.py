@@ -91,8 +91,7 @@ def test_optimizers_are_what_they_say_and_decay_kernels_only(name):
     optimizer.build(layer.trainable_weights)
     kernel = layer.kernel.numpy()
     optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
-    rate = 0.01 * getattr(optimizer, "sgd_ratio", 1.0)
-    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - rate * 0.1), rtol=1e-6)
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.01 * 0.1), rtol=1e-6)
     np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
 
 
@@ -105,6 +104,21 @@ def test_optimizers_do_without_weight_decay(name):
     kernel = layer.kernel.numpy()
     optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
     np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_learn_at_the_rate_that_they_have_by_default(name, digits, tmp_path):
+    options = {"width": 8, "depth": 1}
+    config = make_config(
+        dataset="digits",
+        optimizer=name,
+        epochs=4,
+        batch_size=32,
+        augment="none",
+        model_options=options,
+    )
+    run = train(config, tmp_path / name, dataset=digits, verbose=0)
+    assert run.history()["val_accuracy"][-1] > 0.6  # by chance 0.1
 
 
 def test_a_run_says_everything(digits_run, digits):

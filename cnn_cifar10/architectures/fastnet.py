@@ -6,7 +6,7 @@ from keras import layers
 from cnn_cifar10.architectures.blocks import activation_layer, pixel_input
 from cnn_cifar10.layers import FusedBatchNormalization, PartialIdentity, PatchWhitening
 
-_LOGITS_STD = 0.28
+_LOGITS_SCALE = 0.25
 
 
 def build_fastnet(
@@ -63,12 +63,13 @@ def build_fastnet(
             x = FusedBatchNormalization(momentum=0.6, scale=False, name=f"{name}_norm")(x)
             x = activation_layer(activation, name=f"{name}_activation")(x)
     x = layers.GlobalMaxPooling2D(name="max_pool")(x)
-    # With small logits training begins from equal probabilities.
-    x = layers.Rescaling(1 / (widths[-1] * _LOGITS_STD), name="scaling")(x)
+    # Training begins from small logits, so nearly equal probabilities. The scale decides
+    # how fast the classifier learns beside the convolutions.
+    x = layers.Rescaling(_LOGITS_SCALE, name="scaling")(x)
     x = layers.Dense(
         num_classes,
         use_bias=False,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=_LOGITS_STD),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1 / (_LOGITS_SCALE * widths[-1])),
         name="logits",
     )(x)
     x = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
