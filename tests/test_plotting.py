@@ -5,6 +5,7 @@ import pytest
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.plotting import style
 
 NAMES_100 = [f"class number {i}" for i in range(100)]
 HISTORY = {
@@ -290,7 +291,7 @@ def test_points_of_the_line_stand_out_and_every_run_is_named():
     line, *points = axes.lines
     assert len(points) == len(LONG_RUNS)
     corners = set(line.get_xdata())
-    assert {p.get_xdata()[0] for p in points if p.get_color() == plotting._BLUE} == corners
+    assert {p.get_xdata()[0] for p in points if p.get_color() == style.BLUE} == corners
     assert sorted(texts(axes.texts)) == sorted(row["run"] for row in LONG_RUNS)
     assert axes.get_title(loc="left") == "title"
 
@@ -411,7 +412,7 @@ def test_variants_show_every_seed_the_interval_and_the_verdict():
     dots = {line.get_ydata()[0]: line for line in axes.lines if len(line.get_xdata()) == 3}
     assert dots[3].get_xdata() == pytest.approx([0.79, 0.8, 0.81])
     colors = [dots[place].get_color() for place in (3, 2, 1)]
-    assert colors == [plotting._GREEN, plotting._INK, plotting._BLUE]
+    assert colors == [style.GREEN, style.INK, style.BLUE]
     spans = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
     assert spans == [pytest.approx(span) for span in ([0.3, 1.0], [0.73, 0.77], [0.78, 0.82])]
     (reference,) = (line for line in axes.lines if line.get_linestyle() == "--")
