@@ -62,6 +62,13 @@ def test_requirements_agree_with_the_package():
     assert set(asked.split()) <= set(listed)
 
 
+def test_an_installation_has_every_package():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for path in PACKAGE.rglob("__init__.py")}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(setuptools["packages"]) - set(setuptools["package-dir"]) == names
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebooks:
     @pytest.fixture
