@@ -139,6 +139,7 @@ def _build_parser():
     _add_compare(commands)
     _add_export(commands)
     _add_sweep(commands)
+    _add_findings(commands)
     _add_tune(commands)
     _add_predict(commands)
     return parser
@@ -287,6 +288,19 @@ def _add_sweep(commands):
         help="keep every run's folder in models/sweeps/<data>-<study>",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _add_findings(commands):
+    parser = _add(commands, "findings", _findings, "say what the studies found, on one page")
+    parser.add_argument(
+        "--dataset", default="cifar10", help="data of the studies (default: cifar10)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/findings.md"),
+        help="the page (default: %(default)s)",
+    )
 
 
 def _add_tune(commands):
@@ -526,6 +540,22 @@ def _sweep(args):
     document = write_study(study, rows, output)
     print(document["answer"])
     print(f"page: {output / 'report.md'}   runs: {output / 'runs.csv'}")
+    return document
+
+
+def _findings(args):
+    from cnn_cifar10.experiments import read_runs
+    from cnn_cifar10.findings import write_findings
+
+    folders = {name: f"studies/{args.dataset}-{name}" for name in STUDIES}
+    studies = [
+        (study, read_runs(study, args.output.parent / folders[name] / "runs.csv"))
+        for name, study in STUDIES.items()
+    ]
+    document = write_findings([each for each in studies if each[1]], args.output, folders)
+    for claim in document["claims"]:
+        print(f"{claim['claim']} {claim['here'].capitalize()}. {claim['measured']}".strip())
+    print(f"page: {args.output}")
     return document
 
 

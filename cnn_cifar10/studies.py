@@ -269,3 +269,42 @@ _STUDIES = (
 
 STUDIES = {study.name: study for study in _STUDIES}
 """The named studies, each one command: `cnn-cifar10 sweep NAME`."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What projects of this kind say, and the study that can tell.
+
+    Args:
+        text: The claim.
+        study: Name of the study.
+        variants: Those that the claim is about; it is judged by the best of them.
+        expected: What they must be, compared with the study's reference: `"better"`
+            or `"worse"`; `None` where the claim is that the whole study matters.
+    """
+
+    text: str
+    study: str
+    variants: tuple[str, ...] = ()
+    expected: str | None = None
+
+
+CLAIMS = (
+    Claim("Learning rate and batch size are decisive.", "learning_rate_batch_size"),
+    Claim("LeakyReLU is better than ReLU.", "activation", ("leaky_relu",), "better"),
+    Claim(
+        "RMSprop is worse than Adam.",
+        *("optimizer", ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008"), "worse"),
+    ),
+    Claim(
+        "Extra dense layers make it worse.",
+        *("dense_layers", ("128", "512", "128+128", "512+512"), "worse"),
+    ),
+    Claim("Batch normalization helps.", "regularization", ("batch norm",), "better"),
+    Claim("Dropout helps against overfitting.", "regularization", ("dropout",), "better"),
+    Claim("L2 helps against overfitting.", "regularization", ("L2",), "better"),
+    Claim("Augmentation helps.", "regularization", ("augmentation",), "better"),
+    Claim("Longer training is better.", "epochs", ("12 epochs", "24 epochs"), "better"),
+    Claim("Deeper is better.", "depth", ("3 x conv-conv-conv-pool",), "better"),
+)
+"""Claims that the named studies can tell of."""

@@ -18,7 +18,8 @@ ORDER = (
     "architectures", "gradcam", "features", "configs", "searches", "studies", "hardware", "runs",
     "artifacts", "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling",
     "significance", "results", "plotting", "closer", "reporting", "comparison", "experiments",
-    "analysis", "trials", "oracles", "tuning", "inference", "cards", "exporting", "cli", "__main__",
+    "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards", "exporting", "cli",
+    "__main__",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from cnn_cifar10.plotting.metrics import (
 )
 from cnn_cifar10.plotting.searches import plot_importances, plot_parallel_coordinates
 from cnn_cifar10.plotting.studies import (
+    plot_effects,
     plot_seeds,
     plot_variant_curve,
     plot_variant_grid,
@@ -32,6 +33,7 @@ __all__ = [
     "plot_comparison",
     "plot_confusion_matrices",
     "plot_confusion_matrix",
+    "plot_effects",
     "plot_grad_cam",
     "plot_histories",
     "plot_history",

@@ -180,3 +180,50 @@ def plot_seeds(summary, title=""):
     axes.grid(False, axis="y")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+@styled
+def plot_effects(effects, chance=None, title=""):
+    """Draw how far the variants of several studies are from their references.
+
+    Args:
+        effects: What `measure_effects` returns.
+        chance: How far apart two runs are by chance, in [0, 1]; a grey band.
+        title: Caption.
+
+    Returns:
+        A `matplotlib.figure.Figure`: a row a study, a dot a variant, green if it is
+        better than the reference and orange if it is worse; the ends are named.
+    """
+    figure = new_figure(9.4, 1.0 + 0.55 * max(2, len(effects)))
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    if chance is not None:
+        axes.axvspan(-100 * chance, 100 * chance, color=GREY, alpha=0.15, zorder=0, linewidth=0)
+    for place, effect in enumerate(effects[::-1]):
+        variants = effect["variants"][::-1]
+        means = {row["variant"]: row["mean"] for row in variants}
+        points = [100 * (mean - means[effect["reference"]]) for mean in means.values()]
+        axes.hlines(place, points[0], points[-1], color=PALE_BLUE, zorder=1)
+        colors = [_VERDICT_COLORS.get(row["verdict"], BLUE) for row in variants]
+        axes.scatter(points, [place] * len(points), c=colors, s=28, zorder=2)
+        for row, point, side in ((variants[0], points[0], -1), (variants[-1], points[-1], 1)):
+            axes.annotate(
+                row["variant"],
+                (point, place),
+                (side * 7, 0),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                fontsize=8,
+            )
+    names = [effect["study"].replace("_", " ") for effect in effects[::-1]]
+    axes.set_yticks(range(len(names)), names)
+    axes.set(
+        xlabel="validation accuracy minus the reference's, points", ylim=(-0.6, len(names) - 0.4)
+    )
+    axes.margins(x=0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    return figure
