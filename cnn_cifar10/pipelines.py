@@ -49,8 +49,13 @@ def training_batches(
         >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
         >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
     """
-    policy = get_policy(augment)
-    steps = _TrainingSteps(split, num_classes, batch_size, policy, seed, small_epochs)
+    steps = training_steps(
+        *(split, num_classes),
+        batch_size=batch_size,
+        augment=augment,
+        seed=seed,
+        small_epochs=small_epochs,
+    )
     if keras.backend.backend() == "tensorflow":
         return _training_dataset(steps, first_step)
     return _training_sequence(steps, first_step)
@@ -77,8 +82,16 @@ def steps_per_epoch(split, batch_size):
     return max(1, len(split) // batch_size)
 
 
+def training_steps(split, num_classes, *, batch_size, augment="none", seed=0, small_epochs=0):
+    """Return the `TrainingSteps` that `training_batches` streams; its arguments."""
+    policy = get_policy(augment)
+    return TrainingSteps(split, num_classes, batch_size, policy, seed, small_epochs)
+
+
 @dataclass(frozen=True)
-class _TrainingSteps:
+class TrainingSteps:
+    """What makes up each training step."""
+
     split: Split
     num_classes: int
     batch_size: int
@@ -86,14 +99,18 @@ class _TrainingSteps:
     seed: int
     small_epochs: int
 
-    def load(self, step):
-        """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
+    def plan(self, step):
+        """Return which examples a step reads, `(batch_size,)`, and the augmentation's draws."""
         epoch, position = divmod(step, steps_per_epoch(self.split, self.batch_size))
         size = min(self.batch_size, len(self.split))
         chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
-        images, labels = _load(self.split, self.num_classes, chosen)
         rng = np.random.default_rng((self.seed, epoch, position))
-        return images, labels, self.policy.draw_for(rng, chosen, epoch, images.shape[1:])
+        return chosen, self.policy.draw_for(rng, chosen, epoch, self.split.images.shape[1:])
+
+    def load(self, step):
+        """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
+        chosen, draws = self.plan(step)
+        return *_load(self.split, self.num_classes, chosen), draws
 
     @property
     def small_steps(self):

@@ -13,6 +13,7 @@ from cnn_cifar10.architectures import adapt_whitening, create_model, head_of, ma
 from cnn_cifar10.artifacts import remove_export
 from cnn_cifar10.augmentation import get_policy
 from cnn_cifar10.callbacks import Recorder
+from cnn_cifar10.compiled import CompiledEpochs, can_compile_epochs
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.errors import InputError
@@ -104,16 +105,11 @@ def train(
     recorder.set_model(model)
     epochs_done = recorder.restore()
 
+    batches, batches_per_epoch = _training_batches(
+        model, examples.train, dataset.num_classes, config, epochs_done
+    )
     model.fit(
-        training_batches(
-            examples.train,
-            dataset.num_classes,
-            batch_size=config.batch_size,
-            augment=config.augment,
-            seed=config.seed,
-            first_step=epochs_done * steps,
-            small_epochs=config.small_epochs,
-        ),
+        batches,
         validation_data=None
         if config.use_validation
         else evaluation_batches(
@@ -121,7 +117,7 @@ def train(
         ),
         initial_epoch=epochs_done,
         epochs=epochs_done if recorder.stopped else config.epochs,
-        steps_per_epoch=steps,
+        steps_per_epoch=batches_per_epoch,
         callbacks=[*callbacks, recorder],
         shuffle=False,
         verbose=verbose,
@@ -130,6 +126,7 @@ def train(
     (head_of(artifact) if on_features else artifact).set_weights(recorder.best_weights)
     _save_artifact(run, artifact)
     facts = _facts(run, config, dataset, precision, artifact, recorder)
+    facts["compile_seconds"] = round(getattr(batches, "compile_seconds", 0.0), 1)
     write_json(run.facts_path, {**facts, "fingerprint": fingerprint})
     run.checkpoint_path.unlink()
     return run
@@ -163,6 +160,21 @@ def build_model(config, dataset, precision):
         raise
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _training_batches(model, split, num_classes, config, epochs_done):
+    """Return what `fit` reads, and how many of its batches are an epoch."""
+    options = {
+        "batch_size": config.batch_size,
+        "augment": config.augment,
+        "seed": config.seed,
+        "small_epochs": config.small_epochs,
+    }
+    if can_compile_epochs(split):
+        return CompiledEpochs(model, split, num_classes, first_epoch=epochs_done, **options), 1
+    steps = steps_per_epoch(split, config.batch_size)
+    first = epochs_done * steps
+    return training_batches(split, num_classes, first_step=first, **options), steps
 
 
 def compile_model(model, config, dataset):

@@ -16,10 +16,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = (
     "errors", "files", "images", "corruptions", "datasets", "augmentation", "pipelines", "layers",
     "architectures", "gradcam", "features", "configs", "searches", "studies", "hardware", "runs",
-    "artifacts", "callbacks", "optimizers", "training", "evaluation", "calibration", "profiling",
-    "significance", "results", "plotting", "closer", "reporting", "comparison", "experiments",
-    "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards", "exporting", "cli",
-    "__main__",
+    "artifacts", "callbacks", "optimizers", "compiled", "training", "evaluation", "calibration",
+    "profiling", "significance", "results", "plotting", "closer", "reporting", "comparison",
+    "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards",
+    "exporting", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -1,0 +1,73 @@
+"""Epochs as one program: the same training as step by step, on JAX."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from unittest import mock
+
+import keras
+import numpy as np
+
+from cnn_cifar10 import training
+from cnn_cifar10.augmentation import AUGMENTATIONS
+from cnn_cifar10.compiled import CompiledEpochs, can_compile_epochs
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.datasets import load_dataset
+from cnn_cifar10.training import build_model, compile_model, train
+
+folder = Path(sys.argv[1])
+dataset = load_dataset("digits")
+config = make_config(
+    dataset="digits", model="fastnet", model_options={"widths": [4, 8]}, epochs=3, small_epochs=1,
+    batch_size=256, learning_rate=0.05, augment="small_crop+alternating_flip", precision="float32",
+)
+assert not can_compile_epochs(dataset.train)  # on a processor
+stepwise = train(config, folder / "stepwise", dataset=dataset, verbose=0)
+with mock.patch.object(training, "can_compile_epochs", return_value=True):
+    compiled = train(config, folder / "compiled", dataset=dataset, verbose=0)
+
+# Every augmentation can be compiled.
+small = make_config(
+    dataset="digits", model_options={"width": 2, "stages": 1, "depth": 1, "dropout": 0.2},
+    batch_size=64, precision="float32",
+)
+every = "crop+flip+rotation+zoom+color+cutout+mixup", "randaugment+cutmix"
+assert set("+".join(every).split("+")) >= set(AUGMENTATIONS) - {"small_crop", "alternating_flip"}
+for augment in every:
+    model = build_model(small, dataset, "float32")
+    compile_model(model, small, dataset)
+    epochs = CompiledEpochs(model, dataset.train[np.arange(64)], 10, batch_size=32, augment=augment)
+    history = model.fit(epochs, steps_per_epoch=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all(), augment
+
+print(json.dumps({
+    "histories": [run.history() for run in (stepwise, compiled)],
+    "compile_seconds": [run.facts()["compile_seconds"] for run in (stepwise, compiled)],
+}))
+"""
+
+
+def test_a_compiled_epoch_trains_as_its_steps_do(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    stepwise, compiled = found["histories"]
+    for name in ("loss", "val_loss"):
+        assert compiled[name][0] == pytest.approx(stepwise[name][0], abs=1e-4)
+        assert compiled[name] == pytest.approx(stepwise[name], abs=0.02)  # rounding grows
+    assert found["compile_seconds"][0] == 0
+    assert found["compile_seconds"][1] > 0
