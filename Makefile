@@ -17,7 +17,9 @@ demo: install
 	$(BIN)/cnn-cifar10 train --dataset digits --epochs 12 --augment crop --overwrite \
 		--output models/demo --report reports/demo --results reports/demo/results.csv
 
-# Every test, then every notebook in small mode.
+# Every test, then every notebook in small mode: in two processes, of one thread each.
+test: export TF_NUM_INTRAOP_THREADS = 1
+test: export TF_NUM_INTEROP_THREADS = 1
 test: install
 	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 	CNN_CIFAR10_SMALL=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks

@@ -516,6 +516,7 @@ def test_compiling_leaves_a_model_as_it_was_built(digits):
     assert model.loss.get_config()["label_smoothing"] == 0.1
 
 
+@pytest.mark.usefixtures("short_googlenet")
 def test_auxiliary_heads_are_trained_and_not_saved(tmp_path, digits):
     few = dataclasses.replace(
         digits, train=Split(digits.train.images[:96], digits.train.labels[:96])
