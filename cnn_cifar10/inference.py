@@ -168,4 +168,6 @@ def open_session(model):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
+    # Threads that wait for the next run would keep the cores busy.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -37,6 +37,16 @@ Names what pictures show.
 Every error is a JSON object whose `detail` says in one line what is wrong.
 """
 
+_ENCODING = {
+    "images": {"contentType": "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff"}
+}
+
+# Spelled out, since /metrics would give its own content type to a model.
+_UNAUTHORIZED = {
+    "description": "Without the token.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+
 
 class ClassProbability(BaseModel):
     """A class and how probable it is."""
@@ -131,7 +141,7 @@ def create_app(classifiers, *, token=None, limits=None):
     )
     guarded = APIRouter(
         dependencies=[Depends(HTTPBearer(auto_error=False))] if token else [],  # for the API page
-        responses=_errors({401: "Without the token."}) if token else {},
+        responses={401: _UNAUTHORIZED} if token else {},
     )
 
     @guarded.post(
@@ -145,6 +155,9 @@ def create_app(classifiers, *, token=None, limits=None):
                 503: "Too much to do at the moment.",
             }
         ),
+        openapi_extra={
+            "requestBody": {"content": {"multipart/form-data": {"encoding": _ENCODING}}}
+        },
     )
     async def predict(
         images: Annotated[

@@ -55,7 +55,7 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"] + extras["tensorflow"] + extras["export"] + extras["jax"]
-    needed += extras["label-errors"] + extras["tune"]
+    needed += extras["label-errors"] + extras["tune"] + extras["serve"]
     wanted = requirements(needed)
     assert wanted.items() <= listed.items()
     assert all(listed.values()), "every requirement has a range"
