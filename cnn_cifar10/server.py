@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -257,10 +258,12 @@ def serve(classifiers, *, host="127.0.0.1", port=8000, token=None):
         raise InputError(
             f"{host} can be reached from elsewhere: set {TOKEN_VARIABLE} to a token to ask for"
         )
-    limits = Limits()
+    listener, limits = _listen(host, port), Limits()
+    # A malformed request is told to its sender; in the log, anyone could write as they please.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         create_app(classifiers, token=token, limits=limits),
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         ws="none",
@@ -268,7 +271,7 @@ def serve(classifiers, *, host="127.0.0.1", port=8000, token=None):
     )
     # uvicorn raises a signal again once it has shut down.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    _Server(config).run(sockets=[_listen(host, port)])
+    _Server(config).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -280,12 +283,14 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host, port):
+    if not 0 <= port <= 65535:
+        raise InputError(f"port must be in 0 to 65535, received {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {host} port {port}: {reason}; try another") from error
+    except OSError as error:
+        fault = f"cannot listen on {host} port {port}: {error.strerror}; choose another"
+        raise InputError(fault) from error
 
 
 def _is_local(host):
