@@ -16,7 +16,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, Field
 
 from cnn_cifar10 import __version__
 from cnn_cifar10.batching import Batcher
@@ -26,79 +25,18 @@ from cnn_cifar10.images import ImageError, decode_image
 from cnn_cifar10.inference import Prediction
 from cnn_cifar10.monitoring import MeasuredRequests, Monitor
 from cnn_cifar10.protection import LimitedRequests, Limits, SecurityHeaders, TokenRequired
+from cnn_cifar10.schemas import (
+    DESCRIPTION,
+    PICTURES,
+    UNAUTHORIZED,
+    Health,
+    ModelDescription,
+    Predictions,
+    describe_errors,
+)
 
 TOKEN_VARIABLE = "CNN_CIFAR10_TOKEN"
 """Environment variable of the token; a command's arguments can be read by every user."""
-
-_DESCRIPTION = """\
-Names what pictures show.
-
-    curl -F images=@cat.jpg -F images=@dog.png http://127.0.0.1:8000/predict?top=3
-
-Every error is a JSON object whose `detail` says in one line what is wrong.
-"""
-
-_ENCODING = {
-    "images": {"contentType": "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff"}
-}
-
-# Spelled out, since /metrics would give its own content type to a model.
-_UNAUTHORIZED = {
-    "description": "Without the token.",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-}
-
-
-class ClassProbability(BaseModel):
-    """A class and how probable it is."""
-
-    name: str = Field(alias="class", examples=["cat"])
-    probability: float = Field(ge=0, le=1, examples=[0.91])
-
-
-class PicturePrediction(BaseModel):
-    """The classes of one picture."""
-
-    name: str = Field(description="The file's name, as it was sent.", examples=["cat.jpg"])
-    label: str = Field(
-        description="The most probable class, or `unsure` below the threshold.", examples=["cat"]
-    )
-    top: list[ClassProbability] = Field(description="Most probable first.")
-
-
-class Predictions(BaseModel):
-    """The classes of all pictures, in the order in which they were sent."""
-
-    model: str = Field(examples=["custom_cnn"])
-    predictions: list[PicturePrediction]
-
-
-class ModelDescription(BaseModel):
-    """A model: what it takes, what it knows, how good it is."""
-
-    name: str = Field(examples=["custom_cnn"])
-    class_names: list[str] = Field(examples=[["airplane", "automobile", "bird"]])
-    input_shape: tuple[int, int, int] = Field(
-        description="Height, width and channels, RGB. Pictures of any size are scaled to cover "
-        "it and cropped to the centre.",
-        examples=[[32, 32, 3]],
-    )
-    metrics: dict[str, dict[str, int | float]] = Field(
-        description="What was measured, split by split.",
-        examples=[{"test": {"examples": 10000, "accuracy": 0.8665}}],
-    )
-
-
-class Health(BaseModel):
-    """That the service answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class Error(BaseModel):
-    """What is wrong, where, and what to do."""
-
-    detail: str = Field(examples=["picture 2 (cat.jpg): is empty; replace or remove it"])
 
 
 def create_app(classifiers, *, token=None, limits=None):
@@ -135,19 +73,19 @@ def create_app(classifiers, *, token=None, limits=None):
 
     app = FastAPIOffline(
         title="cnn-cifar10",
-        description=_DESCRIPTION,
+        description=DESCRIPTION,
         version=__version__,
         redoc_url=None,
         lifespan=lifespan,
     )
     guarded = APIRouter(
         dependencies=[Depends(HTTPBearer(auto_error=False))] if token else [],  # for the API page
-        responses={401: _UNAUTHORIZED} if token else {},
+        responses={401: UNAUTHORIZED} if token else {},
     )
 
     @guarded.post(
         "/predict",
-        responses=_errors(
+        responses=describe_errors(
             {
                 400: "No multipart form.",
                 408: f"The request took more than {limits.seconds:g} s to arrive.",
@@ -156,9 +94,7 @@ def create_app(classifiers, *, token=None, limits=None):
                 503: "Too much to do at the moment.",
             }
         ),
-        openapi_extra={
-            "requestBody": {"content": {"multipart/form-data": {"encoding": _ENCODING}}}
-        },
+        openapi_extra=PICTURES,
     )
     async def predict(
         images: Annotated[
@@ -304,7 +240,3 @@ def _decode(files, names, size):
         decode_image(file.file.read(), size, f"picture {i} ({name})")
         for i, (file, name) in enumerate(zip(files, names, strict=True), start=1)
     ]
-
-
-def _errors(descriptions):
-    return {code: {"model": Error, "description": text} for code, text in descriptions.items()}

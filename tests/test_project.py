@@ -19,7 +19,7 @@ ORDER = (
     "artifacts", "callbacks", "optimizers", "compiled", "training", "evaluation", "calibration",
     "profiling", "significance", "results", "plotting", "closer", "reporting", "comparison",
     "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards",
-    "exporting", "batching", "monitoring", "protection", "server", "cli", "__main__",
+    "exporting", "batching", "monitoring", "protection", "schemas", "server", "cli", "__main__",
 )  # fmt: skip
 
 
