@@ -25,6 +25,7 @@ from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
+from cnn_cifar10.artifacts import shipped_artifact
 from cnn_cifar10.cli import main
 from cnn_cifar10.inference import Classifier
 from cnn_cifar10.protection import Limits
@@ -451,12 +452,13 @@ def test_requests_under_way_are_finished_before_the_process_ends(artifact, pngs)
 
 
 def test_other_addresses_need_a_token_from_the_environment(artifact):
-    arguments = ("--model", artifact, "--port", 0, "--host", "0.0.0.0")
+    arguments = ("--model", artifact, shipped_artifact(), "--port", 0, "--host", "0.0.0.0")
     with process(*arguments, CNN_CIFAR10_TOKEN=TOKEN) as (_, address):
         url = address.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/models").status_code == 401
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        assert httpx.get(f"{url}/models", headers=headers).status_code == 200
+        models = httpx.get(f"{url}/models", headers=headers).json()
+        assert [model["name"] for model in models] == ["digits", shipped_artifact().name]
 
 
 def test_an_address_that_cannot_be_used_is_one_line(artifact, capsys, monkeypatch):
