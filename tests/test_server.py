@@ -287,17 +287,29 @@ def test_a_body_that_does_not_arrive_is_given_up(classifier):
     assert b"took more than 0.3 s to arrive" in answer
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_large_body_is_refused_before_it_is_read(classifier, announced):
+LARGE = "the request has more than 0.1 MB; send fewer or smaller pictures"
+
+
+def test_a_body_that_is_announced_as_large_is_refused_before_it_comes(classifier):
+    with serving({"digits": classifier}, limits=Limits(megabytes=0.1)) as client:
+        answer = raw_answer(
+            (client.base_url.host, client.base_url.port),
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100001\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n",
+        )
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert LARGE.encode() in answer
+
+
+def test_a_body_that_becomes_large_is_refused(classifier):
     start = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
-    body = start + bytes(20_000_000)
-    content = body if announced else (body[i : i + 10**5] for i in range(0, len(body), 10**5))
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     with serving({"digits": classifier}, limits=Limits(megabytes=0.1)) as client:
+        content = iter([start, *[bytes(10_000)] * 1000])
         answer = client.post("/predict", content=content, headers=headers)
         assert client.get("/health").status_code == 200
     assert answer.status_code == 413
-    assert answer.json()["detail"].startswith("the request has more than 0.1 MB; ")
+    assert answer.json()["detail"] == LARGE
 
 
 def test_browsers_are_told_to_trust_nothing_else(client):
