@@ -43,7 +43,8 @@ def main():
     busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, serving() as (process, address):
         tiny, photo = write_pictures(Path(folder))
-        load(address, photo, 16, 5)
+        for connections in (256, 16):  # what memory is taken once is taken now
+            load(address, photo, connections, 5)
         before = resident_megabytes(process)
         rows = [
             *measure_speed(address, tiny, "32x32 PNG", args.seconds),
