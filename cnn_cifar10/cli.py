@@ -37,6 +37,7 @@ examples:
   cnn-cifar10 sweep activation --dataset digits --seeds 0 1
   cnn-cifar10 tune --trials 30 --workers 2 --set optimizer=sgd dropout=0,0.1,0.2
   cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
+  cnn-cifar10 serve --port 8000
 """
 
 TRAIN_DESCRIPTION = """\
@@ -81,6 +82,14 @@ file system, run the same command on each with KERASTUNER_ORACLE_IP and
 KERASTUNER_ORACLE_PORT set to the address of the chief, and KERASTUNER_TUNER_ID to
 `chief` there and to `worker0`, `worker1`, ... elsewhere. The chief gives out trials
 and writes the page; a worker that died is started again with the same name.
+"""
+
+SERVE_DESCRIPTION = """\
+Classify pictures that are sent over HTTP; /docs explains the service.
+
+Listens on this machine alone, unless --host names another address. That needs a
+token in the variable CNN_CIFAR10_TOKEN, which every request but GET /health must
+then show. SIGTERM lets requests under way finish.
 """
 
 _TUNE_FIELDS = ("dataset", "data_dir", "image_size", "skip_damaged", "model", "start", "seed")
@@ -142,6 +151,7 @@ def _build_parser():
     _add_findings(commands)
     _add_tune(commands)
     _add_predict(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -369,6 +379,23 @@ def _add_predict(commands):
         type=float,
         default=0.0,
         help="answer `unsure` where the best class has a lower probability, such as 0.6",
+    )
+
+
+def _add_serve(commands):
+    parser = _add(commands, "serve", _serve, "classify pictures over HTTP", SERVE_DESCRIPTION)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="folders of exported runs, the default model first; each is served by its name "
+        "(default: the model that comes with the package)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port; 0 takes a free one (default: %(default)s)"
     )
 
 
@@ -619,3 +646,22 @@ def _predict(args):
         unsure = "" if label == top[0]["class"] else f"{label}; "
         print(f"{file}: {unsure}" + ", ".join(f"{t['class']} {t['probability']:.1%}" for t in top))
     return document
+
+
+def _serve(args):
+    import importlib.util
+
+    if importlib.util.find_spec("fastapi_offline") is None:
+        raise InputError("serve needs FastAPI and more: pip install 'cnn-cifar10[serve]'")
+
+    from cnn_cifar10.artifacts import shipped_artifact
+    from cnn_cifar10.inference import Classifier
+    from cnn_cifar10.server import TOKEN_VARIABLE, serve
+
+    classifiers = {}
+    for folder in args.model or [shipped_artifact()]:
+        name = folder.resolve().name
+        if name in classifiers:
+            raise InputError(f"{folder}: another model is named {name} too; rename its folder")
+        classifiers[name] = Classifier.open(folder)
+    serve(classifiers, host=args.host, port=args.port, token=os.environ.get(TOKEN_VARIABLE))

@@ -1,6 +1,6 @@
 """Pictures in, classes and probabilities out, by ONNX Runtime: without Keras or TensorFlow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Classifier:
         mirror: Whether to average the probabilities of a picture and of its
             mirror image, in twice the time (test-time augmentation).
         threshold: As for `Prediction`, in [0, 1].
+        metrics: What was measured, split by split, such as
+            `{"test": {"accuracy": 0.8665}}`.
 
     Raises:
         InputError: If `threshold` is out of range.
@@ -69,6 +71,7 @@ class Classifier:
     input_shape: tuple[int, int, int]
     mirror: bool = False
     threshold: float = 0.0
+    metrics: dict = field(default_factory=dict)
 
     def __post_init__(self):
         if not 0 <= self.threshold <= 1:
@@ -91,7 +94,8 @@ class Classifier:
         description = read_description(folder)
         shape = tuple(description["input"]["shape"][1:])
         session = open_session(read_checked(folder, FORMATS["onnx"]))
-        return cls(session, tuple(description["class_names"]), shape, **options)
+        names, metrics = tuple(description["class_names"]), description["metrics"]
+        return cls(session, names, shape, metrics=metrics, **options)
 
     def probabilities(self, images):
         """Return the class probabilities `(n, classes)`, float32; arguments as for `classify`."""
@@ -164,4 +168,6 @@ def open_session(model):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
+    # Threads that wait for the next run would keep the cores busy.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -36,7 +36,7 @@ def photos(tmp_path_factory, digits):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "evaluate", "compare", "sweep", "tune", "export", "predict"]
+    "command", ["", "train", "evaluate", "compare", "sweep", "tune", "export", "predict", "serve"]
 )
 def test_help_teaches_and_loads_no_framework(command):
     script = (
@@ -155,6 +155,7 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
         ("evaluate models/absent", "models/absent: no such folder"),
         ("predict --model models/absent x.png", "models/absent: no such folder"),
         ("predict x.png --threshold 2", "threshold must be in 0 to 1, received 2.0"),
+        ("serve --model models/absent", "models/absent: no such folder"),
         ("export models/absent", "models/absent: no such folder"),
         ("compare --results absent.csv", "absent.csv"),
         ("train --dataset digits --output taken", "taken"),

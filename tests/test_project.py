@@ -19,7 +19,7 @@ ORDER = (
     "artifacts", "callbacks", "optimizers", "compiled", "training", "evaluation", "calibration",
     "profiling", "significance", "results", "plotting", "closer", "reporting", "comparison",
     "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards",
-    "exporting", "cli", "__main__",
+    "exporting", "batching", "monitoring", "protection", "schemas", "server", "cli", "__main__",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"] + extras["tensorflow"] + extras["export"] + extras["jax"]
-    needed += extras["label-errors"] + extras["tune"]
+    needed += extras["label-errors"] + extras["tune"] + extras["serve"]
     wanted = requirements(needed)
     assert wanted.items() <= listed.items()
     assert all(listed.values()), "every requirement has a range"

@@ -1,0 +1,90 @@
+"""What the service takes and answers, as its description says it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+DESCRIPTION = """\
+Names what pictures show.
+
+    curl -F images=@cat.jpg -F images=@dog.png http://127.0.0.1:8000/predict?top=3
+
+Every error is a JSON object whose `detail` says in one line what is wrong.
+"""
+
+_FORMATS = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff"
+
+PICTURES = {
+    "requestBody": {
+        "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _FORMATS}}}}
+    }
+}
+"""The formats of pictures, for which FastAPI has no word."""
+
+
+class ClassProbability(BaseModel):
+    """A class and how probable it is."""
+
+    name: str = Field(alias="class", examples=["cat"])
+    probability: float = Field(ge=0, le=1, examples=[0.91])
+
+
+class PicturePrediction(BaseModel):
+    """The classes of one picture."""
+
+    name: str = Field(description="The file's name, as it was sent.", examples=["cat.jpg"])
+    label: str = Field(
+        description="The most probable class, or `unsure` below the threshold.", examples=["cat"]
+    )
+    top: list[ClassProbability] = Field(description="Most probable first.")
+
+
+class Predictions(BaseModel):
+    """The classes of all pictures, in the order in which they were sent."""
+
+    model: str = Field(examples=["custom_cnn"])
+    predictions: list[PicturePrediction]
+
+
+class ModelDescription(BaseModel):
+    """A model: what it takes, what it knows, how good it is."""
+
+    name: str = Field(examples=["custom_cnn"])
+    class_names: list[str] = Field(examples=[["airplane", "automobile", "bird"]])
+    input_shape: tuple[int, int, int] = Field(
+        description="Height, width and channels, RGB. Pictures of any size are scaled to cover "
+        "it and cropped to the centre.",
+        examples=[[32, 32, 3]],
+    )
+    metrics: dict[str, dict[str, int | float]] = Field(
+        description="What was measured, split by split.",
+        examples=[{"test": {"examples": 10000, "accuracy": 0.8665}}],
+    )
+
+
+class Health(BaseModel):
+    """That the service answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Error(BaseModel):
+    """What is wrong, where, and what to do."""
+
+    detail: str = Field(examples=["picture 2 (cat.jpg): is empty; replace or remove it"])
+
+
+UNAUTHORIZED = {
+    "description": "Without the token.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+"""The answer without the token, spelled out, since a path of plain text would make it text."""
+
+
+def describe_errors(descriptions):
+    """Return the answers to requests that fail, for a path.
+
+    Args:
+        descriptions: Dict of status codes to when they are given.
+    """
+    return {code: {"model": Error, "description": text} for code, text in descriptions.items()}
