@@ -150,13 +150,14 @@ class Classifier:
             [decode_image(data, size, f"picture {i}") for i, data in enumerate(pictures, start=1)]
         )
 
-    def explain(self, images, classes):
+    def explain(self, images, classes, size=None):
         """Return what parts of pictures speak for a class, by class activation mapping.
 
         Args:
             images: Array `(n, height, width, 3)`, RGB in [0, 255], of the model's size.
                 All are computed at once.
             classes: One class per picture, integers `(n,)`.
+            size: `(height, width)` of the maps; `None` takes that of the pictures.
 
         Returns:
             float32 array `(n, height, width)` in [0, 1], the same as of
@@ -167,7 +168,7 @@ class Classifier:
             return None
         activation = self._output("class_activation", np.asarray(images))
         maps = np.maximum(activation[np.arange(len(activation)), :, :, classes], 0)
-        height, width = self.input_shape[:2]
+        height, width = size or self.input_shape[:2]
         maps = np.stack([_resize(map, (width, height)) for map in maps])
         return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
 

@@ -19,7 +19,7 @@ ORDER = (
     "artifacts", "callbacks", "optimizers", "compiled", "training", "evaluation", "calibration",
     "profiling", "significance", "results", "overlays", "plotting", "closer", "reporting",
     "comparison", "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference",
-    "cards", "exporting", "batching", "monitoring", "protection", "schemas", "server",
+    "cards", "exporting", "batching", "monitoring", "protection", "schemas", "page", "server",
     "cli", "__main__",
 )  # fmt: skip
 
