@@ -1,6 +1,8 @@
 """A run made ready for use: what `cnn-cifar10 export` adds to its folder.
 
-model.onnx, model.tflite, model_int8.tflite, saved_model/   the model, in other formats
+model.onnx, model.tflite, model_int8.tflite, saved_model/   the model, in other formats;
+               model.onnx with a second output, `class_activation`, where the
+               model allows it: see `gradcam.with_class_activation`
 artifact.json  class names, what goes in and comes out, metrics, and how each
                format compares with model.keras
 README.md      the model card

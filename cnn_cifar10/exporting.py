@@ -19,6 +19,7 @@ from cnn_cifar10.artifacts import (
 from cnn_cifar10.cards import model_card
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.files import replacing, write_json
+from cnn_cifar10.gradcam import grad_cam, with_class_activation
 from cnn_cifar10.hardware import describe_hardware, usable_cores
 from cnn_cifar10.inference import Classifier, open_session
 from cnn_cifar10.profiling import measure_latency
@@ -133,9 +134,19 @@ def _export_onnx(model, path, class_names, calibration):
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
-        model.export(path, format="onnx", verbose=False, input_signature=_signature(model))
+        with_class_activation(model).export(
+            path, format="onnx", verbose=False, input_signature=_signature(model)
+        )
     session = open_session(path.read_bytes())
-    return Classifier(session, tuple(class_names), model.input_shape[1:]).probabilities
+    classifier = Classifier(session, tuple(class_names), model.input_shape[1:])
+    images = calibration[:_BATCH_SIZE]
+    classes = classifier.probabilities(images).argmax(axis=1)
+    maps = classifier.explain(images, classes)
+    if maps is not None:
+        difference = np.abs(maps - grad_cam(model, images, classes)).max()
+        if difference > LARGEST_DIFFERENCE:
+            raise ArtifactError(f"onnx: class activation differs from Grad-CAM by {difference:.2g}")
+    return classifier.probabilities
 
 
 def _export_litert(model, path, class_names, calibration, **options):

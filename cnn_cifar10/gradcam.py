@@ -62,6 +62,50 @@ def grad_cam(model, images, classes=None):
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
 
 
+def with_class_activation(model):
+    """Return a model that, where it can, also gives what `grad_cam` needs a gradient for.
+
+    Where one dense layer follows on the mean of the last feature map, the gradient of a
+    logit is the same all over the map, so that Grad-CAM is class activation mapping: the
+    channels added up, weighted by the dense layer.
+
+    Args:
+        model: As for `grad_cam`.
+
+    Returns:
+        `keras.Model` from pixels to a dict: `probabilities` `(n, classes)` and, if the
+        model ends in this way, `class_activation` `(n, height, width, classes)`,
+        positive where the feature map, of more than one position, speaks for the class.
+
+    Reference:
+        [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
+    """
+    model = main_model(model)
+    try:
+        featurizer, *heads = _split(_without_softmax(model))
+    except InputError:
+        heads = []
+    passed = (keras.layers.InputLayer, keras.layers.Dropout)
+    head = [layer for part in heads for layer in part.layers if not isinstance(layer, passed)]
+    kinds = [type(layer) for layer in head]
+    if (
+        kinds != [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
+        or (dense := head[-1]).activation is not keras.activations.linear
+        or featurizer.output.shape[1:3] == (1, 1)
+    ):
+        return keras.Model(model.input, {"probabilities": model.output})
+    logits = features = featurizer.output
+    for part in heads:
+        logits = part(logits)
+    weighted = keras.layers.Conv2D(dense.units, 1, use_bias=False, dtype="float32")
+    outputs = {
+        "probabilities": model.layers[-1](logits),
+        "class_activation": weighted(features),
+    }
+    weighted.set_weights([dense.get_weights()[0][None, None]])
+    return keras.Model(featurizer.input, outputs)
+
+
 def _without_softmax(model):
     last = model.layers[-1]
     if getattr(last, "activation", None) is not keras.activations.softmax or last.weights:

@@ -150,12 +150,40 @@ class Classifier:
             [decode_image(data, size, f"picture {i}") for i, data in enumerate(pictures, start=1)]
         )
 
+    def explain(self, images, classes, size=None):
+        """Return what parts of pictures speak for a class, by class activation mapping.
+
+        Args:
+            images: Array `(n, height, width, 3)`, RGB in [0, 255], of the model's size.
+                All are computed at once.
+            classes: One class per picture, integers `(n,)`.
+            size: `(height, width)` of the maps; `None` takes that of the pictures.
+
+        Returns:
+            float32 array `(n, height, width)` in [0, 1], the same as of
+            `gradcam.grad_cam`; `None` where the end of the model does not allow it, as
+            `gradcam.with_class_activation` says.
+        """
+        if "class_activation" not in [output.name for output in self.session.get_outputs()]:
+            return None
+        activation = self._output("class_activation", np.asarray(images))
+        maps = np.maximum(activation[np.arange(len(activation)), :, :, classes], 0)
+        height, width = size or self.input_shape[:2]
+        maps = np.stack([_resize(map, (width, height)) for map in maps])
+        return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
+
     def _run(self, images):
-        (pixels,) = self.session.get_inputs()
-        pictures = images.astype("float32")
-        views = [pictures, pictures[:, :, ::-1]] if self.mirror else [pictures]
-        rows = [self.session.run(None, {pixels.name: view})[0] for view in views]
-        return np.mean(rows, axis=0)
+        views = [images, images[:, :, ::-1]] if self.mirror else [images]
+        return np.mean([self._output("probabilities", view) for view in views], axis=0)
+
+    def _output(self, name, images):
+        return self.session.run([name], {"pixels": images.astype("float32")})[0]
+
+
+def _resize(map, size):
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(map).resize(size, Image.Resampling.BILINEAR))
 
 
 def open_session(model):

@@ -1,4 +1,4 @@
-"""The web service: `POST /predict`, `GET /models`, `/health`, `/metrics`, and pages about them."""
+"""The web service: `POST /predict`, `GET /models`, `/health`, `/metrics`; a page for people."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import uvicorn
 from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
@@ -24,6 +24,7 @@ from cnn_cifar10.hardware import usable_cores
 from cnn_cifar10.images import ImageError, decode_image
 from cnn_cifar10.inference import Prediction
 from cnn_cifar10.monitoring import MeasuredRequests, Monitor
+from cnn_cifar10.page import UPLOAD_PATHS, mount_page
 from cnn_cifar10.protection import LimitedRequests, Limits, SecurityHeaders, TokenRequired
 from cnn_cifar10.schemas import (
     DESCRIPTION,
@@ -156,10 +157,6 @@ def create_app(classifiers, *, token=None, limits=None):
         """Tell that the service answers."""
         return Health()
 
-    @app.get("/", include_in_schema=False)
-    async def root():
-        return RedirectResponse("docs")
-
     @app.exception_handler(RequestValidationError)
     async def explain(request, error):
         faults = [f"{' '.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
@@ -167,11 +164,17 @@ def create_app(classifiers, *, token=None, limits=None):
 
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
+    mount_page(app, classifiers)
     app.add_middleware(
-        LimitedRequests, limits=limits, paths={"/predict"}, in_progress=monitor.in_progress
+        LimitedRequests,
+        limits=limits,
+        paths={"/predict"} | UPLOAD_PATHS,
+        in_progress=monitor.in_progress,
     )
     if token:
-        app.add_middleware(TokenRequired, token=token, open_paths={"/health"})
+        # Browsers ask for the manifest, which names the page, without what they know.
+        open_paths = {"/health", "/manifest.json"}
+        app.add_middleware(TokenRequired, token=token, open_paths=open_paths)
     app.add_middleware(MeasuredRequests, monitor=monitor, paths=paths)
     app.add_middleware(SecurityHeaders)
     return app

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from cnn_cifar10 import exporting
+from cnn_cifar10.architectures import create_model
 from cnn_cifar10.artifacts import FORMATS, ArtifactError, read_description, shipped_artifact
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.exporting import export_run
-from cnn_cifar10.inference import Classifier
+from cnn_cifar10.gradcam import grad_cam
+from cnn_cifar10.inference import Classifier, open_session
 from cnn_cifar10.runs import Run
 
 
@@ -111,15 +113,13 @@ def test_the_saved_model_says_the_class_names_row_by_row(artifact, digits):
 def test_batch_normalization_is_part_of_the_convolution_before_it(tmp_path):
     import onnx
 
-    from cnn_cifar10.architectures import create_model
-
     model = create_model("resnet20", width=4)  # each normalization follows a convolution
-    exporting._export_onnx(model, tmp_path / "model.onnx", list("abcdefghij"), None)
+    pixels = np.zeros((1, 32, 32, 3))
+    exporting._export_onnx(model, tmp_path / "model.onnx", list("abcdefghij"), pixels)
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     operations = [node.op_type for node in nodes]
-    assert operations.count("Conv") == sum(
-        isinstance(layer, keras.layers.Conv2D) for layer in model.layers
-    )
+    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+    assert operations.count("Conv") == convolutions + 1  # the class activation
     assert "BatchNormalization" not in operations
 
 
@@ -139,6 +139,24 @@ def test_a_format_that_differs_fails_and_nothing_is_kept(
     with pytest.raises(ArtifactError, match=f"not exported: {name} differs from Keras by up to"):
         export_run(run, digits, digits_report, images=50)
     assert sorted(run.path.iterdir()) == before
+
+
+def test_a_class_activation_that_differs_fails(run, digits, digits_report, monkeypatch):
+    monkeypatch.setattr(exporting, "grad_cam", lambda *given: grad_cam(*given) + 2e-4)
+    with pytest.raises(ArtifactError, match="class activation differs from Grad-CAM"):
+        export_run(run, digits, digits_report, ["onnx"], images=10)
+    assert not (run.path / FORMATS["onnx"]).exists()
+
+
+def test_a_model_with_hidden_layers_is_exported_without_class_activation(tmp_path, digits):
+    model = create_model("custom_cnn", width=4, dense_units=(8,))
+    images, names = digits.train.images[:4], tuple("0123456789")
+    exporting._export_onnx(model, tmp_path / "model.onnx", names, images)
+    session = open_session((tmp_path / "model.onnx").read_bytes())
+    classifier = Classifier(session, names, (32, 32, 3))
+    assert classifier.explain(images, [0] * 4) is None
+    expected = model(images.astype("float32"))
+    np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
 
 
 def test_int8_may_lose_a_point_of_accuracy_and_no_more(quick, run, digits, digits_report):

@@ -12,7 +12,7 @@ from keras import layers
 
 from cnn_cifar10.architectures import create_model
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.gradcam import grad_cam
+from cnn_cifar10.gradcam import grad_cam, with_class_activation
 
 
 def color_model(kernel, nested=0, side=6):
@@ -109,6 +109,33 @@ def test_models_of_this_package_have_maps(name, options, crops, settle, tmp_path
     np.testing.assert_array_equal(grad_cam(model, crops[:3], [0, 1, 2]), maps)
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("nested", [0, 2])
+def test_class_activation_is_the_channels_weighted_by_the_dense_layer(nested):
+    images = random_images(4)
+    model = color_model(KERNEL, nested)
+    outputs = with_class_activation(model)(images.astype("float32"))
+    np.testing.assert_allclose(outputs["class_activation"], images / 255 @ KERNEL, atol=1e-5)
+    expected = model(images.astype("float32"))
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "allows"),
+    [
+        ("baseline_cnn", {}, False),
+        ("custom_cnn", {"width": 8, "dropout": 0.5}, True),
+        ("custom_cnn", {"width": 8, "dense_units": (16,)}, False),
+        ("custom_cnn", {"width": 8, "stages": 5}, False),  # whose feature map is one position
+        ("fastnet", {"widths": (8, 16, 16)}, False),
+        ("googlenet", {"width": 0.1, "auxiliary_heads": True}, True),
+        ("transfer", {"weights": None, "image_size": 64}, True),
+    ],
+)
+def test_class_activation_is_there_where_the_model_ends_in_an_average(name, options, allows):
+    outputs = with_class_activation(create_model(name, **options)).output
+    assert set(outputs) == {"probabilities"} | ({"class_activation"} if allows else set())
 
 
 def test_a_model_without_what_it_takes_is_refused():

@@ -85,6 +85,16 @@ def test_the_threshold_reaches_the_predictions(artifact, digits):
     assert 0 < sum(unsure) < 100
 
 
+def test_explanations_are_those_of_grad_cam(classifier, digits_run, digits):
+    from cnn_cifar10.gradcam import grad_cam
+
+    images, classes = digits.test.images[:50], np.arange(50) % 10
+    maps = classifier.explain(images, classes)
+    assert (maps.shape, maps.dtype) == ((50, 32, 32), np.float32)
+    assert len(np.unique(maps)) > 1000
+    np.testing.assert_allclose(maps, grad_cam(digits_run.load_model(), images, classes), atol=1e-4)
+
+
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_a_threshold_is_a_probability(artifact, threshold):
     with pytest.raises(InputError, match="threshold must be in 0 to 1"):

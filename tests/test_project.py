@@ -17,9 +17,10 @@ ORDER = (
     "errors", "files", "images", "corruptions", "datasets", "augmentation", "pipelines", "layers",
     "architectures", "gradcam", "features", "configs", "searches", "studies", "hardware", "runs",
     "artifacts", "callbacks", "optimizers", "compiled", "training", "evaluation", "calibration",
-    "profiling", "significance", "results", "plotting", "closer", "reporting", "comparison",
-    "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference", "cards",
-    "exporting", "batching", "monitoring", "protection", "schemas", "server", "cli", "__main__",
+    "profiling", "significance", "results", "overlays", "plotting", "closer", "reporting",
+    "comparison", "experiments", "analysis", "findings", "trials", "oracles", "tuning", "inference",
+    "cards", "exporting", "batching", "monitoring", "protection", "schemas", "page", "server",
+    "cli", "__main__",
 )  # fmt: skip
 
 

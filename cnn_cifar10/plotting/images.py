@@ -3,10 +3,10 @@
 import itertools
 import math
 
-import matplotlib
 import numpy as np
 
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.overlays import overlay
 from cnn_cifar10.plotting.style import new_figure, shorten, styled
 
 
@@ -86,7 +86,7 @@ def plot_grad_cam(images, maps, captions=None, title=""):
             "images must hold at least one image, with a map and a caption for each; received "
             f"{len(images)} images, {len(maps)} maps and {len(captions)} captions"
         )
-    overlays = [_overlay(image, map) for image, map in zip(images, maps, strict=True)]
+    overlays = [overlay(image, map) for image, map in zip(images, maps, strict=True)]
     pictures = itertools.chain(*zip(images, overlays, strict=True))
     titles = itertools.chain(*((caption, "") for caption in captions))
     return _gallery([*pictures], [*titles], min(8, 2 * len(images)), 1.15, title)
@@ -105,10 +105,3 @@ def _gallery(images, captions, columns, width, title):
         axes.imshow(pixels, interpolation="nearest" if len(pixels) <= 64 else "antialiased")
         axes.set_title(caption, fontsize=7, loc="center", pad=3)
     return figure
-
-
-def _overlay(image, map):
-    """Lay a map over a picture in grey."""
-    grey = np.repeat(np.mean(image, axis=-1, keepdims=True), 3, axis=-1)
-    colors = 255 * matplotlib.colormaps["inferno"](map)[..., :3]
-    return 0.45 * grey + 0.55 * colors
