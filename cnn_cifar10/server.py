@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
@@ -216,6 +217,10 @@ def serve(classifiers, *, host="127.0.0.1", port=8000, token=None):
 class _Server(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
+        # What is there now stays: the collector need not look through it again and again,
+        # while requests wait.
+        gc.collect()
+        gc.freeze()
         host, port = sockets[0].getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         print(f"http://{host}:{port} answers; http://{host}:{port}/docs says what", flush=True)
