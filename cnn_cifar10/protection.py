@@ -6,11 +6,13 @@ ASGI middleware, in which a request is refused before its body is read.
 import asyncio
 import base64
 import binascii
+import contextlib
 import secrets
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 _HEADERS = {
@@ -124,8 +126,9 @@ class LimitedRequests:
             )
             await refusal(scope, receive, send)
             return
+        # A sender who has gone waits for no answer.
         async with self._places:
-            with self._gauge.track_inprogress():
+            with self._gauge.track_inprogress(), contextlib.suppress(ClientDisconnect):
                 await self._app(scope, self._limited(scope, receive), send)
 
     def _limited(self, scope, receive):
