@@ -439,11 +439,23 @@ def process(*arguments, **environment):
         server.communicate()
 
 
+def leave_half_way(address, path):
+    """Begin to send a form, and hang up."""
+    url = httpx.URL(address)
+    head = f"POST {path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Length: 1000\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(head.encode())
+        time.sleep(0.2)
+
+
 def test_a_process_serves_the_shipped_model_and_ends_when_told(pngs):
     with process("--port", 0) as (server, address):
         (model,) = httpx.get(f"{address}/models").json()
         assert len(model["class_names"]) == 10
         assert httpx.post(f"{address}/predict", files=upload(pngs[0])).status_code == 200
+        leave_half_way(address, "/predict")
+        leave_half_way(address, "/gradio_api/upload")
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
         assert server.stderr.read() == ""
