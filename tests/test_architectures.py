@@ -177,10 +177,8 @@ def test_mixed_precision_returns_float32(name):
         ("custom_cnn", {}, 60),
         ("vgg16", {"width": 8}, 60),
         ("resnet20", {}, 40),
-        ("googlenet", {"width": 0.25, "dropout": 0.0, "auxiliary_heads": True}, 40),
     ],
 )
-@pytest.mark.usefixtures("short_googlenet")
 def test_sixty_four_images_can_be_learnt_by_heart(name, options, epochs):
     keras.utils.set_random_seed(0)
     model = create_model(name, **options)
