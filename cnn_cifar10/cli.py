@@ -654,14 +654,16 @@ def _serve(args):
     if importlib.util.find_spec("fastapi_offline") is None:
         raise InputError("serve needs FastAPI and more: pip install 'cnn-cifar10[serve]'")
 
-    from cnn_cifar10.artifacts import shipped_artifact
+    from cnn_cifar10.artifacts import SHIPPED, shipped_artifact
     from cnn_cifar10.inference import Classifier
     from cnn_cifar10.server import TOKEN_VARIABLE, serve
 
-    classifiers = {}
-    for folder in args.model or [shipped_artifact()]:
+    folders = {}
+    for folder in args.model:
         name = folder.resolve().name
-        if name in classifiers:
+        if name in folders:
             raise InputError(f"{folder}: another model is named {name} too; rename its folder")
-        classifiers[name] = Classifier.open(folder)
+        folders[name] = folder
+    folders = folders or {SHIPPED[-1].name: shipped_artifact()}
+    classifiers = {name: Classifier.open(folder) for name, folder in folders.items()}
     serve(classifiers, host=args.host, port=args.port, token=os.environ.get(TOKEN_VARIABLE))

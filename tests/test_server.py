@@ -453,6 +453,7 @@ def test_a_process_serves_the_shipped_model_and_ends_when_told(pngs):
     with process("--port", 0) as (server, address):
         (model,) = httpx.get(f"{address}/models").json()
         assert len(model["class_names"]) == 10
+        assert model["name"] == "custom_cnn"  # whatever its folder is called once installed
         assert httpx.post(f"{address}/predict", files=upload(pngs[0])).status_code == 200
         leave_half_way(address, "/predict")
         leave_half_way(address, "/gradio_api/upload")
