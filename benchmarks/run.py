@@ -207,9 +207,9 @@ def random_dataset(count=10_000):
     return Dataset("random", "random pixels", tuple("0123456789"), split, split, split)
 
 
-def row(what, value, unit):
-    """Return a row of the table."""
-    return {"what": what, "median": round(value, 1) if value < 1000 else round(value), "unit": unit}
+def row(what, value, unit, kind="median"):
+    """Return a row of the table; `kind` says what the value is."""
+    return {"what": what, kind: round(value, 1) if value < 1000 else round(value), "unit": unit}
 
 
 def write_table(rows, conditions, output, name="benchmarks"):

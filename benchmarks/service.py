@@ -8,6 +8,7 @@ it, on this machine alone. The table goes to reports/service.md and .csv.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import re
@@ -22,10 +23,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from run import write_table
+from run import row, write_table
 from sklearn.datasets import load_sample_images
 
 SCRIPT = Path(__file__).with_suffix(".lua")
+
+row = functools.partial(row, kind="measured")
 
 
 def main():
@@ -139,11 +142,6 @@ def measure_overload(address, picture, seconds):
         row(f"{what}, other errors", measured["broken"] + sum(counts.values()), "(bar: 0)"),
         row(f"{what}, slowest of {len(delays)} GET /health", max(delays), "ms (bar: under 500)"),
     ]
-
-
-def row(what, value, unit):
-    """Return a row of the table."""
-    return {"what": what, "measured": round(value, 1), "unit": unit}
 
 
 def resident_megabytes(process):

@@ -44,8 +44,8 @@ def main():
         "benchmarks/workers.py`; starting the processes is part of it; both record the same trials"
     )
     rows = [
-        row("a search with one worker", one, "s"),
-        row("a search with two workers", two, f"s ({two / one:.2f} times that)"),
+        row("a search with one worker", one, "s", "measured"),
+        row("a search with two workers", two, f"s ({two / one:.2f} times that)", "measured"),
     ]
     write_table(rows, conditions, args.output, "workers")
 

@@ -309,7 +309,7 @@ def _add_findings(commands):
         "--output",
         type=Path,
         default=Path("reports/findings.md"),
-        help="the page (default: %(default)s)",
+        help="the page, beside the folder `studies` that is read (default: %(default)s)",
     )
 
 

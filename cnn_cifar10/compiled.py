@@ -1,8 +1,7 @@
 """Whole epochs as one compiled program, on JAX: data and augmentation are on the device.
 
-An accelerator that trains a small network in a few milliseconds a step waits for
-its host most of the time. Here the host only draws an epoch's random numbers, and
-starts it.
+The shorter a step, the more of its time an accelerator waits for its host. Here
+the host only draws an epoch's random numbers, and starts it.
 """
 
 import time
@@ -21,7 +20,7 @@ def can_compile_epochs(split):
         return False
     import jax
 
-    # On a processor XLA runs convolutions inside a loop on one core.
+    # A processor is its own host.
     return jax.default_backend() != "cpu" and split.images.nbytes <= _LARGEST
 
 
@@ -46,6 +45,7 @@ class CompiledEpochs(keras.utils.PyDataset):
         self._model, self._first_epoch = model, first_epoch
         self._steps = training_steps(split, num_classes, **options)
         self._count = steps_per_epoch(split, options["batch_size"])
+        self._data = [keras.ops.convert_to_tensor(each) for each in (split.images, split.labels)]
         self._programs = {}
         self.compile_seconds = 0.0
         model.train_function = self._run_epoch
@@ -65,9 +65,6 @@ class CompiledEpochs(keras.utils.PyDataset):
 
         ((small, *plan),) = next(iterator)
         small = bool(small)
-        if not self._programs:
-            split = self._steps.split
-            self._data = jax.device_put((split.images, np.asarray(split.labels)))
         arguments = (state, self._data, plan)
         if small not in self._programs:
             began = time.perf_counter()

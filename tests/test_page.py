@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -102,8 +103,12 @@ class Page:
             return text == answer
 
         try:
-            WebDriverWait(self.chromium, SECONDS, ignored_exceptions=[Exception]).until(answered)
-        except Exception:
+            # What was found is drawn anew now and then, before it can be read.
+            waiting = WebDriverWait(
+                self.chromium, SECONDS, ignored_exceptions=[StaleElementReferenceException]
+            )
+            waiting.until(answered)
+        except TimeoutException:
             raise AssertionError(f"the page says {text!r}, not {answer!r}") from None
 
     def explains(self):
