@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from cnn_cifar10.architectures import model_options
 from cnn_cifar10.augmentation import AUGMENTATIONS
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import Dataset, Split
@@ -49,7 +50,7 @@ def main():
         *measure_training(make_config(model="custom_cnn"), limits, 3 * args.rounds),
         *measure_training(make_config(model="resnet20"), limits, args.rounds),
         *measure_training(make_config(model="vgg16"), limits, args.rounds, images=512),
-        *measure_training(fastnet, limits, args.rounds, torch_fastnet()),
+        *measure_training(fastnet, limits, args.rounds, torch_contenders()),
     ]
     conditions = (
         f"Written by `make bench`. Medians of {args.rounds} turns each (custom_cnn: "
@@ -154,8 +155,8 @@ def measure_training(config, limits, rounds, others=None, images=1920):
     return rows
 
 
-def torch_fastnet():
-    """Return the same training in plain PyTorch, at two batch sizes, where it is installed."""
+def torch_contenders():
+    """Return plain PyTorch's training of fastnet and of airbench94, where it is installed."""
     if importlib.util.find_spec("torch") is None:
         print("PyTorch's loop is left out: pip install torch")
         return {}
@@ -163,11 +164,10 @@ def torch_fastnet():
     from torch_airbench import Trainer, to_tensors
 
     data = random_dataset()
+    same = {"filters": model_options("fastnet")["filters"], "activation": F.relu}
 
-    def contender(batch_size, activation):
-        trainer = Trainer(
-            *to_tensors(data.train), batch_size=batch_size, activation=getattr(F, activation)
-        )
+    def contender(batch_size, **network):
+        trainer = Trainer(*to_tensors(data.train), batch_size=batch_size, **network)
         steps = max(1, 2000 // batch_size)
         trainer.train_epoch(1)
 
@@ -179,10 +179,9 @@ def torch_fastnet():
         return train
 
     return {
-        f"training its PyTorch loop, bfloat16, {activation}, batch {batch_size}": (
-            contender(batch_size, activation)
-        )
-        for activation, batch_size in (("relu", 500), ("relu", 2000), ("gelu", 2000))
+        "training the same in PyTorch, bfloat16, batch 500": contender(500, **same),
+        "training the same in PyTorch, bfloat16, batch 2000": contender(2000, **same),
+        "training airbench94 in PyTorch, bfloat16, batch 2000": contender(2000),
     }
 
 

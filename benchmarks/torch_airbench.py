@@ -20,19 +20,21 @@ from cnn_cifar10.datasets import load_dataset
 
 _MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 _MUON_RATE, _BIAS_RATE, _HEAD_RATE, _DECAY = 0.24, 0.053, 0.67, 2e-6
+AIRBENCH94 = (64, 64, 256, 256, 256, 256)
+"""Filters of its network's convolutions, two a stage."""
 
 
 class Stage(nn.Module):
     """Two convolutions; the first one's output is pooled."""
 
-    def __init__(self, inputs, width, activation):
+    def __init__(self, inputs, first, second, activation):
         super().__init__()
         self.activation = activation
-        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, first, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(first, second, 3, padding=1, bias=False)
         # PyTorch's momentum is the share of the new statistics.
-        self.norm1 = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4)
-        self.norm2 = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4)
+        self.norm1 = nn.BatchNorm2d(first, eps=1e-12, momentum=0.4)
+        self.norm2 = nn.BatchNorm2d(second, eps=1e-12, momentum=0.4)
         for conv in (self.conv1, self.conv2):
             nn.init.dirac_(conv.weight.data[: conv.in_channels])
         for norm in (self.norm1, self.norm2):
@@ -44,17 +46,22 @@ class Stage(nn.Module):
 
 
 class Network(nn.Module):
-    """airbench94's network."""
+    """airbench94's network, or one of other filters."""
 
-    def __init__(self, activation=F.gelu, widths=(64, 256, 256)):
+    def __init__(self, activation=F.gelu, filters=AIRBENCH94):
         super().__init__()
         self.activation = activation
         self.whitening = nn.Conv2d(3, 24, 2)
         self.whitening.weight.requires_grad = False
         self.stages = nn.Sequential(
-            *(Stage(a, b, activation) for a, b in zip((24, *widths), widths, strict=False))
+            *(
+                Stage(inputs, *pair, activation)
+                for inputs, *pair in zip(
+                    (24, *filters[1:-1:2]), filters[::2], filters[1::2], strict=True
+                )
+            )
         )
-        self.head = nn.Linear(widths[-1], 10, bias=False)
+        self.head = nn.Linear(filters[-1], 10, bias=False)
         self.head.weight.data /= self.head.weight.data.std()
 
     def adapt(self, images, epsilon=5e-4):
@@ -108,14 +115,14 @@ class Trainer:
         labels: `(n,)`.
         epochs: Passes over them.
         batch_size: Images a step.
-        activation: Function.
         seed: Integer.
+        **network: As for `Network`.
     """
 
-    def __init__(self, images, labels, *, epochs=8, batch_size=2000, activation=F.gelu, seed=0):
+    def __init__(self, images, labels, *, epochs=8, batch_size=2000, seed=0, **network):
         torch.manual_seed(seed)
         self.labels, self.batch_size = labels, batch_size
-        self.network = Network(activation).to(memory_format=torch.channels_last)
+        self.network = Network(**network).to(memory_format=torch.channels_last)
         self.network.adapt(images[:5000])
         self.images = images.to(memory_format=torch.channels_last)
         mirror = torch.rand(len(images)) < 0.5
@@ -220,7 +227,12 @@ def main():
         trainer.train_epoch()
         seconds += time.perf_counter() - began
         plain, views = trainer.accuracies(*test) if epoch == args.epochs else (None, None)
-        row = {"epoch": epoch, "seconds": round(seconds, 1), "accuracy": plain, "tta": views}
+        row = {
+            "epoch": epoch,
+            "seconds": round(seconds, 1),
+            "accuracy": plain,
+            "tta_accuracy": views,
+        }
         print(json.dumps(row), flush=True)
 
 

@@ -171,6 +171,7 @@ _FAST = {
     "augment": "small_crop+alternating_flip",
     "batch_size": 500,
     "optimizer": "muon",
+    "learning_rate": 0.15,
     "momentum": 0.6,
     "warmup": 0.0,
     "label_smoothing": 0.2,
@@ -204,13 +205,13 @@ RECIPES = {
         "learning_rate": 3e-4,
         "precision": "float32",
     },
-    "faster": {**_FAST, "epochs": 4, "small_epochs": 2},
-    "fast": {**_FAST, "epochs": 9, "small_epochs": 5},
+    "faster": {**_FAST, "epochs": 4, "small_epochs": 3},
+    "fast": {**_FAST, "epochs": 8, "small_epochs": 5},
     "accurate": {
         **_FAST,
-        "model_options": {"widths": [128, 384, 384]},
-        "epochs": 16,
-        "small_epochs": 8,
+        "model_options": {"filters": [96, 96, 192, 384, 384, 384]},
+        "epochs": 28,
+        "small_epochs": 14,
     },
 }
 """Named starting points: what differs from `TrainingConfig`'s defaults.

@@ -52,7 +52,7 @@ PARAMETERS = {  # trainable, total; the paper's figure in millions where it has 
 FAMILIES = {  # a small member of each
     "baseline_cnn": {},
     "custom_cnn": {"width": 8},
-    "fastnet": {"widths": (8, 16)},
+    "fastnet": {"filters": (8, 8, 16, 16)},
     "vgg16": {"width": 8},
     "googlenet": {"width": 0.25},
     "resnet20": {},

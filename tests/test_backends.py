@@ -151,7 +151,7 @@ else:
     efficientnet._VARIANTS["tiny"] = (0.25, 0.3, 0.2)
     googlenet._MODULES = googlenet._MODULES[:6]
     builders = {
-        "fastnet": partial(create_model, "fastnet", widths=(8, 16)),
+        "fastnet": partial(create_model, "fastnet", filters=(8, 8, 16, 16)),
         "vgg16": partial(create_model, "vgg16", width=8),
         "googlenet": partial(create_model, "googlenet", width=0.25, auxiliary_heads=True),
         "resnet8": partial(resnet.build_cifar_resnet, depth=8),

@@ -25,8 +25,9 @@ from cnn_cifar10.training import build_model, compile_model, train
 folder = Path(sys.argv[1])
 dataset = load_dataset("digits")
 config = make_config(
-    dataset="digits", model="fastnet", model_options={"widths": [4, 8]}, epochs=3, small_epochs=1,
-    batch_size=256, learning_rate=0.05, augment="small_crop+alternating_flip", precision="float32",
+    dataset="digits", model="fastnet", model_options={"filters": [4, 4, 8, 8]}, epochs=3,
+    small_epochs=1, batch_size=256, learning_rate=0.05, augment="small_crop+alternating_flip",
+    precision="float32",
 )
 assert not can_compile_epochs(dataset.train)  # on a processor
 stepwise = train(config, folder / "stepwise", dataset=dataset, verbose=0)

@@ -90,7 +90,7 @@ def test_a_small_feature_map_is_scaled_to_the_picture():
     [
         ("baseline_cnn", {}),
         ("custom_cnn", {"width": 8, "dense_units": (16,), "dropout": 0.5}),
-        ("fastnet", {"widths": (8, 16, 16)}),
+        ("fastnet", {"filters": (8, 8, 16, 16, 16, 16)}),
         ("googlenet", {"width": 0.1, "auxiliary_heads": True}),
         ("resnet20", {}),
         ("transfer", {"weights": None, "image_size": 64, "dropout": 0.2}),
@@ -128,7 +128,7 @@ def test_class_activation_is_the_channels_weighted_by_the_dense_layer(nested):
         ("custom_cnn", {"width": 8, "dropout": 0.5}, True),
         ("custom_cnn", {"width": 8, "dense_units": (16,)}, False),
         ("custom_cnn", {"width": 8, "stages": 5}, False),  # whose feature map is one position
-        ("fastnet", {"widths": (8, 16, 16)}, False),
+        ("fastnet", {"filters": (8, 8, 16, 16, 16, 16)}, False),
         ("googlenet", {"width": 0.1, "auxiliary_heads": True}, True),
         ("transfer", {"weights": None, "image_size": 64}, True),
     ],

@@ -195,7 +195,7 @@ class _Interrupt(keras.callbacks.Callback):
         {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
         {
             "model": "fastnet",
-            "model_options": {"widths": [4, 8]},
+            "model_options": {"filters": [4, 4, 8, 8]},
             "optimizer": "muon",
             "augment": "alternating_flip",
             "small_epochs": 3,
@@ -559,7 +559,7 @@ FAST = {
     "epochs": 3,
     "small_epochs": 2,
     "batch_size": 100,
-    "model_options": {"widths": [8, 16]},
+    "model_options": {"filters": [8, 8, 16, 16]},
 }
 
 
