@@ -283,7 +283,10 @@ def _add_sweep(commands):
     width = max(map(len, STUDIES))
     listed = "".join(f"  {name:{width}}  {each.question}\n" for name, each in STUDIES.items())
     parser = _add(
-        *(commands, "sweep", _sweep, "run a study: a grid of configs and seeds"),
+        commands,
+        "sweep",
+        _sweep,
+        "run a study: a grid of configs and seeds",
         f"{SWEEP_DESCRIPTION}\nstudies:\n{listed}",
     )
     parser.add_argument("study", help="one of those above, or a .json file that declares another")
@@ -317,7 +320,10 @@ def _add_tune(commands):
     width = max(map(len, SPACE))
     listed = "".join(f"  {name:{width}}  {json.dumps(SPACE[name])}\n" for name in SPACE)
     parser = _add(
-        *(commands, "tune", _tune, "search for a better config"),
+        commands,
+        "tune",
+        _tune,
+        "search for a better config",
         f"{TUNE_DESCRIPTION}\nwhat is searched, unless --space and --set say otherwise:\n{listed}",
     )
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="random")
@@ -609,7 +615,9 @@ def _tune(args):
     name = args.name or f"{base.source}-{base.model}-{args.algorithm}"
     output = Path("reports/searches") / name
     rows = run_search(
-        *(search, output, Path("models/searches") / name),
+        search,
+        output,
+        Path("models/searches") / name,
         workers=args.workers,
         overwrite=args.overwrite,
         progress=not args.quiet,

@@ -34,7 +34,9 @@ class Monitor:
             "http_requests", "Requests answered", ["path", "status"], registry=registry
         )
         self.latency = Histogram(
-            *("http_request_duration_seconds", "Seconds from request to answer", ["path"]),
+            "http_request_duration_seconds",
+            "Seconds from request to answer",
+            ["path"],
             buckets=_LATENCIES,
             registry=registry,
         )
@@ -43,7 +45,9 @@ class Monitor:
         )
         self.pictures = Counter("pictures", "Pictures classified", ["model"], registry=registry)
         self.batches = Histogram(
-            *("batch_pictures", "Pictures in a run of the model", ["model"]),
+            "batch_pictures",
+            "Pictures in a run of the model",
+            ["model"],
             buckets=_BATCH_SIZES,
             registry=registry,
         )

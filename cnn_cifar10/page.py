@@ -92,7 +92,9 @@ def build_page(classifiers):
                 gradio.Examples([[str(path)] for path in sorted(EXAMPLES.glob("*.jpg"))], picture)
                 name = gradio.Dropdown(names, label="Model", visible=len(names) > 1)
                 threshold = gradio.Slider(
-                    *(0, 1, 0),
+                    0,
+                    1,
+                    0,
                     step=0.05,
                     label="Unsure below a probability of",
                     info="At 0, one of its classes is named for every picture, whatever it shows.",

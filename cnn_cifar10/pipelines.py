@@ -50,7 +50,8 @@ def training_batches(
         >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
     """
     steps = training_steps(
-        *(split, num_classes),
+        split,
+        num_classes,
         batch_size=batch_size,
         augment=augment,
         seed=seed,

@@ -294,11 +294,15 @@ CLAIMS = (
     Claim("LeakyReLU is better than ReLU.", "activation", ("leaky_relu",), "better"),
     Claim(
         "RMSprop is worse than Adam.",
-        *("optimizer", ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008"), "worse"),
+        "optimizer",
+        ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008"),
+        "worse",
     ),
     Claim(
         "Extra dense layers make it worse.",
-        *("dense_layers", ("128", "512", "128+128", "512+512"), "worse"),
+        "dense_layers",
+        ("128", "512", "128+128", "512+512"),
+        "worse",
     ),
     Claim("Batch normalization helps.", "regularization", ("batch norm",), "better"),
     Claim("Dropout helps against overfitting.", "regularization", ("dropout",), "better"),

@@ -156,7 +156,7 @@ def plot_reliability(diagrams, title=""):
     figure = new_figure(3.6 * len(diagrams) + 0.4, 4.6)
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(
-        *(2, len(diagrams)), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+        2, len(diagrams), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
     )
     for (upper, lower), (caption, rows) in zip(grid.T, diagrams.items(), strict=True):
         upper.set_title(caption)
