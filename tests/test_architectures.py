@@ -28,7 +28,7 @@ OPTIONS = {"transfer": {"weights": None, "image_size": 64}}
 PARAMETERS = {  # trainable, total; the paper's figure in millions where it has one
     "baseline_cnn": (356_810, 356_810, None),
     "custom_cnn": (288_746, 289_642, None),
-    "fastnet": (1_971_328, 1_973_920, None),
+    "fastnet": (1_602_560, 1_604_896, None),
     "vgg16": (14_724_042, 14_732_490, None),
     "vgg19": (20_035_018, 20_046_026, None),
     "googlenet": (5_983_402, 5_997_962, None),
