@@ -229,7 +229,7 @@ finetune: All of that network at a low rate, from where `transfer` ended; withou
     slower in bfloat16 on a processor.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
-    small at first; the last with more channels and more epochs.
+    small at first; the last with more filters and more epochs.
     `cnn-cifar10 train --recipe fast`.
 
 The figures they reach, with seconds and hardware, are in reports/results.csv.
