@@ -226,13 +226,9 @@ def main():
         began = time.perf_counter()
         trainer.train_epoch()
         seconds += time.perf_counter() - began
-        plain, views = trainer.accuracies(*test) if epoch == args.epochs else (None, None)
-        row = {
-            "epoch": epoch,
-            "seconds": round(seconds, 1),
-            "accuracy": plain,
-            "tta_accuracy": views,
-        }
+        row = {"epoch": epoch, "images": len(trainer.images), "seconds": round(seconds, 1)}
+        if epoch == args.epochs:
+            row["accuracy"], row["tta_accuracy"] = trainer.accuracies(*test)
         print(json.dumps(row), flush=True)
 
 

@@ -232,7 +232,8 @@ faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs.
     `cnn-cifar10 train --recipe fast`.
 
-The figures they reach, with seconds and hardware, are in reports/results.csv.
+The figures they reach, with seconds and hardware, are in reports/results.csv, those
+of the last three in reports/speed.
 """
 
 
