@@ -206,7 +206,7 @@ RECIPES = {
         "precision": "float32",
     },
     "faster": {**_FAST, "epochs": 4, "small_epochs": 3},
-    "fast": {**_FAST, "epochs": 8, "small_epochs": 5},
+    "fast": {**_FAST, "epochs": 12, "small_epochs": 6},
     "accurate": {
         **_FAST,
         "model_options": {"filters": [96, 96, 192, 384, 384, 384]},
