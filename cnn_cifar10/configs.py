@@ -210,8 +210,8 @@ RECIPES = {
     "accurate": {
         **_FAST,
         "model_options": {"filters": [96, 96, 192, 384, 384, 384]},
-        "epochs": 28,
-        "small_epochs": 14,
+        "epochs": 16,
+        "small_epochs": 4,
     },
 }
 """Named starting points: what differs from `TrainingConfig`'s defaults.
