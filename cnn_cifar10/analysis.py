@@ -14,9 +14,9 @@ from cnn_cifar10.significance import (
     UNKNOWN,
     WORSE,
     chance_difference,
+    compare_with_reference,
     holm,
     mean_interval,
-    paired_test,
     verdict,
 )
 
@@ -43,20 +43,18 @@ def summarize_study(study, rows):
     for row in sorted(rows, key=lambda row: row["seed"]):
         if row["validation_accuracy"] is not None:
             accuracies[row["variant"]][row["seed"]] = row["validation_accuracy"]
-    reference = accuracies[study.reference]
+    differences = compare_with_reference(accuracies, study.reference)
     summaries = []
     for label, values in accuracies.items():
         runs = [row for row in rows if row["variant"] == label]
         if not runs:
             continue
-        shared = sorted(values.keys() & reference.keys()) if label != study.reference else []
-        pairs = [[each[seed] for seed in shared] for each in (values, reference)]
         seconds = [row["seconds"] for row in runs if row["seconds"] is not None]
         summaries.append(
             {
                 "variant": label,
                 **dict(zip(_MEAN, mean_interval(list(values.values())), strict=True)),
-                **dict(zip(_DIFFERENCE, paired_test(*pairs), strict=True)),
+                **dict(zip(_DIFFERENCE, differences.get(label, (None,) * 4), strict=True)),
                 "values": list(values.values()),
                 "seeds": list(values),
                 "failed": len(runs) - len(values),
@@ -207,9 +205,10 @@ def _method(study, rows, summaries):
         made = sum(row["p_value"] is not None for row in summaries)
         paragraphs.append(
             "A difference is the mean over pairs of runs of the same seed; its verdict is that of "
-            f"a paired t-test at 5%, with Holm's correction of p for the number of comparisons, "
-            f"{made}; each interval is of its comparison alone. *No difference seen* does not mean "
-            "that there is none: few seeds show only large differences."
+            "a t-test at 5%, paired by seed, whose chance is estimated from all variants "
+            f"together, with Holm's correction of p for the number of comparisons, {made}; each "
+            "interval is of its comparison alone. *No difference seen* does not mean that there "
+            "is none: few seeds show only large differences."
         )
     return paragraphs
 

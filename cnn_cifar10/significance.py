@@ -39,34 +39,68 @@ def mean_interval(values):
     return mean, std, mean - half, mean + half
 
 
-def paired_test(values, reference):
-    """Test whether paired measurements differ, by Student's paired t-test.
+def compare_with_reference(measured, reference):
+    """Test which variants differ from one of them, paired by seed.
+
+    A measurement is taken as the sum of what its variant and what its seed bring, and
+    of chance, which is estimated from all variants together, as in an analysis of
+    randomized blocks: three seeds of a single variant would hardly tell it. For two
+    variants this is Student's paired t-test. A variant whose chance is far larger than
+    that of the others hides their differences.
 
     Args:
-        values: Measurements, one a seed.
-        reference: Those that they are compared with, of the same seeds.
+        measured: Dict of variants to dicts of seeds to measurements.
+        reference: The variant that the others are compared with.
 
     Returns:
-        `(difference, low, high, p)`: the mean of `values - reference`, its 95%
-        interval and the two-sided p-value. Without pairs all are `None`; with
-        fewer than `FEWEST_SEEDS`, or where every difference is the same and
-        not 0, so that nothing tells its chance, all but the first.
+        A dict of the other variants to `(difference, low, high, p)`: the difference on
+        the seeds that the reference has too, its 95% interval and the two-sided p-value.
+        Without such seeds all are `None`; with fewer than `FEWEST_SEEDS`, or where
+        nothing but variants and seeds moves any measurement, so that nothing tells its
+        chance, all but the first.
 
     Example:
-        >>> paired_test([0.72, 0.75, 0.75], [0.70, 0.72, 0.74])
-        (0.02, -0.0048..., 0.0448..., 0.0742...)
+        >>> compare_with_reference(
+        ...     {"a": {0: 0.72, 1: 0.75, 2: 0.75}, "b": {0: 0.70, 1: 0.72, 2: 0.74}}, "b"
+        ... )
+        {"a": (0.02, -0.0048..., 0.0448..., 0.0742...)}
     """
-    differences = np.round(np.subtract(values, reference), 9)  # of which 1e-17 is no spread
-    if not len(differences):
-        return None, None, None, None
-    mean = float(np.mean(differences))
-    if len(differences) < FEWEST_SEEDS or (np.ptp(differences) == 0 and mean):
-        return mean, None, None, None
-    if not differences.any():
-        return 0.0, 0.0, 0.0, 1.0
-    test = stats.ttest_rel(values, reference)
-    low, high = test.confidence_interval(1 - LEVEL)
-    return mean, float(low), float(high), float(test.pvalue)
+    seeds = list(measured[reference])
+    shared = {
+        name: [seed for seed in seeds if seed in values]
+        for name, values in measured.items()
+        if name != reference
+    }
+    found = {name: (None,) * 4 for name in shared}
+    for name, both in shared.items():
+        if both:
+            pairs = [(measured[name][seed], measured[reference][seed]) for seed in both]
+            found[name] = (float(np.mean(np.subtract(*zip(*pairs, strict=True)))), *(None,) * 3)
+    tested = [name for name, both in shared.items() if len(both) >= FEWEST_SEEDS]
+    cells = [(name, seed) for name in tested for seed in shared[name]]
+    cells += [(reference, seed) for seed in seeds]
+    design = np.array(
+        [[*(name == other for other in tested), *(seed == other for other in seeds)]
+         for name, seed in cells],
+        float,
+    )  # fmt: skip
+    freedom = len(cells) - len(tested) - len(seeds)
+    if not tested or freedom < 1:
+        return found
+    accuracies = np.array([measured[name][seed] for name, seed in cells])
+    inverse = np.linalg.inv(design.T @ design)
+    effects = inverse @ design.T @ accuracies
+    chance = math.sqrt(np.sum((accuracies - design @ effects) ** 2) / freedom)
+    for place, name in enumerate(tested):
+        difference = float(effects[place])
+        error = chance * math.sqrt(inverse[place, place])
+        if chance > 1e-9:  # less is that of floating-point numbers
+            half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+            p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+            found[name] = (difference, difference - half, difference + half, p)
+        elif abs(difference) < 1e-9:
+            found[name] = (0.0, 0.0, 0.0, 1.0)
+    return found
 
 
 def holm(p_values):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from cnn_cifar10.significance import (
     BETTER,
@@ -15,9 +16,9 @@ from cnn_cifar10.significance import (
     UNKNOWN,
     WORSE,
     chance_difference,
+    compare_with_reference,
     holm,
     mean_interval,
-    paired_test,
     verdict,
 )
 
@@ -26,6 +27,12 @@ T_OF_4 = 2.77644511
 
 accuracies = st.integers(0, 5000).map(lambda right: right / 5000)
 pairs = st.lists(st.tuples(accuracies, accuracies), min_size=3, max_size=10)
+
+
+def paired_test(values, reference):
+    """Compare two variants, each of whose values is of another seed."""
+    measured = {"a": dict(enumerate(values)), "b": dict(enumerate(reference))}
+    return compare_with_reference(measured, "b")["a"]
 
 
 def judged(values, reference):
@@ -84,6 +91,45 @@ def test_differences_without_spread():
     assert (low, high, p) == (None, None, None)
 
 
+def test_two_variants_are_students_paired_t_test():
+    values, reference = np.random.default_rng(0).normal(0.7, 0.01, (2, 6))
+    expected = stats.ttest_rel(values, reference)
+    difference, low, high, p = paired_test(values, reference)
+    assert p == pytest.approx(expected.pvalue)
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert difference == pytest.approx(np.mean(values - reference))
+
+
+def test_chance_is_estimated_from_all_variants_by_hand():
+    # Less what variants and seeds bring, -1, 0 and 1 points, is left of a, the opposite of c
+    # and nothing of b: 4 of squared points, and 9 - 3 - 2 degrees of freedom.
+    measured = {
+        "a": {0: 0.71, 1: 0.74, 2: 0.75},
+        "b": {0: 0.70, 1: 0.72, 2: 0.72},
+        "c": {0: 0.61, 1: 0.62, 2: 0.61},
+    }
+    found = compare_with_reference(measured, "b")
+    half = 2.77644511 * 0.01 * math.sqrt(2 / 3)
+    assert found["a"][:3] == pytest.approx((0.02, 0.02 - half, 0.02 + half))
+    assert found["c"][:3] == pytest.approx((-0.10, -0.10 - half, -0.10 + half))
+    assert set(found) == {"a", "c"}
+
+
+def test_a_variant_that_lacks_a_seed_is_compared_on_the_others():
+    measured = {
+        "whole": {0: 0.70, 1: 0.72, 2: 0.75, 3: 0.71},
+        "lacking": {0: 0.61, 2: 0.67, 3: 0.62},
+        "few": {0: 0.9, 7: 0.1},
+        "none": {9: 0.5},
+    }
+    found = compare_with_reference(measured, "whole")
+    assert found["lacking"] == pytest.approx(
+        paired_test([0.61, 0.67, 0.62], [0.70, 0.75, 0.71])
+    )
+    assert found["few"] == (pytest.approx(0.2), None, None, None)
+    assert found["none"] == (None, None, None, None)
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.01, None, 0.04, 0.03]) == [0.03, None, 0.06, 0.06]
@@ -138,6 +184,14 @@ def test_a_verdict_goes_with_the_interval_of_its_difference(measured):
 def test_chance_alone_is_called_a_difference_one_time_in_twenty():
     rng = np.random.default_rng(0)
     seen = sum(judged(*rng.normal(0.7, 0.01, (2, 4))) != NO_DIFFERENCE for _ in range(1000))
+    assert 30 <= seen <= 70
+    seen = 0
+    for _ in range(1000):
+        values = rng.normal(0.7, 0.01, (6, 3)) + rng.normal(0, 0.01, 3)
+        found = compare_with_reference(
+            {place: dict(enumerate(each)) for place, each in enumerate(values)}, 0
+        )
+        seen += min(holm([p for *_, p in found.values()])) <= LEVEL
     assert 30 <= seen <= 70
 
 

@@ -42,7 +42,7 @@ def test_a_config_is_the_defaults_then_short_then_base_then_the_variant():
             },
         }
     )
-    expected = {"epochs": 2, "train_images": 20_000, "augment": "none", "seed": 3}
+    expected = {"epochs": 2, "train_images": 10_000, "augment": "none", "seed": 3}
     assert study.config("narrow", 3) == TrainingConfig(
         **expected, model_options={"depth": 1, "width": 4}
     )
