@@ -122,8 +122,8 @@ def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path):
     assert lines[2] == document["answer"]
     cells = {line.split(" | ")[0].strip("| "): line for line in lines if line.startswith("| w")}
     assert [cell.strip(" |") for cell in cells["width 32"].split(" | ")] == [
-        *("width 32", "0.7400", "0.0095", "0.7163 to 0.7637", "+2.00", "+1.21 to +2.79"),
-        *("0.0017", "better", "3", "1000", "11.0"),
+        *("width 32", "0.7400", "0.0095", "0.7163 to 0.7637", "+2.00", "+1.25 to +2.75"),
+        *("0.0036", "better", "3", "1000", "11.0"),
     ]
     assert "| 1 of 3 |" in cells["width 64"]
     assert "on digits (scikit-learn), of models trained on 1,258 images; seeds 0, 1, 2;" in page

@@ -123,9 +123,7 @@ def test_a_variant_that_lacks_a_seed_is_compared_on_the_others():
         "none": {9: 0.5},
     }
     found = compare_with_reference(measured, "whole")
-    assert found["lacking"] == pytest.approx(
-        paired_test([0.61, 0.67, 0.62], [0.70, 0.75, 0.71])
-    )
+    assert found["lacking"] == pytest.approx(paired_test([0.61, 0.67, 0.62], [0.70, 0.75, 0.71]))
     assert found["few"] == (pytest.approx(0.2), None, None, None)
     assert found["none"] == (None, None, None, None)
 
