@@ -2,7 +2,7 @@
 
     make bench
 
-Contenders run in turn, A B A B, in one process, so that whatever else the machine
+Contenders run in turn, A B A B, so that whatever else the machine
 does hits them alike; medians and ratios go to reports/benchmarks.md and .csv.
 """
 
@@ -11,6 +11,8 @@ import contextlib
 import importlib.util
 import os
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 from unittest import mock
@@ -20,7 +22,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import model_options
 from cnn_cifar10.augmentation import AUGMENTATIONS
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import Dataset, Split
@@ -50,11 +51,11 @@ def main():
         *measure_training(make_config(model="custom_cnn"), limits, 3 * args.rounds),
         *measure_training(make_config(model="resnet20"), limits, args.rounds),
         *measure_training(make_config(model="vgg16"), limits, args.rounds, images=512),
-        *measure_training(fastnet, limits, args.rounds, torch_contenders()),
+        *measure_training(fastnet, limits, args.rounds, torch_contenders(), images=6_000),
     ]
     conditions = (
         f"Written by `make bench`. Medians of {args.rounds} turns each (custom_cnn: "
-        f"{3 * args.rounds}), in turn in one process"
+        f"{3 * args.rounds}), in turn, PyTorch's in processes of their own"
     )
     write_table(rows, conditions, args.output)
 
@@ -156,32 +157,27 @@ def measure_training(config, limits, rounds, others=None, images=1920):
 
 
 def torch_contenders():
-    """Return plain PyTorch's training of fastnet and of airbench94, where it is installed."""
+    """Return plain PyTorch's training of fastnet and of airbench94, where it is installed.
+
+    Each turn is a process of its own, as a training is.
+    """
     if importlib.util.find_spec("torch") is None:
         print("PyTorch's loop is left out: pip install torch")
         return {}
-    from torch.nn import functional as F
-    from torch_airbench import Trainer, to_tensors
 
-    data = random_dataset()
-    same = {"filters": model_options("fastnet")["filters"], "activation": F.relu}
-
-    def contender(batch_size, **network):
-        trainer = Trainer(*to_tensors(data.train), batch_size=batch_size, **network)
-        steps = max(1, 2000 // batch_size)
-        trainer.train_epoch(1)
-
-        def train():
-            began = time.perf_counter()
-            trainer.train_epoch(steps)
-            return steps * batch_size / (time.perf_counter() - began)
-
-        return train
+    def contender(*arguments):
+        command = [sys.executable, Path(__file__).with_name("torch_airbench.py"), "--speed"]
+        return lambda: float(subprocess.check_output([*command, *arguments], text=True))
 
     return {
-        "training the same in PyTorch, bfloat16, batch 500": contender(500, **same),
-        "training the same in PyTorch, bfloat16, batch 2000": contender(2000, **same),
-        "training airbench94 in PyTorch, bfloat16, batch 2000": contender(2000),
+        f"training {network} in PyTorch, bfloat16, batch {size}": contender(
+            "--batch-size", size, *flags
+        )
+        for network, size, flags in (
+            ("the same", "500", ["--fastnet"]),
+            ("the same", "2000", ["--fastnet"]),
+            ("airbench94", "2000", []),
+        )
     }
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cnn_cifar10.architectures import model_options
 from cnn_cifar10.datasets import load_dataset
 
 _MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -212,12 +213,29 @@ def to_tensors(split):
     return (images - mean) / std, torch.tensor(split.labels)
 
 
+def measure_speed(batch_size, count=6_000, **network):
+    """Return the training images per second, of random pixels."""
+    images, labels = torch.rand(count, 3, 32, 32), torch.randint(10, (count,))
+    trainer = Trainer(images, labels, batch_size=batch_size, **network)
+    trainer.train_epoch(1)
+    began = time.perf_counter()
+    trainer.train_epoch()
+    return trainer.steps_per_epoch * batch_size / (time.perf_counter() - began)
+
+
 def main():
     """Train on all 50,000 images and print seconds and accuracies as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--speed", action="store_true", help="only print images per second")
+    parser.add_argument("--batch-size", type=int, default=2000, help="with --speed")
+    parser.add_argument("--fastnet", action="store_true", help="with --speed: fastnet's network")
     args = parser.parse_args()
+    if args.speed:
+        same = {"filters": model_options("fastnet")["filters"], "activation": F.relu}
+        print(measure_speed(args.batch_size, **(same if args.fastnet else {})))
+        return
     data = load_dataset("cifar10")
     trainer = Trainer(*to_tensors(data.train + data.validation), epochs=args.epochs, seed=args.seed)
     test = to_tensors(data.test)

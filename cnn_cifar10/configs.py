@@ -229,11 +229,12 @@ finetune: All of that network at a low rate, from where `transfer` ended; withou
     slower in bfloat16 on a processor.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
-    small at first; the last with more filters and more epochs.
+    small at first; the last with more filters and more epochs. On all training
+    images of CIFAR-10 (JPEG copy) and two cores of an AMD EPYC, 85.7% in 3.5
+    minutes, 89.0% in 12.5 and @@@ in @@@, and 86.5%, 90.2% and @@@ over six views.
     `cnn-cifar10 train --recipe fast`.
 
-The figures they reach, with seconds and hardware, are in reports/results.csv, those
-of the last three in reports/speed.
+The figures of the others, with seconds and hardware, are in reports/results.csv.
 """
 
 
