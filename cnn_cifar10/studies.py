@@ -13,7 +13,7 @@ from pathlib import Path
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.errors import InputError
 
-SHORT = {"epochs": 5, "train_images": 10_000}
+SHORT = {"epochs": 6, "train_images": 20_000}
 """What a study's runs are unless it says otherwise: about a minute each on two cores."""
 
 
@@ -170,8 +170,8 @@ _STUDIES = (
     Study(
         name="epochs",
         question="What does training for longer bring, each run in one cycle of its own?",
-        variants={f"{epochs} epochs": {"epochs": epochs} for epochs in (2, 5, 10, 20)},
-        reference="5 epochs",
+        variants={f"{epochs} epochs": {"epochs": epochs} for epochs in (3, 6, 12, 24)},
+        reference="6 epochs",
         axes=("epochs",),
     ),
     Study(
@@ -203,7 +203,7 @@ _STUDIES = (
         question="What helps most against overfitting when there are few images?",
         # At higher rates the network without batch norm does not train.
         base={
-            **{"train_images": 5_000, "epochs": 10, "augment": "none"},
+            **{"train_images": 10_000, "epochs": 12, "augment": "none"},
             **{"learning_rate": 0.05, "weight_decay": 0.0, "label_smoothing": 0.0},
             **_options(batch_norm=False),
         },
@@ -308,7 +308,7 @@ CLAIMS = (
     Claim("Dropout helps against overfitting.", "regularization", ("dropout",), "better"),
     Claim("L2 helps against overfitting.", "regularization", ("L2",), "better"),
     Claim("Augmentation helps.", "regularization", ("augmentation",), "better"),
-    Claim("Longer training is better.", "epochs", ("10 epochs", "20 epochs"), "better"),
+    Claim("Longer training is better.", "epochs", ("12 epochs", "24 epochs"), "better"),
     Claim("Deeper is better.", "depth", ("3 x conv-conv-conv-pool",), "better"),
 )
 """Claims that the named studies can tell of."""

@@ -42,7 +42,7 @@ def test_a_config_is_the_defaults_then_short_then_base_then_the_variant():
             },
         }
     )
-    expected = {"epochs": 2, "train_images": 10_000, "augment": "none", "seed": 3}
+    expected = {"epochs": 2, "train_images": 20_000, "augment": "none", "seed": 3}
     assert study.config("narrow", 3) == TrainingConfig(
         **expected, model_options={"depth": 1, "width": 4}
     )
@@ -103,10 +103,10 @@ def test_every_variant_of_a_named_study_can_be_trained(study):
 
 def test_overrides_reach_every_variant_but_not_what_it_sets():
     study = STUDIES["epochs"].with_base(dataset="digits", train_images=100)
-    assert study.config("10 epochs", 0) == TrainingConfig(
-        dataset="digits", train_images=100, epochs=10
+    assert study.config("12 epochs", 0) == TrainingConfig(
+        dataset="digits", train_images=100, epochs=12
     )
-    assert STUDIES["epochs"].config("10 epochs", 0).dataset == "cifar10"
+    assert STUDIES["epochs"].config("12 epochs", 0).dataset == "cifar10"
     with pytest.raises(StudyError, match="study 'epochs': epochs must be left to its variants"):
         study.with_base(epochs=1)
 
