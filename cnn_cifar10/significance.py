@@ -71,19 +71,20 @@ def compare_with_reference(measured, reference):
         for name, values in measured.items()
         if name != reference
     }
-    found = {name: (None,) * 4 for name in shared}
+    found = {}
     for name, both in shared.items():
-        if both:
-            pairs = [(measured[name][seed], measured[reference][seed]) for seed in both]
-            found[name] = (float(np.mean(np.subtract(*zip(*pairs, strict=True)))), *(None,) * 3)
+        differences = [measured[name][seed] - measured[reference][seed] for seed in both]
+        found[name] = (float(np.mean(differences)) if both else None, None, None, None)
     tested = [name for name, both in shared.items() if len(both) >= FEWEST_SEEDS]
     cells = [(name, seed) for name in tested for seed in shared[name]]
     cells += [(reference, seed) for seed in seeds]
     design = np.array(
-        [[*(name == other for other in tested), *(seed == other for other in seeds)]
-         for name, seed in cells],
-        float,
-    )  # fmt: skip
+        [
+            [variant == name for name in tested] + [own == seed for seed in seeds]
+            for variant, own in cells
+        ],
+        dtype=float,
+    )
     freedom = len(cells) - len(tested) - len(seeds)
     if not tested or freedom < 1:
         return found
