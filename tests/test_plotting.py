@@ -102,6 +102,16 @@ def overlap(figure, artists):
     return any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+TIMED = [
+    {"recipe": recipe, "seconds": seconds, "accuracy": plain, "tta_accuracy": views}
+    for recipe, seconds, plain, views in (
+        ("another", "900", "0.89", "0.91"),
+        ("long", "740", "0.88", "0.90"),
+        ("short", "100", "0.80", "0.81"),
+        ("short", "110", "0.79", "0.82"),
+    )
+]
+
 FIGURES = {
     "confusion_matrix": lambda: plotting.plot_confusion_matrix(np.eye(3), "abc", "title"),
     "history": lambda: plotting.plot_history(HISTORY, "title"),
@@ -119,6 +129,7 @@ FIGURES = {
     "variant_curve": lambda: plotting.plot_variant_curve(NUMBERS, "epochs", "b", "title"),
     "variant_grid": lambda: plotting.plot_variant_grid(NUMBERS, ("epochs", "rate"), "b", "title"),
     "seeds": lambda: plotting.plot_seeds(VARIANTS[0], "title"),
+    "time_to_accuracy": lambda: plotting.plot_time_to_accuracy(TIMED, "title"),
     "reliability": lambda: plotting.plot_reliability({"a": RELIABILITY, "b": RELIABILITY}),
     "grad_cam": lambda: plotting.plot_grad_cam(
         images(9), np.zeros((9, 8, 8)), "abcdefghi", "title"
@@ -455,6 +466,18 @@ def test_a_grid_has_its_numbers_in_order_and_frames_the_reference():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "stages")
     (frame,) = axes.patches
     assert frame.get_xy() == (0, 0)
+
+
+def test_times_are_dots_of_both_accuracies_and_names_keep_out_of_each_others_way():
+    figure = plotting.plot_time_to_accuracy(TIMED)
+    axes = figure.axes[0]
+    dots = {tuple(line.get_xdata()): list(line.get_ydata()) for line in axes.lines[::2]}
+    assert dots == {(100.0, 110.0): [0.81, 0.82], (740.0,): [0.9], (900.0,): [0.91]}
+    assert [list(line.get_ydata()) for line in axes.lines[1::2]] == [[0.8, 0.79], [0.88], [0.89]]
+    figure.draw_without_rendering()
+    names = {name.get_text(): name.get_window_extent() for name in axes.texts}
+    assert set(names) == {"short", "long", "another"}
+    assert not names["long"].overlaps(names["another"])
 
 
 def test_seeds_are_named_with_their_deviation():

@@ -162,16 +162,19 @@ def plot_time_to_accuracy(rows, title=""):
     figure = new_figure(7.6, 4.4)
     axes = figure.subplots()
     axes.set_title(title)
-    for (name, numbers), color in zip(groups.items(), itertools.cycle(CYCLE), strict=False):
-        seconds, plain, views = np.transpose(numbers)
+    colors, sides = itertools.cycle(CYCLE), itertools.cycle((1, -1))
+    # Names are above and below in turn, out of each other's way.
+    for name, color, side in zip(sorted(groups, key=groups.get), colors, sides, strict=False):
+        seconds, plain, views = np.transpose(groups[name])
         axes.plot(seconds, views, "o", color=color, markersize=6)
         axes.plot(seconds, plain, "o", color=color, markersize=6, markerfacecolor="white")
         axes.annotate(
             name,
-            (seconds.mean(), views.max()),
-            xytext=(0, 7),
+            (seconds.mean(), views.max() if side > 0 else plain.min()),
+            xytext=(0, 8 * side),
             textcoords="offset points",
             ha="center",
+            va="bottom" if side > 0 else "top",
             color=color,
         )
     handles = [
