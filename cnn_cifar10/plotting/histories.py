@@ -163,17 +163,17 @@ def plot_time_to_accuracy(rows, title=""):
     axes = figure.subplots()
     axes.set_title(title)
     colors, sides = itertools.cycle(CYCLE), itertools.cycle((1, -1))
-    # Names are above and below in turn, out of each other's way.
+    # Names are above and, to the right, below in turn, out of each other's way.
     for name, color, side in zip(sorted(groups, key=groups.get), colors, sides, strict=False):
         seconds, plain, views = np.transpose(groups[name])
         axes.plot(seconds, views, "o", color=color, markersize=6)
         axes.plot(seconds, plain, "o", color=color, markersize=6, markerfacecolor="white")
         axes.annotate(
             name,
-            (seconds.mean(), views.max() if side > 0 else plain.min()),
+            (seconds.mean(), views.max()) if side > 0 else (seconds.min(), plain.min()),
             xytext=(0, 8 * side),
             textcoords="offset points",
-            ha="center",
+            ha="center" if side > 0 else "left",
             va="bottom" if side > 0 else "top",
             color=color,
         )
