@@ -232,7 +232,7 @@ faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs. On all training
     images of CIFAR-10 (JPEG copy) and two cores of an AMD EPYC, they reach
     85.7% in 3.5 minutes, 89.0% in 12.5 and 90.9% in 44; over six views 86.5%,
-    90.2% and 91.6% (three seeds, the last one).
+    90.2% and 91.6% (means of three seeds; of accurate, one).
     `cnn-cifar10 train --recipe fast`.
 
 The figures of the others, with seconds and hardware, are in reports/results.csv.
