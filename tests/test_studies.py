@@ -27,7 +27,9 @@ def test_a_grid_is_every_rate_with_every_batch_size():
     assert {(config.learning_rate, config.batch_size) for config in configs} == grid
     assert len(configs) == len(grid)
     config = study.config("rate 0.05, batch 512", 7)
-    assert config == TrainingConfig(learning_rate=0.05, batch_size=512, seed=7, **SHORT)
+    assert config == TrainingConfig(
+        learning_rate=0.05, batch_size=512, seed=7, model_options={"width": 16}, **SHORT
+    )
 
 
 def test_a_config_is_the_defaults_then_short_then_base_then_the_variant():
@@ -42,7 +44,7 @@ def test_a_config_is_the_defaults_then_short_then_base_then_the_variant():
             },
         }
     )
-    expected = {"epochs": 2, "train_images": 20_000, "augment": "none", "seed": 3}
+    expected = {"epochs": 2, "train_images": 10_000, "augment": "none", "seed": 3}
     assert study.config("narrow", 3) == TrainingConfig(
         **expected, model_options={"depth": 1, "width": 4}
     )
@@ -73,7 +75,7 @@ def test_all_regularizers_are_each_of_them_together():
     study = STUDIES["regularization"]
     none = study.config("none", 0)
     assert (none.augment, none.label_smoothing, none.weight_decay) == ("none", 0.0, 0.0)
-    assert none.model_options == {"batch_norm": False}
+    assert none.model_options == {"width": 16, "batch_norm": False}
     options, fields = {}, {}
     for label in ("dropout", "batch norm", "L2", "label smoothing", "augmentation"):
         variant = study.variants[label]
@@ -103,10 +105,10 @@ def test_every_variant_of_a_named_study_can_be_trained(study):
 
 def test_overrides_reach_every_variant_but_not_what_it_sets():
     study = STUDIES["epochs"].with_base(dataset="digits", train_images=100)
-    assert study.config("12 epochs", 0) == TrainingConfig(
-        dataset="digits", train_images=100, epochs=12
+    assert study.config("10 epochs", 0) == TrainingConfig(
+        dataset="digits", train_images=100, epochs=10, model_options={"width": 16}
     )
-    assert STUDIES["epochs"].config("12 epochs", 0).dataset == "cifar10"
+    assert STUDIES["epochs"].config("10 epochs", 0).dataset == "cifar10"
     with pytest.raises(StudyError, match="study 'epochs': epochs must be left to its variants"):
         study.with_base(epochs=1)
 
