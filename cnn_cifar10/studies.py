@@ -166,7 +166,7 @@ _STUDIES = (
         base=_NARROW,
         variants={
             f"rate {rate}, batch {batch}": {"learning_rate": rate, "batch_size": batch}
-            for rate in (0.0125, 0.05, 0.2, 0.8)
+            for rate in (0.05, 0.2, 0.8, 3.2)
             for batch in (32, 128, 512)
         },
         reference="rate 0.2, batch 128",
@@ -182,19 +182,19 @@ _STUDIES = (
     ),
     Study(
         name="optimizer",
-        question="Which optimizer trains best, each at three learning rates?",
+        question="Which optimizer trains best, each at four learning rates?",
         base=_NARROW,
         variants={
             f"{optimizer} {rate}": {"optimizer": optimizer, "learning_rate": rate, **more}
             for optimizer, rates, more in (
-                ("sgd", (0.05, 0.2, 0.8), {}),
-                ("adam", (0.0005, 0.002, 0.008), {}),
-                ("adamw", (0.0005, 0.002, 0.008), {}),
-                ("rmsprop", (0.0005, 0.002, 0.008), {"momentum": 0.0}),
+                ("sgd", (0.05, 0.2, 0.8, 3.2), {}),
+                ("adam", (0.0005, 0.002, 0.008, 0.032), {}),
+                ("adamw", (0.0005, 0.002, 0.008, 0.032), {}),
+                ("rmsprop", (0.0005, 0.002, 0.008, 0.032), {"momentum": 0.0}),
             )
             for rate in rates
         },
-        reference="adam 0.002",
+        reference="adam 0.008",
     ),
     Study(
         name="activation",
@@ -307,7 +307,7 @@ CLAIMS = (
     Claim(
         "RMSprop is worse than Adam.",
         "optimizer",
-        ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008"),
+        ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008", "rmsprop 0.032"),
         "worse",
     ),
     Claim(
