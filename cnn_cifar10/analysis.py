@@ -184,6 +184,8 @@ def _method(study, rows, summaries):
     }
     said = {name: ", ".join(map(str, values)) for name, values in kinds.items()}
     configs = [json.loads(row["settings"]) for row in rows]
+    options = [config.pop("model_options", {}) for config in configs]
+    configs = [config | more for config, more in zip(configs, options, strict=True)]
     common = {
         key: value
         for key, value in configs[0].items()
