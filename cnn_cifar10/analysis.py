@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.files import replacing
+from cnn_cifar10.files import write_figure, write_page
 from cnn_cifar10.results import format_table
 from cnn_cifar10.significance import (
     BETTER,
@@ -111,10 +111,8 @@ def write_study(study, rows, output):
         *_method(study, rows, summaries),
     ]
     output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / "accuracy.png") as path:
-        _figure(study, summaries).savefig(path, format="png", dpi=110)
-    with replacing(output / "report.md") as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_figure(output / "accuracy.png", _figure(study, summaries))
+    write_page(output / "report.md", parts)
     return {
         "study": study.name,
         "question": study.question,
@@ -186,6 +184,8 @@ def _method(study, rows, summaries):
     }
     said = {name: ", ".join(map(str, values)) for name, values in kinds.items()}
     configs = [json.loads(row["settings"]) for row in rows]
+    options = [config.pop("model_options", {}) for config in configs]
+    configs = [config | more for config, more in zip(configs, options, strict=True)]
     common = {
         key: value
         for key, value in configs[0].items()

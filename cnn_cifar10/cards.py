@@ -20,6 +20,13 @@ _COLUMNS = {
 }
 
 
+_USE = (
+    "    cnn-cifar10 predict --model FOLDER photo.jpg",
+    "```python\nfrom cnn_cifar10.inference import Classifier\n\n"
+    'Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)\n```',
+)
+
+
 def format_comparison(description):
     """Return how the formats compare as a Markdown table with its conditions.
 
@@ -45,6 +52,7 @@ def model_card(description, report, license=None):
         license: Identifier of the model's license, such as `"mit"`.
     """
     facts, names = report["facts"], description["class_names"]
+    formats = [row["format"] for row in description["comparison"]["formats"]]
     height, width, _ = description["input"]["shape"][1:]
     config = {key: value for key, value in facts["config"].items() if value not in (None, {})}
     weakest = min(report["per_class"], key=lambda row: row["recall"])
@@ -69,13 +77,11 @@ def model_card(description, report, license=None):
             "would differ, and are not to be compared with these."
         )
     parts = [
-        _metadata(report, license),
+        _metadata(report, formats, license),
         f"# {facts['run']}",
         report["headline"],
         "## Use",
-        "    cnn-cifar10 predict --model FOLDER photo.jpg",
-        "```python\nfrom cnn_cifar10.inference import Classifier\n\n"
-        'Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)\n```',
+        *(_USE if "onnx" in formats else ()),
         f"Every format takes `pixels`, float32 of shape (n, {height}, {width}, 3): RGB from 0 to "
         "255, as they are, since all scaling is inside. It gives the probabilities of "
         f"{', '.join(names)}, in this order.",
@@ -105,17 +111,19 @@ def model_card(description, report, license=None):
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(report, license):
+def _metadata(report, formats, license):
     """Return the card's YAML; JSON is the part of YAML that needs no library to write."""
     facts, metrics = report["facts"], report["metrics"][report["split"]]
     dataset = facts["config"]["dataset"]
     hub = _HUB_DATASETS.get(dataset)
+    exported = {name.removesuffix("_int8") for name in formats} & {"onnx", "litert"}
+    tags = ["image-classification", facts["model"], *sorted(exported, reverse=True)]
     lines = [
         "---",
         *([f"license: {json.dumps(license)}"] if license else []),
         "library_name: keras",
         "pipeline_tag: image-classification",
-        f"tags: {json.dumps(['image-classification', facts['model'], 'onnx', 'litert'])}",
+        f"tags: {json.dumps(tags)}",
         *([f"datasets: {json.dumps([hub])}"] if hub else []),
         "metrics: [accuracy, f1]",
         "model-index:",

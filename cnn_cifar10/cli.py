@@ -462,7 +462,7 @@ def _train(args):
     if args.config and args.recipe:
         raise InputError("--config and --recipe are both starting points: give one of them")
     if args.config:
-        config = dataclasses.replace(read_config(args.config), **given)
+        config = _changed(read_config(args.config), given)
     else:
         config = make_config(args.recipe or "standard", **given)
 
@@ -483,6 +483,16 @@ def _train(args):
         verbose=0 if args.quiet else 1,
     )
     return _report(run, dataset, args)
+
+
+def _changed(config, given):
+    """Return a config with other fields, as options of the command line change a file's."""
+    values = config.to_dict()
+    if given.get("optimizer", config.optimizer) != config.optimizer:
+        values |= {"learning_rate": None, "weight_decay": None}  # the new optimizer's own
+    options = config.model_options if given.get("model", config.model) == config.model else {}
+    values["model_options"] = {**options, **given.get("model_options", {})}
+    return TrainingConfig.from_dict({**values, **given, "model_options": values["model_options"]})
 
 
 def _evaluate(args):

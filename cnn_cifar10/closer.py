@@ -1,4 +1,6 @@
-"""A closer look at a model: how sure it is, where it looks and what it withstands."""
+"""A closer look at a model: how sure it is, where it looks, what it withstands, what it doubts."""
+
+import importlib.util
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from cnn_cifar10.calibration import (
     reliability,
     with_temperature,
 )
-from cnn_cifar10.evaluation import evaluate_corruptions
+from cnn_cifar10.evaluation import evaluate_corruptions, likely_label_errors
 from cnn_cifar10.gradcam import grad_cam
 from cnn_cifar10.results import format_table
 
@@ -20,8 +22,8 @@ def look_closer(model, split, evaluation, validation=None, title=""):
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.
-        split: `Split` of n images. A random 1,000 of them are corrupted, the first 12
-            explained.
+        split: `Split` of n images that the model was not trained on. A random 1,000 of
+            them are corrupted, 12 of those explained.
         evaluation: `Evaluation` of the split.
         validation: `Evaluation` of the validation split, which a temperature is fitted
             to; `None` fits none.
@@ -29,8 +31,9 @@ def look_closer(model, split, evaluation, validation=None, title=""):
 
     Returns:
         A pair: a dict of `calibration_error`, `corrupted_images`, `corruptions` (the rows
-        of `evaluate_corruptions`) and, with `validation`, `temperature` and
-        `calibrated_error`; and a dict of file names to figures.
+        of `evaluate_corruptions`), with `validation` `temperature` and `calibrated_error`,
+        and with cleanlab `label_errors` (up to 12 rows of an image's `index`, `label`,
+        `predicted` class and its `confidence`); and a dict of file names to figures.
     """
     from cnn_cifar10 import plotting
 
@@ -49,12 +52,13 @@ def look_closer(model, split, evaluation, validation=None, title=""):
     found["corrupted_images"] = count
     found["corruptions"] = evaluate_corruptions(model, split[chosen], names)
 
-    pictures, classes = split.images[:_EXPLAINED], evaluation.predictions[:_EXPLAINED]
+    explained = chosen[:_EXPLAINED]
+    pictures, classes = split.images[explained], evaluation.predictions[explained]
     captions = [
         f"{names[predicted]}, {confidence:.0%}"
-        for predicted, confidence in zip(classes, evaluation.confidences, strict=False)
+        for predicted, confidence in zip(classes, evaluation.confidences[explained], strict=True)
     ]
-    return found, {
+    figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
         "robustness.png": plotting.plot_robustness(found["corruptions"], title),
         "gradcam.png": plotting.plot_grad_cam(
@@ -64,6 +68,22 @@ def look_closer(model, split, evaluation, validation=None, title=""):
             f"{title}: what spoke for the predicted class",
         ),
     }
+    if importlib.util.find_spec("cleanlab"):
+        suspects = likely_label_errors(evaluation, _EXPLAINED)
+        found["label_errors"] = [
+            {
+                "index": int(index),
+                "label": names[evaluation.labels[index]],
+                "predicted": names[evaluation.predictions[index]],
+                "confidence": float(evaluation.confidences[index]),
+            }
+            for index in suspects
+        ]
+    if rows := found.get("label_errors"):
+        columns = ([row[key] for row in rows] for key in ("label", "predicted", "confidence"))
+        caption = f"{title}: labels to check"
+        figures["labels.png"] = plotting.plot_mistakes(split.images[suspects], *columns, caption)
+    return found, figures
 
 
 def format_closer(found):
@@ -88,4 +108,18 @@ def format_closer(found):
         format_table(list(rows.values())),
         "## Where the model looks",
         "![Pictures, and what spoke for the predicted class](gradcam.png)",
+        "## Labels to check",
+        *_format_label_errors(found),
+    ]
+
+
+def _format_label_errors(found):
+    if "label_errors" not in found:
+        return ["They need cleanlab: `pip install 'cnn-cifar10[label-errors]'`."]
+    if not found["label_errors"]:
+        return ["No image's label is doubtful."]
+    return [
+        "The images whose label the model doubts most, by confident learning; some are its own "
+        "mistakes, and some are wrong labels.",
+        "![The most doubtful labels](labels.png)",
     ]

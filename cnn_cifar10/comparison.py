@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.files import replacing
+from cnn_cifar10.files import write_figure, write_page
 from cnn_cifar10.reporting import read_predictions
 from cnn_cifar10.results import format_table, summary_columns
 
@@ -77,10 +77,8 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     for name in set(_FIGURES) - set(figures):
         (output_dir / name).unlink(missing_ok=True)
     for name, figure in figures.items():
-        with replacing(output_dir / name) as path:
-            figure.savefig(path, format="png", dpi=110)
-    with replacing(output_dir / "comparison.md") as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        write_figure(output_dir / name, figure)
+    write_page(output_dir / "comparison.md", parts)
 
 
 def comparable_predictions(summaries, reports_dir, split="test", limit=8):

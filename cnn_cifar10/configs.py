@@ -5,11 +5,11 @@ from the fields below.
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import read_object
 
 OPTIMIZERS = {  # name: (learning rate, weight decay) where the config says neither
     "sgd": (0.2, 0.005),
@@ -138,7 +138,9 @@ class TrainingConfig:
     @property
     def source(self):
         """Name of the data: the data set, or the folder of a folder of images."""
-        return Path(self.data_dir).resolve().name if self.dataset == "folder" else self.dataset
+        if self.dataset == "folder" and self.data_dir:
+            return Path(self.data_dir).resolve().name
+        return self.dataset
 
     @property
     def name(self):
@@ -268,10 +270,4 @@ def read_config(path):
     Raises:
         ConfigError: If the file cannot be read or does not hold a config.
     """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot read the config: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds no config: expected a JSON object of options")
-    return TrainingConfig.from_dict(values)
+    return TrainingConfig.from_dict(read_object(path, "config", ConfigError))

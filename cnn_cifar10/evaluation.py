@@ -13,7 +13,7 @@ from cnn_cifar10.errors import InputError
 _EPSILON = 1e-7  # Keras clips probabilities to it before it takes the logarithm.
 
 
-def predict_split(model, split, num_classes, batch_size=500, verbose=0):
+def predict_split(model, split, num_classes, batch_size=500):
     """Predict the class probabilities of every example of a split.
 
     Args:
@@ -21,7 +21,6 @@ def predict_split(model, split, num_classes, batch_size=500, verbose=0):
         split: `Split` of n examples.
         num_classes: Number of classes.
         batch_size: Images per prediction step; changes speed and memory only.
-        verbose: As for `keras.Model.predict`; 1 shows a progress bar.
 
     Returns:
         Float32 array `(n, num_classes)`, in the order of `split.labels`.
@@ -32,7 +31,7 @@ def predict_split(model, split, num_classes, batch_size=500, verbose=0):
     from cnn_cifar10.pipelines import evaluation_batches
 
     batches = evaluation_batches(split, num_classes, batch_size=batch_size)
-    probabilities = np.asarray(model.predict(batches, verbose=verbose), "float32")
+    probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
     if probabilities.shape != (len(split), num_classes):
         raise InputError(
             f"model must return one row of num_classes={num_classes} values for each of "
@@ -42,7 +41,7 @@ def predict_split(model, split, num_classes, batch_size=500, verbose=0):
 
 
 def evaluate_split(model, split, class_names):
-    """Predict a split and return its `Evaluation`; arguments as for `predict_split`."""
+    """Predict a split, class names in the order of its labels, and return its `Evaluation`."""
     probabilities = predict_split(model, split, len(class_names))
     return Evaluation(split.labels, probabilities, class_names)
 

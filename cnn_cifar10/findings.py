@@ -5,7 +5,7 @@ from pathlib import Path
 from cnn_cifar10 import plotting
 from cnn_cifar10.analysis import summarize_study
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.files import replacing
+from cnn_cifar10.files import write_figure, write_page
 from cnn_cifar10.results import format_table
 from cnn_cifar10.significance import BETTER, NO_DIFFERENCE, UNKNOWN, WORSE, chance_difference
 from cnn_cifar10.studies import CLAIMS
@@ -100,11 +100,8 @@ def write_findings(studies, output, folders):
     claims = judge_claims(effects)
     figure = output.with_suffix(".png")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(figure) as path:
-        plotting.plot_effects(effects, chance).savefig(path, format="png", dpi=110)
-    with replacing(output) as path:
-        page = _page(studies, effects, chance, claims, figure.name, folders)
-        path.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    write_figure(figure, plotting.plot_effects(effects, chance))
+    write_page(output, _page(studies, effects, chance, claims, figure.name, folders))
     return {"effects": effects, "claims": claims, "chance": chance}
 
 

@@ -60,7 +60,7 @@ class Muon(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype)
-        is_kernel = len(variable.shape) == 4
+        is_kernel = len(variable.shape) == 4 and variable.shape[-1] > 1  # a depthwise one is not
         momentum = self.momentum if is_kernel else self.sgd_momentum
         velocity = self.momentums[self._get_variable_index(variable)]
         self.assign(velocity, velocity * momentum + gradient)

@@ -17,7 +17,7 @@ from cnn_cifar10.evaluation import (
     most_confused,
     with_test_time_augmentation,
 )
-from cnn_cifar10.files import replacing, write_csv, write_json
+from cnn_cifar10.files import replacing, write_csv, write_figure, write_json
 from cnn_cifar10.profiling import profile_model
 from cnn_cifar10.results import (
     RESULT_COLUMNS,
@@ -60,6 +60,7 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, *, tta=Fal
     if facts["class_names"] != list(dataset.class_names):
         raise InputError(f"{run.path}: its model knows other classes than {dataset.title}")
     evaluations, further = {}, {}
+    views = with_test_time_augmentation(model) if tta else None
     skipped = {"validation"} if run.config().use_validation else set()
     for name in (name for name in _SPLITS if name in {*splits} - skipped):
         split = getattr(dataset, name)
@@ -68,11 +69,12 @@ def report_run(run, dataset, output_dir, results_csv, splits=_SPLITS, *, tta=Fal
             split = split[chosen]
         evaluations[name] = evaluate_split(model, split, dataset.class_names)
         if tta and name != "train":
-            views = with_test_time_augmentation(model)
             further[name] = evaluate_split(views, split, dataset.class_names).accuracy
     found = None
     if closer and evaluations:  # at the last split, which is reported in detail
-        title, validation = f"{dataset.title} {name} split", evaluations.get("validation")
+        title = f"{dataset.title} {name} split"
+        # A temperature fitted to the images that it is judged on would flatter itself.
+        validation = evaluations.get("validation") if name == "test" else None
         found = look_closer(model, split, evaluations[name], validation, title)
     report = write_report(
         output_dir,
@@ -147,9 +149,9 @@ def write_report(
         figures |= further
     for name, figure in figures.items():
         # Photographs do not compress the way enlarged pixels do.
-        large = name in ("mistakes.png", "gradcam.png") and dataset.image_shape[0] > 64
-        with replacing(output_dir / name) as path:
-            figure.savefig(path, format="png", dpi=72 if large else 110)
+        photographs = name in ("mistakes.png", "gradcam.png", "labels.png")
+        large = photographs and dataset.image_shape[0] > 64
+        write_figure(output_dir / name, figure, dpi=72 if large else 110)
     write_csv(
         output_dir / "per_class.csv",
         report["per_class"][0],

@@ -11,6 +11,7 @@ checkpoint.npz  only while unfinished: the state to continue from
 import csv
 import json
 import platform
+import shutil
 import subprocess
 import zipfile
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Run:
         """Delete the run's files."""
         for path in (self.facts_path, self.history_path, self.model_path, self.checkpoint_path):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
 
     def config(self) -> TrainingConfig:
         """Return the run's configuration."""

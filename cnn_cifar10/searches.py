@@ -9,10 +9,10 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import read_object
 
 ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
 
@@ -195,12 +195,7 @@ def read_space(path):
     Raises:
         SearchError: If the file cannot be read or holds no object.
     """
-    try:
-        space = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SearchError(f"{path}: cannot read the space: {error}") from error
-    _require(isinstance(space, dict), f"{path}: holds no space: expected a JSON object", space)
-    return space
+    return read_object(path, "space", SearchError)
 
 
 def parse_values(text):

@@ -5,13 +5,13 @@ studies.
 """
 
 import dataclasses
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.configs import ConfigError, TrainingConfig
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.files import read_object
 
 SHORT = {"epochs": 5, "train_images": 10_000}
 """What a study's runs are unless it says otherwise."""
@@ -135,13 +135,7 @@ def find_study(name_or_file) -> Study:
             f"no study is named {name_or_file!r}: choose from {', '.join(STUDIES)}, or name a "
             ".json file that declares one"
         )
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot read the study: {error}") from error
-    if not isinstance(declared, dict):
-        raise StudyError(f"{path}: holds no study: expected a JSON object")
-    declared = {"name": path.stem, **declared}
+    declared = {"name": path.stem, **read_object(path, "study", StudyError)}
     fields = dataclasses.fields(Study)
     known = [field.name for field in fields]
     required = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}

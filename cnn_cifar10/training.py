@@ -88,7 +88,7 @@ def train(
     steps = steps_per_epoch(dataset.train, config.batch_size)
 
     run.path.mkdir(parents=True, exist_ok=True)
-    if overwrite:
+    if overwrite and run.config_path.exists():
         run.clear()
         remove_export(run.path)  # it would go on serving the model it was made of
     write_json(run.config_path, config.to_dict())

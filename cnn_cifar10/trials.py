@@ -9,7 +9,7 @@ from sklearn.inspection import permutation_importance
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.errors import InputError
-from cnn_cifar10.files import replacing, write_csv, write_json
+from cnn_cifar10.files import write_csv, write_figure, write_json, write_page
 from cnn_cifar10.results import format_cell, format_table
 from cnn_cifar10.runs import Run
 
@@ -151,12 +151,9 @@ def write_search(search, rows, output):
     if importances:
         figures["importance.png"] = plotting.plot_importances(importances, r2, title)
     for name, figure in figures.items():
-        with replacing(output / name) as path:
-            figure.savefig(path, format="png", dpi=110)
+        write_figure(output / name, figure)
     answer = _answer(rows, best)
-    with replacing(output / "report.md") as path:
-        text = "\n\n".join(_page(search, rows, answer, r2, output))
-        path.write_text(text + "\n", encoding="utf-8")
+    write_page(output / "report.md", _page(search, rows, answer, r2, output))
     return {
         "answer": answer,
         "best": best,

@@ -185,7 +185,8 @@ class _Tuner(keras_tuner.Tuner):
         """Do nothing: the oracle saves itself, and the tuner has no state."""
 
     def pre_create_trial(self):
-        time.sleep(0.05)  # a worker that is told to wait asks again at once
+        if not isinstance(self.oracle, keras_tuner.Oracle):
+            time.sleep(0.05)  # a worker that is told to wait asks again at once
 
     def run_trial(self, trial, **_):
         run = trial_run(self.get_trial_dir(trial.trial_id))

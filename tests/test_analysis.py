@@ -111,6 +111,10 @@ def test_seeds_that_the_reference_lacks_are_not_compared():
 
 def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path):
     rows = rows_of(SIZES, MEASURED)
+    for row in rows:
+        settings = json.loads(row["settings"])
+        options = {**settings["model_options"], "depth": 1}
+        row["settings"] = json.dumps({**settings, "model_options": options})
     document = write_study(SIZES, rows, tmp_path / "study")
     assert document["answer"] == (
         "Compared with width 16 (72.00%): Better: width 32 (+2.00 points). No difference seen: "
@@ -128,7 +132,7 @@ def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path):
     assert "| 1 of 3 |" in cells["width 64"]
     assert "on digits (scikit-learn), of models trained on 1,258 images; seeds 0, 1, 2;" in page
     assert "training on a CPU, 2 cores (float32, tensorflow). The test split was not used." in page
-    assert 'defaults: `dataset="digits"`, `epochs=3`, `learning_rate=0.2`.\n' in page
+    assert 'defaults: `dataset="digits"`, `epochs=3`, `learning_rate=0.2`, `depth=1`.\n' in page
     assert "for the number of comparisons, 2;" in page
     assert (tmp_path / "study/accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(json.dumps(document)) == document

@@ -22,6 +22,7 @@ from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.architectures.vgg import build_vgg
 from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
 from cnn_cifar10.errors import InputError
+from cnn_cifar10.layers import PatchWhitening
 
 OPTIONS = {"transfer": {"weights": None, "image_size": 64}}
 
@@ -620,6 +621,17 @@ def test_networks_that_average_positions_take_images_of_several_sizes(name):
     model = create_model(name, (None, None, 3))
     for side in (32, 40):
         assert model(pixels(2, (side, side, 3))).shape == (2, 10)
+
+
+def test_whitening_is_of_images_from_the_whole_list_and_of_no_more_pixels(monkeypatch):
+    seen = []
+    monkeypatch.setattr(PatchWhitening, "adapt", lambda layer, inputs: seen.append(inputs))
+    listed = np.repeat([0, 255], 1_500)[:, None, None, None]  # class by class
+    images = np.broadcast_to(listed, (3_000, 64, 64, 3)).astype("uint8")
+    adapt_whitening(create_model("fastnet", (64, 64, 3)), images)
+    (inputs,) = seen
+    assert inputs.shape[0] * 64**2 == 5_000 * 32**2
+    assert (inputs == inputs.max()).mean() == 0.5
 
 
 def test_fastnet_begins_from_equal_probabilities_and_a_whitening_of_its_images(crops):

@@ -50,6 +50,16 @@ def test_what_is_not_known_is_left_out(description, digits_report):
     assert "datasets" not in data  # digits are not on the Hub
 
 
+def test_a_card_names_no_format_that_was_not_exported(description, digits_report):
+    assert metadata(model_card(description, digits_report))["tags"][2:] == ["onnx", "litert"]
+    description = json.loads(json.dumps(description))
+    rows = description["comparison"]["formats"]
+    rows[:] = [row for row in rows if row["format"] in ("keras", "litert_int8")]
+    card = model_card(description, digits_report)
+    assert metadata(card)["tags"][2:] == ["litert"]
+    assert "Classifier.open" not in card
+
+
 def test_every_format_is_in_the_card_with_its_figures(description, digits_report):
     lines = model_card(description, digits_report).splitlines()
     for row in description["comparison"]["formats"]:

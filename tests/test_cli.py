@@ -1,5 +1,6 @@
 """The command line as a person meets it: real processes, exit codes, one-line errors."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cnn_cifar10.augmentation import AUGMENTATIONS
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.errors import InputError
 from cnn_cifar10.results import add_result
 from cnn_cifar10.studies import STUDIES
 
@@ -150,6 +153,7 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
         ("train --dataset digits --epochs 0", "epochs must be 1 or more"),
         ("train --dataset digits --model-options wide=3", "custom_cnn has no option 'wide'"),
         ("train --dataset folder --data-dir nowhere", "nowhere"),
+        ("train --dataset folder", "data_dir"),
         ("train --config absent.json", "absent.json: cannot read"),
         ("train --config absent.json --recipe tutorial", "give one of them"),
         ("evaluate models/absent", "models/absent: no such folder"),
@@ -320,18 +324,59 @@ def test_an_evaluated_run_can_be_compared(digits_run, tmp_path, monkeypatch, cap
 
 def test_a_closer_look_is_part_of_the_report(digits_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["evaluate", str(digits_run.path), "--closer", "--no-test", "--json"]) == 0
+    assert main(["evaluate", str(digits_run.path), "--closer", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["closer"]
-    assert 0 <= found["calibrated_error"] < found["calibration_error"] < 1
+    assert all(0 <= found[key] < 1 for key in ("calibration_error", "calibrated_error"))
     assert {row["strength"] for row in found["corruptions"]} == set(range(6))
     (folder,) = (path for path in (tmp_path / "reports").iterdir() if path.is_dir())
     text = (folder / "report.md").read_text()
-    for figure in ("calibration.png", "robustness.png", "gradcam.png"):
+    for figure in ("calibration.png", "robustness.png", "gradcam.png", "labels.png"):
         assert f"({figure})" in text
         assert (folder / figure).read_bytes().startswith(b"\x89PNG")
     assert f"by the temperature {found['temperature']:.2f}, which was fitted" in text
     clean, worst = (found["corruptions"][i]["accuracy"] for i in (0, 5))
     assert re.search(rf"\| gaussian noise +\| +{clean:.1%} .*\| +{worst:.1%} \|", text)
+    doubtful = found["label_errors"][0]
+    assert doubtful["label"] != doubtful["predicted"]
+
+
+def test_no_temperature_is_judged_by_the_images_it_was_fitted_to(
+    digits_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cnn_cifar10.closer.evaluate_corruptions", lambda *_: [])
+    monkeypatch.setattr("cnn_cifar10.plotting.plot_robustness", lambda *_: Figure())
+    assert main(["evaluate", str(digits_run.path), "--closer", "--no-test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["closer"]
+    assert 0 < found["calibration_error"] < 1
+    assert not {"temperature", "calibrated_error"} & set(found)
+
+
+def test_options_change_what_a_file_says_and_no_more(tmp_path, monkeypatch):
+    seen = []
+
+    def load_data(config):
+        seen.append(config)
+        raise InputError("enough is known")
+
+    monkeypatch.setattr("cnn_cifar10.training.load_data", load_data)
+    path = tmp_path / "config.json"
+    options = {"width": 8, "depth": 1}
+    config = TrainingConfig(optimizer="sgd", learning_rate=0.7, model_options=options, seed=3)
+    path.write_text(json.dumps(config.to_dict()))
+
+    def changed(options):
+        assert main(["train", "--config", str(path), *options.split()]) == 2
+        return seen.pop()
+
+    assert changed("--epochs 9") == dataclasses.replace(config, epochs=9)
+    wider = changed("--model-options width=16")
+    assert wider.model_options == {"width": 16, "depth": 1}
+    assert changed("--model vgg16").model_options == {}
+    adam = changed("--optimizer adam")
+    assert adam.learning_rate == TrainingConfig(optimizer="adam").learning_rate
+    assert (adam.seed, adam.model_options) == (3, options)
+    assert changed("--optimizer adam --learning-rate 0.5").learning_rate == 0.5
 
 
 def test_top_must_be_a_number_of_classes(photos, capsys):

@@ -509,6 +509,8 @@ def test_a_subset_of_a_folder_stays_on_disk(tmp_path):
         part.train.images[:], dataset.train.images[np.isin(dataset.train.ids, part.train.ids)]
     )
     assert np.bincount(part.train.labels).tolist() == [8, 4]
+    assert isinstance(dataset.train[[3, 1]].images, ImageFiles)
+    assert list(dataset.train[[3, 1]].ids) == list(dataset.train.ids[[3, 1]])
 
 
 def test_default_image_size_of_folders_is_64(tmp_path):

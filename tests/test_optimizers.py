@@ -70,6 +70,15 @@ def test_only_other_weights_decay():
     np.testing.assert_allclose(variables[0], before * scale, rtol=1e-5)
 
 
+def test_a_depthwise_kernel_is_not_a_matrix_of_filters():
+    start = random(3, 3, 5, 1)
+    variable, gradient = keras.Variable(start), random(3, 3, 5, 1)
+    optimizer = Muon(0.1)
+    optimizer.build([variable])
+    optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+    np.testing.assert_allclose(variable, start - 0.1 * (1 + 0.85) * gradient, rtol=1e-5)
+
+
 def test_it_is_made_again_from_its_config():
     optimizer = Muon(0.2, momentum=0.5, sgd_momentum=0.7, newton_schulz_steps=4)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

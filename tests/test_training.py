@@ -339,6 +339,13 @@ def test_a_finished_run_is_not_overwritten_unasked(tmp_path, digits_run, digits)
     assert train(again, copy.path, dataset=digits, overwrite=True, verbose=0).facts()["epochs"] == 1
 
 
+def test_overwriting_spares_what_is_no_runs(tmp_path, digits):
+    (tmp_path / "README.md").write_text("mine")
+    run = train(make_config(**SMALL), tmp_path, dataset=digits, overwrite=True, verbose=0)
+    assert run.is_finished
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
 def test_opening_what_is_not_there(tmp_path):
     with pytest.raises(RunError, match="no such folder; train a model first"):
         open_run(tmp_path / "absent")

@@ -1,6 +1,7 @@
 """A small network that is trained in minutes."""
 
 import keras
+import numpy as np
 from keras import layers
 
 from cnn_cifar10.architectures.blocks import activation_layer, pixel_input
@@ -84,9 +85,13 @@ def adapt_whitening(model, images):
 
     Args:
         model: `keras.Model` from raw pixels.
-        images: uint8 array `(n, height, width, 3)`, of which the first 5,000 are used.
+        images: uint8 array `(n, height, width, 3)`. Evenly spaced ones are used, since
+            folders are listed class by class: as many as have the pixels of 5,000 of
+            CIFAR-10.
     """
+    count = max(1, 5_000 * 32**2 // (images.shape[1] * images.shape[2]))
+    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     for layer in model.layers:
         if isinstance(layer, PatchWhitening):
             inputs = keras.Model(model.input, layer.input)
-            layer.adapt(inputs.predict(images[:5_000], batch_size=500, verbose=0))
+            layer.adapt(inputs.predict(images[chosen], batch_size=100, verbose=0))

@@ -42,7 +42,12 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, index) -> "Split":
-        return Split(self.images[index], self.labels[index], self.ids[index])
+        images = self.images
+        if isinstance(images, ImageFiles):  # which stay on disk
+            images = ImageFiles(images.paths[index], images.size)
+        else:
+            images = images[index]
+        return Split(images, self.labels[index], self.ids[index])
 
     def __add__(self, other) -> "Split":
         if isinstance(self.images, ImageFiles):
@@ -132,15 +137,7 @@ class Dataset:
             members = order[labels[order] == label]
             place[members] = np.arange(len(members)) / len(members)
         chosen = np.sort(order[np.argsort(place[order], kind="stable")[:train_images]])
-        images = self.train.images
-        part = Split(
-            ImageFiles(images.paths[chosen], images.size)
-            if isinstance(images, ImageFiles)
-            else images[chosen],
-            labels[chosen],
-            self.train.ids[chosen],
-        )
-        return dataclasses.replace(self, train=part)
+        return dataclasses.replace(self, train=self.train[chosen])
 
 
 def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) -> list[np.ndarray]:
