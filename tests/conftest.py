@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from filelock import FileLock
 
 from cnn_cifar10.configs import make_config
 
@@ -30,8 +31,33 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory, digits):
-    """A small model trained on digits for two epochs."""
+def make_once(tmp_path_factory):
+    """A function from a name and a function that fills a folder to the filled folder.
+
+    All processes of pytest-xdist share it, so what takes long is made by the first to
+    need it; tests leave it as it is.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of this run of pytest; above it are the runs before
+
+    def make_once(name, fill):
+        folder, done = root / "made_once" / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # left by a process that failed
+                folder.mkdir(parents=True)
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def digits_run(make_once, digits):
+    """A small model trained on digits for two epochs; tests leave it as it is."""
+    from cnn_cifar10.runs import Run
     from cnn_cifar10.training import train
 
     config = make_config(
@@ -41,31 +67,37 @@ def digits_run(tmp_path_factory, digits):
         learning_rate=0.05,
         model_options={"width": 8, "depth": 1},
     )
-    path = tmp_path_factory.mktemp("models") / config.name
-    return train(config, path, dataset=digits, verbose=0)
+
+    def fill(folder):
+        train(config, folder / config.name, dataset=digits, verbose=0)
+
+    return Run(make_once("models", fill) / config.name)
 
 
 @pytest.fixture(scope="session")
-def digits_report(tmp_path_factory, digits_run, digits):
-    """The report of `digits_run`."""
-    from cnn_cifar10.reporting import report_run
+def digits_report(make_once, digits_run, digits):
+    """The report of `digits_run`, as `cnn-cifar10 export` reads it."""
+    from cnn_cifar10.reporting import read_report, report_run
 
-    folder = tmp_path_factory.mktemp("reports")
-    return report_run(digits_run, digits, folder, folder / "results.csv")
+    def fill(folder):
+        report_run(digits_run, digits, folder, folder / "results.csv")
+
+    return read_report(make_once("reports", fill))
 
 
 @pytest.fixture(scope="session")
-def artifact(tmp_path_factory, digits_run, digits, digits_report):
+def artifact(make_once, digits_run, digits, digits_report):
     """The folder of `digits_run`, exported to every format; tests leave it as it is."""
     from cnn_cifar10 import exporting
     from cnn_cifar10.runs import Run
 
-    folder = tmp_path_factory.mktemp("artifacts") / "digits"
-    shutil.copytree(digits_run.path, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "LARGEST_LOSS", 0.1)  # so small a model is soon thrown off
-        exporting.export_run(Run(folder), digits, digits_report, images=200, license="mit")
-    return folder
+    def fill(folder):
+        copy = Run(Path(shutil.copytree(digits_run.path, folder / "digits")))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting, "LARGEST_LOSS", 0.1)  # so small a model is soon thrown off
+            exporting.export_run(copy, digits, digits_report, images=200, license="mit")
+
+    return make_once("artifacts", fill) / "digits"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -125,11 +124,3 @@ def test_a_missing_shipped_model_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "SHIPPED", (tmp_path / "a", tmp_path / "custom_cnn"))
     with pytest.raises(ArtifactError, match=r"custom_cnn: no such folder; name that of another"):
         shipped_artifact()
-
-
-def test_importing_loads_no_numpy():
-    script = (
-        "import sys, cnn_cifar10.artifacts; print({'numpy', 'keras', 'PIL'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "set()\n"

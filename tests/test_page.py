@@ -227,15 +227,6 @@ def test_a_browser_that_knows_the_token_can_use_the_page(chromium, classifier):
         assert page.errors() == []
 
 
-def test_a_picture_of_the_test_split_gets_its_class(page, cifar10_dir, tmp_path):
-    from cnn_cifar10.datasets import load_dataset
-
-    dataset = load_dataset("cifar10", cifar10_dir)
-    Image.fromarray(dataset.test.images[0]).save(tmp_path / "first.png")
-    page.upload(tmp_path / "first.png")
-    page.wait_for(dataset.class_names[dataset.test.labels[0]])
-
-
 @pytest.mark.parametrize(
     "path",
     [

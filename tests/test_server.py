@@ -377,7 +377,7 @@ PICTURES = [
     encoded(np.full((5, 7, 3), 90, "uint8"), kind)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 ]
-CASES = int(os.environ.get("CNN_CIFAR10_CASES", 150))
+CASES = int(os.environ.get("CNN_CIFAR10_CASES", 40))
 
 
 @pytest.mark.parametrize(

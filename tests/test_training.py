@@ -284,7 +284,9 @@ def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, t
     assert last.stopped
 
 
-def test_a_run_killed_after_early_stopping_trains_no_further(tmp_path, digits, monkeypatch):
+def test_early_stopping_stops_and_a_run_killed_after_it_trains_no_further(
+    tmp_path, digits, monkeypatch
+):
     config = make_config(
         **{**SMALL, "epochs": 9, "learning_rate": 1e-9}, schedule="constant", early_stopping=1
     )
@@ -357,14 +359,6 @@ def test_a_loss_that_is_no_number_ends_training_in_one_line(tmp_path, digits):
     config = make_config(**{**SMALL, "learning_rate": 1e30})
     with pytest.raises(TrainingError, match=r"the loss became \w+ in epoch 1: lower the learning"):
         train(config, tmp_path / "run", dataset=digits, verbose=0)
-
-
-def test_early_stopping_stops(tmp_path, digits):
-    config = make_config(
-        **{**SMALL, "epochs": 9, "learning_rate": 1e-9}, schedule="constant", early_stopping=1
-    )
-    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
-    assert run.facts()["epochs"] < 9
 
 
 @pytest.fixture
