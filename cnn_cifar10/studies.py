@@ -299,6 +299,12 @@ CLAIMS = (
     Claim("Learning rate and batch size are decisive.", "learning_rate_batch_size"),
     Claim("LeakyReLU is better than ReLU.", "activation", ("leaky_relu",), "better"),
     Claim(
+        "SGD is worse than Adam.",
+        "optimizer",
+        ("sgd 0.05", "sgd 0.2", "sgd 0.8", "sgd 3.2"),
+        "worse",
+    ),
+    Claim(
         "RMSprop is worse than Adam.",
         "optimizer",
         ("rmsprop 0.0005", "rmsprop 0.002", "rmsprop 0.008", "rmsprop 0.032"),
