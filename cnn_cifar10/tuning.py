@@ -296,6 +296,7 @@ def _run_processes(search, state, objective, workers, table):
 def _work_apart(environment, *arguments):
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the process that started this one
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is ended leaks
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _work(*arguments)
 
