@@ -491,8 +491,8 @@ def _changed(config, given):
     if given.get("optimizer", config.optimizer) != config.optimizer:
         values |= {"learning_rate": None, "weight_decay": None}  # the new optimizer's own
     options = config.model_options if given.get("model", config.model) == config.model else {}
-    values["model_options"] = {**options, **given.get("model_options", {})}
-    return TrainingConfig.from_dict({**values, **given, "model_options": values["model_options"]})
+    options = {**options, **given.get("model_options", {})}
+    return TrainingConfig.from_dict({**values, **given, "model_options": options})
 
 
 def _evaluate(args):
