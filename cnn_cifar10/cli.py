@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cnn_cifar10 import __version__
 from cnn_cifar10.artifacts import FORMATS
-from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
+from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config, type_name
 from cnn_cifar10.errors import InputError
 from cnn_cifar10.searches import (
     ALGORITHMS,
@@ -194,7 +194,7 @@ def _add_fields(parser, names, show_defaults=True):
     for field in dataclasses.fields(TrainingConfig):
         if field.name not in names:
             continue
-        kind = str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
+        kind = type_name(field)
         if kind == "dict":
             how = {"nargs": "+", "metavar": "NAME=VALUE", "type": _option}
         elif kind == "bool":

@@ -26,7 +26,8 @@ class ConfigError(InputError):
     """A training configuration that cannot work."""
 
 
-def _type_name(field):
+def type_name(field):
+    """Return the name of a field's type, such as `"int"` for `int | None`."""
     return str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
 
 
@@ -93,7 +94,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            self._require(field.name, self._has_type(field), f"of type {_type_name(field)}")
+            self._require(field.name, self._has_type(field), f"of type {type_name(field)}")
             choices = field.metadata.get("choices")
             if choices:
                 allowed = getattr(self, field.name) in choices
