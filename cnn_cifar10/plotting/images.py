@@ -95,7 +95,7 @@ def plot_grad_cam(images, maps, captions=None, title=""):
 def _gallery(images, captions, columns, width, title):
     rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 if caption else 0 for caption in captions)
-    figure = new_figure(width * columns, (width + 0.11 * lines) * rows + 0.3 * bool(title))
+    figure = new_figure(width * columns, (width + 0.12 * lines) * rows + 0.35 * bool(title))
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
