@@ -280,7 +280,6 @@ AUGMENTATIONS = {
     "zoom": Zoom(),
     "color": Color(),
     "cutout": Cutout(),
-    "small_cutout": Cutout(fraction=0.25),
     "randaugment": RandAugment(),
     "mixup": MixUp(),
     "cutmix": CutMix(),

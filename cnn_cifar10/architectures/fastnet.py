@@ -15,7 +15,6 @@ def build_fastnet(
     num_classes=10,
     *,
     filters=(64, 64, 128, 256, 256, 256),
-    residual_convs=0,
     activation="relu",
 ):
     """Build the network of the shortest trainings.
@@ -36,8 +35,6 @@ def build_fastnet(
             `None` for images of several sizes.
         num_classes: Number of classes, at least 2.
         filters: Of each convolution, two a stage.
-        residual_convs: Further convolutions of the last stage, each with a shortcut
-            around it. They cost little there, on the fewest positions.
         activation: Name of a Keras activation.
 
     Returns:
@@ -54,12 +51,18 @@ def build_fastnet(
     for number, width in enumerate(filters):
         stage, conv = number // 2 + 1, number % 2 + 1
         name = f"stage{stage}_conv{conv}"
-        x = _normalized_conv(x, width, name, pooled=conv == 1)
-        x = activation_layer(activation, name=f"{name}_activation")(x)
-    for number in range(residual_convs):
-        name = f"stage{stage}_conv{conv + 1 + number}"
-        residual = _normalized_conv(x, width, name)
-        x = layers.Add(name=f"{name}_add")([x, residual])
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=PartialIdentity(),
+            name=name,
+        )(x)
+        if conv == 1:
+            x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+        # Few steps are made, so statistics must follow fast.
+        x = FusedBatchNormalization(momentum=0.6, scale=False, name=f"{name}_norm")(x)
         x = activation_layer(activation, name=f"{name}_activation")(x)
     x = layers.GlobalMaxPooling2D(name="max_pool")(x)
     # Training begins from small logits, so nearly equal probabilities. The scale decides
@@ -75,21 +78,6 @@ def build_fastnet(
     )(x)
     x = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(pixels, x, name="fastnet")
-
-
-def _normalized_conv(x, filters, name, pooled=False):
-    x = layers.Conv2D(
-        filters,
-        3,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=PartialIdentity(),
-        name=name,
-    )(x)
-    if pooled:
-        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    # Few steps are made, so statistics must follow fast.
-    return FusedBatchNormalization(momentum=0.6, scale=False, name=f"{name}_norm")(x)
 
 
 def adapt_whitening(model, images):
