@@ -33,7 +33,7 @@ CPU = {
     "wide_resnet16_4": {"epochs": 5},
 }
 GPU = {
-    name: {"epochs": 60, "batch_size": 512, "learning_rate": 0.4, "augment": "crop+flip+cutout"}
+    name: {"epochs": 30, "batch_size": 512, "learning_rate": 0.4, "augment": "crop+flip+cutout"}
     for name in (
         "custom_cnn",
         "resnet20",
