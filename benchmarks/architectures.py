@@ -1,7 +1,7 @@
 """Train the table of architectures on CIFAR-10, one run after the other.
 
     python benchmarks/architectures.py cpu
-    KERAS_BACKEND=jax python benchmarks/architectures.py gpu --seeds 0 1 2
+    KERAS_BACKEND=jax python benchmarks/architectures.py gpu --models models/gpu --reports reports/gpu
 
 Each run lands in models/, its report in reports/ and its row in reports/results.csv,
 as with `cnn-cifar10 train`. Finished runs are passed over and an interrupted one
@@ -21,8 +21,7 @@ from cnn_cifar10.reporting import report_run
 from cnn_cifar10.runs import Run
 from cnn_cifar10.training import train
 
-# On a processor the large networks get a quarter of an hour to forty minutes each, on two cores
-# with no other work; on a GPU all are trained in full.
+# On two cores the large networks take twenty to forty minutes each, resnet50 longer.
 CPU = {
     "custom_cnn": {"epochs": 20},
     "resnet20": {"epochs": 40},

@@ -1,14 +1,13 @@
 """Accuracy against seconds of training: our recipes, and airbench94's in PyTorch.
 
     python benchmarks/time_to_accuracy.py --seeds 0 1 2
-    KERAS_BACKEND=jax python benchmarks/time_to_accuracy.py --only airbench94_keras fast \
-        --output reports/gpu
 
 Recipes are trained on the validation images too, as airbench94 is, and the test split
 is read once for each seed. Runs and their reports land in models/, and their rows and
-the comparison in reports/speed/. What its table holds is passed over, so `--seeds`
-without a number only writes the page; PyTorch's runs are made where it is installed.
-Seconds are without those of JAX's compilation, which stand beside them.
+the comparison in reports/speed/; a GPU's belong into other folders. What its table
+holds is passed over, so `--seeds` without a number only writes the page; PyTorch's
+runs are made where it is installed. Seconds are without those of JAX's compilation,
+which stand beside them.
 """
 
 import argparse
@@ -52,6 +51,7 @@ IN_KERAS = {
 }
 COLUMNS = (
     "recipe", "seed", "images", "epochs", "seconds", "compile_seconds", "accuracy", "tta_accuracy",
+    "hardware",
 )  # fmt: skip
 
 
@@ -60,34 +60,34 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*RECIPES, *IN_KERAS, "airbench94"))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the runs")
     parser.add_argument("--output", type=Path, default=Path("reports/speed"))
     args = parser.parse_args()
     table = args.output / "time_to_accuracy.csv"
-    rows = read_rows(table) if table.exists() else []
     # Seed by seed, each contender in turn: whatever the machine does hits them alike.
     for seed in args.seeds:
         for name in args.only or (*RECIPES, "airbench94"):
-            if (name, str(seed)) in {(r["recipe"], r["seed"]) for r in rows}:
+            if (name, str(seed)) in {(row["recipe"], row["seed"]) for row in read_rows(table)}:
                 continue
             if name == "airbench94":
                 result = run_airbench(seed)
             else:
-                result = run_recipe(name, seed, args.output)
+                result = run_recipe(name, seed, args.models, args.output)
             if result is None:
                 continue
-            rows.append({key: str(result[key]) for key in COLUMNS})
+            rows = [*read_rows(table), {key: str(result[key]) for key in COLUMNS}]
             rows.sort(key=lambda row: (row["recipe"], row["seed"]))
             args.output.mkdir(parents=True, exist_ok=True)
             write_csv(table, COLUMNS, [row.values() for row in rows])
-    write_page(rows, args.output, load_dataset("cifar10").title)
+    write_page(read_rows(table), args.output, load_dataset("cifar10").title)
 
 
-def run_recipe(name, seed, output):
+def run_recipe(name, seed, models, output):
     """Train a recipe, report on it and return its row."""
     recipe, changes = {**RECIPES, **IN_KERAS}[name]
     config = make_config(recipe, seed=seed, use_validation=True, **changes)
     dataset = load_data(config)
-    run = Run(Path("models") / f"cifar10-fastnet-{name}-seed{seed}")
+    run = Run(models / f"cifar10-fastnet-{name}-seed{seed}")
     if not run.is_finished:
         train(config, run.path, dataset=dataset, verbose=2)
     report = report_run(run, dataset, run.path / "report", output / "results.csv", tta=True)
@@ -101,6 +101,7 @@ def run_recipe(name, seed, output):
         "seconds": round(facts["seconds"] - facts["compile_seconds"], 1),
         "compile_seconds": facts["compile_seconds"],
         **report["metrics"]["test"],
+        "hardware": format_hardware(facts["hardware"]),
     }
 
 
@@ -119,12 +120,20 @@ def run_airbench(seed):
             lines.append(json.loads(line))
     if process.returncode:
         raise SystemExit(f"{script.name} failed")
-    facts = {"recipe": "airbench94", "seed": seed, "epochs": len(lines), "compile_seconds": 0.0}
-    return {**facts, **lines[-1]}
+    return {
+        "recipe": "airbench94",
+        "seed": seed,
+        "epochs": len(lines),
+        "compile_seconds": 0.0,
+        "hardware": format_hardware(describe_hardware()),
+        **lines[-1],
+    }
 
 
 def read_rows(table):
-    """Return the table's rows as dicts of strings."""
+    """Return the table's rows as dicts of strings; none where it does not exist yet."""
+    if not table.exists():
+        return []
     with open(table, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -161,8 +170,8 @@ def write_page(rows, output, title):
         plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
     text = (
         f"# Time to accuracy\n\n{title}, trained on the validation images too, on "
-        f"{format_hardware(describe_hardware())}; mean ± standard deviation over seeds. Seconds "
-        f"are of training, {seconds_of}.\n\n"
+        f"{'; '.join(sorted({row['hardware'] for row in rows}))}; mean ± standard deviation over "
+        f"seeds. Seconds are of training, {seconds_of}.\n\n"
         f"{format_table(summary)}\n\n![Accuracy against seconds](time_to_accuracy.png)\n"
     )
     with replacing(output / "time_to_accuracy.md") as part:

@@ -15,8 +15,10 @@ _LARGEST = 2**31  # bytes of images to keep on a device
 
 
 def can_compile_epochs(split):
-    """Return whether epochs on a split can be compiled, and gain by it: on an accelerator."""
-    if keras.backend.backend() != "jax" or not isinstance(split.images, np.ndarray):
+    """Return whether epochs on a split can be compiled, and gain by it: on one accelerator."""
+    if keras.backend.backend() != "jax" or keras.distribution.distribution() is not None:
+        return False
+    if not isinstance(split.images, np.ndarray):
         return False
     import jax
 
@@ -41,7 +43,7 @@ class CompiledEpochs(keras.utils.PyDataset):
     """
 
     def __init__(self, model, split, num_classes, *, first_epoch=0, **options):
-        super().__init__(workers=1, max_queue_size=1)
+        super().__init__()
         self._model, self._first_epoch = model, first_epoch
         self._steps = training_steps(split, num_classes, **options)
         self._count = steps_per_epoch(split, options["batch_size"])

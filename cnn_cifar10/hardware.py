@@ -81,7 +81,9 @@ def _gpu_has_bfloat16():
     if keras.backend.backend() == "jax":
         import jax
 
-        return float(getattr(jax.devices()[0], "compute_capability", 0)) >= 8
+        capability = str(getattr(jax.devices()[0], "compute_capability", 0))
+        # AMD's is a name, such as gfx90a; those that JAX runs on have bfloat16.
+        return capability.startswith("gfx") or float(capability) >= 8
     if keras.backend.backend() == "torch":
         import torch
 

@@ -21,7 +21,8 @@ class Muon(keras.optimizers.Optimizer):
     and leaves convolutions to Adam.
 
     Args:
-        learning_rate: Length of a kernel's step, and SGD's rate: a number or a schedule.
+        learning_rate: What the singular values of a kernel's step are near, and SGD's
+            rate: a number or a schedule.
         momentum: Of kernels, in [0, 1).
         sgd_momentum: Of the other weights, in [0, 1).
         newton_schulz_steps: Steps of the iteration that makes gradients orthogonal.
@@ -87,8 +88,7 @@ class Muon(keras.optimizers.Optimizer):
 def orthogonalize(matrix, steps=3):
     """Bring the singular values of a matrix near 1, and keep its singular vectors.
 
-    A Newton-Schulz iteration in matrix products alone, in bfloat16 under that
-    policy.
+    A Newton-Schulz iteration in matrix products alone.
 
     Args:
         matrix: Tensor of two axes.
@@ -99,14 +99,11 @@ def orthogonalize(matrix, steps=3):
         1.5 where they were not too small.
     """
     a, b, c = _NEWTON_SCHULZ
-    dtype, (rows, columns) = matrix.dtype, matrix.shape
+    rows, columns = matrix.shape
     x = matrix / (ops.norm(matrix) + 1e-7)
-    x = ops.cast(x, keras.config.dtype_policy().compute_dtype)
     if rows > columns:
         x = ops.transpose(x)
     for _ in range(steps):
         square = ops.matmul(x, ops.transpose(x))
         x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
-    if rows > columns:
-        x = ops.transpose(x)
-    return ops.cast(x, dtype)
+    return ops.transpose(x) if rows > columns else x

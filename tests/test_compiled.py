@@ -9,17 +9,20 @@ import pytest
 
 SCRIPT = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+import jax
 import keras
 import numpy as np
 
-from cnn_cifar10 import training
+from cnn_cifar10 import compiled, training
 from cnn_cifar10.augmentation import AUGMENTATIONS
 from cnn_cifar10.compiled import CompiledEpochs, can_compile_epochs
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
+from cnn_cifar10.pipelines import training_steps
 from cnn_cifar10.training import build_model, compile_model, train
 
 folder = Path(sys.argv[1])
@@ -30,9 +33,16 @@ config = make_config(
     precision="float32",
 )
 assert not can_compile_epochs(dataset.train)  # on a processor
+with mock.patch.object(jax, "default_backend", return_value="gpu"):
+    assert can_compile_epochs(dataset.train)
+    with mock.patch.object(compiled, "_LARGEST", dataset.train.images.nbytes - 1):
+        assert not can_compile_epochs(dataset.train)
+    assert not can_compile_epochs(replace(dataset.train, images=list(dataset.train.images)))
+    with keras.distribution.DataParallel().scope():
+        assert not can_compile_epochs(dataset.train)
 stepwise = train(config, folder / "stepwise", dataset=dataset, verbose=0)
 with mock.patch.object(training, "can_compile_epochs", return_value=True):
-    compiled = train(config, folder / "compiled", dataset=dataset, verbose=0)
+    at_once = train(config, folder / "compiled", dataset=dataset, verbose=0)
 
 # Every augmentation can be compiled.
 small = make_config(
@@ -43,12 +53,20 @@ every = "crop+flip+rotation+zoom+color+cutout+randaugment+mixup+cutmix"
 assert set(every.split("+")) >= set(AUGMENTATIONS) - {"small_crop", "alternating_flip"}
 model = build_model(small, dataset, "float32")
 compile_model(model, small, dataset)
-epochs = CompiledEpochs(model, dataset.train[np.arange(64)], 10, batch_size=32, augment=every)
+options = {"batch_size": 32, "augment": every, "seed": 3}
+part = dataset.train[np.arange(64)]
+epochs = CompiledEpochs(model, part, 10, first_epoch=2, small_epochs=4, **options)
+for index, small in ((0, True), (1, True), (2, False)):  # of two steps each, from the third epoch on
+    steps = training_steps(part, 10, **options)
+    plans = [steps.plan(2 * (2 + index) + step) for step in (0, 1)]
+    expected = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
+    keras.tree.map_structure(np.testing.assert_array_equal, epochs[index][0], (small, *expected))
+epochs = CompiledEpochs(model, part, 10, **options)
 assert np.isfinite(model.fit(epochs, steps_per_epoch=1, verbose=0).history["loss"]).all()
 
 print(json.dumps({
-    "histories": [run.history() for run in (stepwise, compiled)],
-    "compile_seconds": [run.facts()["compile_seconds"] for run in (stepwise, compiled)],
+    "histories": [run.history() for run in (stepwise, at_once)],
+    "compile_seconds": [run.facts()["compile_seconds"] for run in (stepwise, at_once)],
 }))
 """
 

@@ -1,5 +1,7 @@
 """The number format follows the hardware, unless it is said."""
 
+import types
+
 import pytest
 
 from cnn_cifar10 import hardware
@@ -27,6 +29,17 @@ def test_gpus(monkeypatch, modern, expected):
     monkeypatch.setattr(hardware, "_gpu_has_bfloat16", lambda: modern)
     assert hardware.choose_precision() == f"mixed_{expected}"
     assert hardware.describe_hardware()["gpu"] == "a GPU"
+
+
+@pytest.mark.parametrize(
+    ("capability", "modern"), [("9.0", True), ("8.0", True), ("7.5", False), ("gfx90a", True)]
+)
+def test_bfloat16_of_gpus_under_jax(monkeypatch, capability, modern):
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    device = types.SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert hardware._gpu_has_bfloat16() is modern
 
 
 def test_unknown_precision():

@@ -490,6 +490,24 @@ def test_times_are_dots_of_both_accuracies_and_names_keep_out_of_each_others_way
     assert not names["long"].overlaps(names["another"])
 
 
+def test_names_below_are_clear_of_the_dots_of_the_same_seconds():
+    rows = [
+        {"recipe": recipe, "seconds": seconds, "accuracy": plain, "tta_accuracy": plain + 0.01}
+        for recipe, seconds, plain in (
+            ("first", 1.0, 0.90),
+            ("high and wide", 2.0, 0.90),
+            ("low", 2.2, 0.88),
+            ("high and wide", 2.5, 0.90),
+        )
+    ]
+    figure = plotting.plot_time_to_accuracy(rows)
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    lowest = axes.transData.transform((2.2, 0.88))[1]
+    (name,) = (each for each in axes.texts if each.get_text() == "high and wide")
+    assert name.get_window_extent().y1 < lowest
+
+
 def test_seeds_are_named_with_their_deviation():
     figure = plotting.plot_seeds(VARIANTS[0], "title")
     axes = figure.axes[0]

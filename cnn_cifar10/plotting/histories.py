@@ -159,18 +159,24 @@ def plot_time_to_accuracy(rows, title=""):
     for row in rows:
         numbers = [float(row[key]) for key in ("seconds", "accuracy", "tta_accuracy")]
         groups.setdefault(row["recipe"], []).append(numbers)
+    groups = {name: np.transpose(groups[name]) for name in sorted(groups, key=groups.get)}
     figure = new_figure(7.6, 4.4)
     axes = figure.subplots()
     axes.set_title(title)
     colors, sides = itertools.cycle(CYCLE), itertools.cycle((1, -1))
     # Names are above and, to the right, below in turn, out of each other's way.
-    for name, color, side in zip(sorted(groups, key=groups.get), colors, sides, strict=False):
-        seconds, plain, views = np.transpose(groups[name])
+    for (name, group), color, side in zip(groups.items(), colors, sides, strict=False):
+        seconds, plain, views = group
+        beside = [
+            other[1].min()
+            for other in groups.values()
+            if other[0].min() <= seconds.max() and other[0].max() >= seconds.min()
+        ]
         axes.plot(seconds, views, "o", color=color, markersize=6)
         axes.plot(seconds, plain, "o", color=color, markersize=6, markerfacecolor="white")
         axes.annotate(
             name,
-            (seconds.mean(), views.max()) if side > 0 else (seconds.min(), plain.min()),
+            (seconds.mean(), views.max()) if side > 0 else (seconds.min(), min(beside)),
             xytext=(0, 8 * side),
             textcoords="offset points",
             ha="center" if side > 0 else "left",
