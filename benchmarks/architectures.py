@@ -1,7 +1,8 @@
 """Train the table of architectures on CIFAR-10, one run after the other.
 
     python benchmarks/architectures.py cpu
-    KERAS_BACKEND=jax python benchmarks/architectures.py gpu --models models/gpu --reports reports/gpu
+    KERAS_BACKEND=jax python benchmarks/architectures.py gpu --models models/gpu \\
+        --reports reports/gpu
 
 Each run lands in models/, its report in reports/ and its row in reports/results.csv,
 as with `cnn-cifar10 train`. Finished runs are passed over and an interrupted one

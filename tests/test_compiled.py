@@ -56,7 +56,7 @@ compile_model(model, small, dataset)
 options = {"batch_size": 32, "augment": every, "seed": 3}
 part = dataset.train[np.arange(64)]
 epochs = CompiledEpochs(model, part, 10, first_epoch=2, small_epochs=4, **options)
-for index, small in ((0, True), (1, True), (2, False)):  # of two steps each, from the third epoch on
+for index, small in ((0, True), (1, True), (2, False)):  # two steps each, from the third on
     steps = training_steps(part, 10, **options)
     plans = [steps.plan(2 * (2 + index) + step) for step in (0, 1)]
     expected = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
