@@ -15,7 +15,6 @@ import csv
 import importlib.util
 import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ from cnn_cifar10.files import replacing, write_csv
 from cnn_cifar10.hardware import describe_hardware
 from cnn_cifar10.plotting import plot_time_to_accuracy
 from cnn_cifar10.reporting import format_hardware, report_run
-from cnn_cifar10.results import format_table
+from cnn_cifar10.results import format_table, summarize_times
 from cnn_cifar10.runs import Run
 from cnn_cifar10.training import load_data, train
 
@@ -140,32 +139,10 @@ def read_rows(table):
 
 def write_page(rows, output, title):
     """Write means over seeds as Markdown, and the figure."""
-    groups = {}
-    for row in rows:
-        groups.setdefault(row["recipe"], []).append(row)
-    summary = [
-        {
-            "recipe": name,
-            "seeds": ", ".join(row["seed"] for row in group),
-            **{key: group[0][key] for key in ("images", "epochs")},
-            **{
-                heading: mean_and_deviation([float(row[key]) * scale for row in group])
-                for heading, key, scale in (
-                    ("seconds", "seconds", 1),
-                    ("accuracy, %", "accuracy", 100),
-                    ("over six views, %", "tta_accuracy", 100),
-                )
-            },
-        }
-        for name, group in groups.items()
-    ]
-    summary.sort(key=lambda row: float(row["seconds"].split()[0]))
+    summary = summarize_times(rows)
     seconds_of = "the tracing of the graph included"
-    if any(float(row["compile_seconds"]) for row in rows):
+    if "compilation, seconds" in summary[0]:
         seconds_of = "without compilation, whose longest time stands beside them"
-        for row in summary:
-            longest = max(float(each["compile_seconds"]) for each in groups[row["recipe"]])
-            row["compilation, seconds"] = longest or ""
     with replacing(output / "time_to_accuracy.png") as part:
         plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
     text = (
@@ -177,12 +154,6 @@ def write_page(rows, output, title):
     with replacing(output / "time_to_accuracy.md") as part:
         part.write_text(text, encoding="utf-8")
     print(text)
-
-
-def mean_and_deviation(values):
-    """Return `"mean ± deviation"`."""
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.2f}{deviation}"
 
 
 if __name__ == "__main__":

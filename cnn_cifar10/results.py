@@ -211,6 +211,51 @@ def _mean(values):
     return statistics.fmean(given) if given else None
 
 
+def summarize_times(rows):
+    """Summarize how accurate short trainings of each recipe are, and how long they take.
+
+    Args:
+        rows: Dicts of a recipe and a seed each, as in reports/speed/time_to_accuracy.csv:
+            `recipe`, `seed`, `images`, `epochs`, `seconds`, `compile_seconds`,
+            `accuracy` and `tta_accuracy`, as numbers or their text.
+
+    Returns:
+        A dict a recipe, the shortest first, for `format_table`: what has several values
+        as "mean ± standard deviation" over seeds, accuracies in percent. The longest
+        compilation is there where there was one.
+    """
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["recipe"], []).append(row)
+    summaries = []
+    for recipe, group in groups.items():
+        values = {
+            key: [float(row[key]) for row in group]
+            for key in ("seconds", "compile_seconds", "accuracy", "tta_accuracy")
+        }
+        summaries.append(
+            {
+                "recipe": recipe,
+                "seeds": [row["seed"] for row in group],
+                **{key: int(group[0][key]) for key in ("images", "epochs")},
+                "seconds": _mean_and_deviation(values["seconds"]),
+                "accuracy, %": _mean_and_deviation(values["accuracy"], 100),
+                "over six views, %": _mean_and_deviation(values["tta_accuracy"], 100),
+                "compilation, seconds": max(values["compile_seconds"]) or None,
+            }
+        )
+    if not any(row["compilation, seconds"] for row in summaries):
+        for row in summaries:
+            del row["compilation, seconds"]
+    return sorted(summaries, key=lambda row: float(row["seconds"].split()[0]))
+
+
+def _mean_and_deviation(values, scale=1):
+    values = [scale * value for value in values]
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.2f}{deviation}"
+
+
 def format_table(rows, columns=None):
     """Format rows as a Markdown table that is aligned as plain text too.
 

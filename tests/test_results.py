@@ -14,6 +14,7 @@ from cnn_cifar10.results import (
     format_table,
     read_results,
     summarize_results,
+    summarize_times,
     summary_columns,
 )
 
@@ -245,3 +246,44 @@ def test_table_is_markdown_and_aligned():
     assert format_table(rows, ("seeds", "run")) == format_table(
         [{"seeds": row["seeds"], "run": row["run"]} for row in rows]
     )
+
+
+def timed(recipe, seed, seconds, accuracy, compile_seconds="0.0"):
+    return {
+        "recipe": recipe,
+        "seed": seed,
+        "images": "50000",
+        "epochs": "8",
+        "seconds": seconds,
+        "compile_seconds": compile_seconds,
+        "accuracy": accuracy,
+        "tta_accuracy": "0.9",
+    }
+
+
+def test_times_are_summarized_the_shortest_first():
+    rows = [
+        timed("b", "0", "100.0", "0.91"),
+        timed("a", "0", "9.0", "0.5"),
+        timed("a", "1", "11.0", "0.6"),
+    ]
+    short, long = summarize_times(rows)
+    assert short == {
+        "recipe": "a",
+        "seeds": ["0", "1"],
+        "images": 50000,
+        "epochs": 8,
+        "seconds": "10.00 ± 1.41",
+        "accuracy, %": "55.00 ± 7.07",
+        "over six views, %": "90.00 ± 0.00",
+    }
+    assert (long["recipe"], long["seconds"], long["accuracy, %"]) == ("b", "100.00", "91.00")
+
+
+def test_times_have_the_longest_compilation_where_there_was_one():
+    rows = [
+        timed("a", "0", "2.0", "0.9", "22.9"),
+        timed("a", "1", "2.0", "0.9", "0.7"),
+        timed("b", "0", "3.0", "0.9"),
+    ]
+    assert [row["compilation, seconds"] for row in summarize_times(rows)] == [22.9, None]
