@@ -139,9 +139,8 @@ def read_rows(table):
 
 def write_page(rows, output, title):
     """Write means over seeds as Markdown, and the figure."""
-    summary = summarize_times(rows)
     seconds_of = "the tracing of the graph included"
-    if "compilation, seconds" in summary[0]:
+    if any(float(row["compile_seconds"]) for row in rows):
         seconds_of = "without compilation, whose longest time stands beside them"
     with replacing(output / "time_to_accuracy.png") as part:
         plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
@@ -149,7 +148,10 @@ def write_page(rows, output, title):
         f"# Time to accuracy\n\n{title}, trained on the validation images too, on "
         f"{'; '.join(sorted({row['hardware'] for row in rows}))}; mean ± standard deviation over "
         f"seeds. Seconds are of training, {seconds_of}.\n\n"
-        f"{format_table(summary)}\n\n![Accuracy against seconds](time_to_accuracy.png)\n"
+        f"{format_table(summarize_times(rows))}\n\n"
+        "![Accuracy against seconds](time_to_accuracy.png)\n\n"
+        "How others' rows came about, what their seconds are of, and what else was tried: "
+        "[benchmarks/NOTES.md](../../benchmarks/NOTES.md).\n"
     )
     with replacing(output / "time_to_accuracy.md") as part:
         part.write_text(text, encoding="utf-8")

@@ -227,31 +227,31 @@ def summarize_times(rows):
     groups = {}
     for row in rows:
         groups.setdefault(row["recipe"], []).append(row)
+    compiled = any(_numbers(rows, "compile_seconds"))
     summaries = []
-    for recipe, group in groups.items():
-        values = {
-            key: [float(row[key]) for row in group]
-            for key in ("seconds", "compile_seconds", "accuracy", "tta_accuracy")
+    for group in sorted(
+        groups.values(), key=lambda group: statistics.fmean(_numbers(group, "seconds"))
+    ):
+        summary = {
+            "recipe": group[0]["recipe"],
+            "seeds": [row["seed"] for row in group],
+            "images": int(group[0]["images"]),
+            "epochs": int(group[0]["epochs"]),
+            "seconds": _mean_and_deviation(_numbers(group, "seconds")),
+            "accuracy, %": _mean_and_deviation(_numbers(group, "accuracy", 100)),
+            "over six views, %": _mean_and_deviation(_numbers(group, "tta_accuracy", 100)),
         }
-        summaries.append(
-            {
-                "recipe": recipe,
-                "seeds": [row["seed"] for row in group],
-                **{key: int(group[0][key]) for key in ("images", "epochs")},
-                "seconds": _mean_and_deviation(values["seconds"]),
-                "accuracy, %": _mean_and_deviation(values["accuracy"], 100),
-                "over six views, %": _mean_and_deviation(values["tta_accuracy"], 100),
-                "compilation, seconds": max(values["compile_seconds"]) or None,
-            }
-        )
-    if not any(row["compilation, seconds"] for row in summaries):
-        for row in summaries:
-            del row["compilation, seconds"]
-    return sorted(summaries, key=lambda row: float(row["seconds"].split()[0]))
+        if compiled:
+            summary["compilation, seconds"] = max(_numbers(group, "compile_seconds")) or None
+        summaries.append(summary)
+    return summaries
 
 
-def _mean_and_deviation(values, scale=1):
-    values = [scale * value for value in values]
+def _numbers(rows, key, scale=1):
+    return [scale * float(row[key]) for row in rows]
+
+
+def _mean_and_deviation(values):
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):.2f}{deviation}"
 
