@@ -19,8 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.reporting import report_run
-from cnn_cifar10.runs import Run
-from cnn_cifar10.training import train
+from cnn_cifar10.training import Run, train
 
 # On two cores the large networks take twenty to forty minutes each, resnet50 longer.
 CPU = {

@@ -24,9 +24,8 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from run import alternate, row, write_table
 
-from cnn_cifar10.artifacts import FORMATS, shipped_artifact
-from cnn_cifar10.inference import Classifier
-from cnn_cifar10.runs import open_run
+from cnn_cifar10.inference import FORMATS, Classifier, shipped_artifact
+from cnn_cifar10.training import open_run
 
 
 def main():

@@ -22,18 +22,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from cnn_cifar10.augmentation import AUGMENTATIONS
+from cnn_cifar10.architectures import FusedBatchNormalization
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import Dataset, Split
-from cnn_cifar10.files import replacing, write_csv
-from cnn_cifar10.hardware import choose_precision, describe_hardware
-from cnn_cifar10.layers import FusedBatchNormalization
-from cnn_cifar10.pipelines import training_batches
-from cnn_cifar10.profiling import count_training_flops
-from cnn_cifar10.reporting import format_hardware
-from cnn_cifar10.results import format_table
-from cnn_cifar10.runs import package_versions
-from cnn_cifar10.training import build_model, compile_model
+from cnn_cifar10.evaluation import count_training_flops
+from cnn_cifar10.pipelines import AUGMENTATIONS, training_batches
+from cnn_cifar10.reporting import format_table
+from cnn_cifar10.training import build_model, choose_precision, compile_model
+from cnn_cifar10.utils import (
+    describe_hardware,
+    format_hardware,
+    package_versions,
+    replacing,
+    write_csv,
+)
 
 
 def main():

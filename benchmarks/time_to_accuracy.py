@@ -23,13 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
-from cnn_cifar10.files import replacing, write_csv
-from cnn_cifar10.hardware import describe_hardware
 from cnn_cifar10.plotting import plot_time_to_accuracy
-from cnn_cifar10.reporting import format_hardware, report_run
-from cnn_cifar10.results import format_table, summarize_times
-from cnn_cifar10.runs import Run
-from cnn_cifar10.training import load_data, train
+from cnn_cifar10.reporting import format_table, report_run, summarize_times
+from cnn_cifar10.training import Run, load_data, train
+from cnn_cifar10.utils import describe_hardware, format_hardware, replacing, write_csv
 
 RECIPES = {
     "fastest": ("faster", {"epochs": 2, "small_epochs": 1, "train_images": 20_000}),

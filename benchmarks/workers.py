@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from run import row, write_table
 
-from cnn_cifar10.searches import Search
-from cnn_cifar10.tuning import run_search
+from cnn_cifar10.configs import Search
+from cnn_cifar10.experiments import run_search
 
 
 def main():

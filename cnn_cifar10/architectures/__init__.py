@@ -11,7 +11,7 @@ from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.architectures.transfer import build_transfer, head_of, list_backbones
 from cnn_cifar10.architectures.vgg import build_vgg
 from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.utils import InputError
 
 __all__ = [
     "ALIASES",

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from cnn_cifar10.layers import FusedBatchNormalization
+from cnn_cifar10.architectures.layers import FusedBatchNormalization
 
 
 def pixel_input(input_shape):

@@ -10,7 +10,7 @@ from cnn_cifar10.architectures.blocks import (
     pixel_input,
     smallest_side,
 )
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.utils import InputError
 
 
 def build_baseline_cnn(input_shape=(32, 32, 3), num_classes=10):

@@ -5,13 +5,8 @@ import math
 import keras
 from keras import layers
 
-from cnn_cifar10.architectures.blocks import (
-    classifier,
-    conv_block,
-    norm_activation,
-    pixel_input,
-)
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.architectures.blocks import classifier, conv_block, norm_activation, pixel_input
+from cnn_cifar10.utils import InputError
 
 _STAGES = (  # expansion, channels, blocks, strides, kernel size
     (1, 16, 1, 1, 3),

@@ -5,7 +5,11 @@ import numpy as np
 from keras import layers
 
 from cnn_cifar10.architectures.blocks import activation_layer, pixel_input
-from cnn_cifar10.layers import FusedBatchNormalization, PartialIdentity, PatchWhitening
+from cnn_cifar10.architectures.layers import (
+    FusedBatchNormalization,
+    PartialIdentity,
+    PatchWhitening,
+)
 
 _LOGITS_SCALE = 0.25
 

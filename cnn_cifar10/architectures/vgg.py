@@ -3,13 +3,8 @@
 import keras
 from keras import layers
 
-from cnn_cifar10.architectures.blocks import (
-    classifier,
-    conv_block,
-    pixel_input,
-    smallest_side,
-)
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input, smallest_side
+from cnn_cifar10.utils import InputError
 
 _STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # depth: convolutions of each stage
 

@@ -10,7 +10,7 @@ from cnn_cifar10.architectures.blocks import (
     norm_activation,
     pixel_input,
 )
-from cnn_cifar10.errors import InputError
+from cnn_cifar10.utils import InputError
 
 
 def build_wide_resnet(

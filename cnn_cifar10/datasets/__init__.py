@@ -3,13 +3,36 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
 from cnn_cifar10.datasets.cifar10 import load_cifar10
-from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
-from cnn_cifar10.datasets.folders import load_folder, load_imagenet
+from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split
+from cnn_cifar10.datasets.digits import load_digits
+from cnn_cifar10.datasets.folders import load_folder
+from cnn_cifar10.datasets.imagenet import load_imagenet
+from cnn_cifar10.datasets.images import (
+    IMAGE_FORMATS,
+    MAX_BYTES,
+    ImageError,
+    ImageFiles,
+    decode_image,
+    find_damaged,
+    read_image,
+)
 
-__all__ = ["DATASETS", "Dataset", "DatasetError", "Split", "list_datasets", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "IMAGE_FORMATS",
+    "MAX_BYTES",
+    "Dataset",
+    "DatasetError",
+    "ImageError",
+    "ImageFiles",
+    "Split",
+    "decode_image",
+    "find_damaged",
+    "list_datasets",
+    "load_dataset",
+    "read_image",
+]
 
 DATASETS: dict[str, str] = {
     "cifar10": "CIFAR-10: 60,000 colour images of 10 classes, 32x32; downloaded, or read from disk",
@@ -88,22 +111,10 @@ def load_dataset(
             return load_cifar10(data_dir or os.environ.get("CNN_CIFAR10_DATA"), split_seed)
         if data_dir is not None:
             raise DatasetError(f"data_dir: digits come with scikit-learn, not from {data_dir}")
-        return _load_digits(split_seed)
+        return load_digits(split_seed)
     if image_size is not None and image_size < 1:
         raise DatasetError(f"image_size: {image_size} is not a number of pixels, 1 or more")
     if data_dir is None or not (root := Path(data_dir).expanduser()).is_dir():
         raise DatasetError(f"data_dir: {data_dir} is no folder; {name} needs that of the images")
     load = load_folder if name == "folder" else load_imagenet
     return load(root, image_size, split_seed, skip_damaged)
-
-
-def _load_digits(seed: int) -> Dataset:
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    small, labels = load_digits(return_X_y=True)
-    small = np.round(small.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
-    images = np.stack([Image.fromarray(digit).resize((32, 32)).convert("RGB") for digit in small])
-    parts = stratified_split(labels, (0.7, 0.1, 0.2), seed)
-    splits = [Split(images[part], labels[part].astype("int64"), part) for part in parts]
-    return Dataset("digits", "digits (scikit-learn)", tuple("0123456789"), *splits)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_cifar10.errors import InputError
-from cnn_cifar10.images import ImageFiles
+from cnn_cifar10.datasets.images import ImageFiles
+from cnn_cifar10.utils import InputError
 
 
 class DatasetError(InputError):

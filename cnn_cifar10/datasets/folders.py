@@ -1,55 +1,41 @@
 """Folders of pictures, which stay on disk until a batch needs them."""
 
-import csv
 import hashlib
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
-from cnn_cifar10.files import cache_folder, replacing
-from cnn_cifar10.images import IMAGE_FORMATS, ImageFiles, find_damaged
+from cnn_cifar10.datasets.images import IMAGE_FORMATS, ImageFiles, find_damaged
+from cnn_cifar10.utils import cache_folder, replacing
 
 logger = logging.getLogger(__name__)
 
 # Split on disk -> class -> its files, as paths relative to the data folder with "/" between.
-_Files = dict[str, dict[str, list[str]]]
+Files = dict[str, dict[str, list[str]]]
 
 _SPLIT_NAMES = {"val": "validation", "valid": "validation"}
 
 
 def load_folder(root: Path, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
     """Load class folders; see `load_dataset`."""
-    files = _without_damaged(root, _list_folder(root), skip_damaged)
-    splits = _split_files(root, files, image_size or 64, seed)
+    files = without_damaged(root, _list_folder(root), skip_damaged)
+    splits = split_files(root, files, image_size or 64, seed)
     return Dataset("folder", root.resolve().name, tuple(sorted(files["train"])), **splits)
 
 
-def load_imagenet(root: Path, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
-    """Load ImageNet's layout; see `load_dataset`."""
-    names, files = _list_imagenet(root)
-    title = "ImageNet (ILSVRC 2012)"
-    if len(files["train"]) != 1000:
-        title += f", {len(files['train']):,} classes"
-    files = _without_damaged(root, files, skip_damaged)
-    splits = _split_files(root, files, image_size or 224, seed)
-    class_names = tuple(names[synset] for synset in sorted(files["train"]))
-    return Dataset("imagenet", title, class_names, **splits)
-
-
-def _list_folder(root: Path) -> _Files:
-    folders, files = _entries(root)
+def _list_folder(root: Path) -> Files:
+    folders, files = entries_of(root)
     splits = {name: _SPLIT_NAMES.get(name.lower(), name.lower()) for name in folders}
     others = [name for name in folders if splits[name] not in ("train", "validation", "test")]
     train = [name for name in folders if splits[name] == "train"]
     # A train/ that holds images itself, not class folders, is a class.
-    if others and not (train and _entries(root, train[0])[0]):
-        return {"train": _list_classes(root)}
+    if others and not (train and entries_of(root, train[0])[0]):
+        return {"train": list_classes(root)}
     found = sorted(splits.values())
     if found == ["train", "validation"]:
         raise DatasetError(
@@ -58,56 +44,14 @@ def _list_folder(root: Path) -> _Files:
         )
     if found not in (["test", "train"], ["test", "train", "validation"]):
         raise DatasetError(
-            f"{root}: holds the folders {_few(folders) or '(none)'}; let it hold class folders, or "
+            f"{root}: holds the folders {few(folders) or '(none)'}; let it hold class folders, or "
             "train/, test/ and optionally val/ with class folders in each"
         )
     _refuse_loose(root, files)
-    return {split: _list_classes(root, name) for name, split in splits.items()}
+    return {split: list_classes(root, name) for name, split in splits.items()}
 
 
-def _list_imagenet(root: Path) -> tuple[dict[str, str], _Files]:
-    """Human names of the synsets, and the files: the official validation images as test."""
-    kaggle = "ILSVRC/Data/CLS-LOC/"
-    prefix = kaggle if (root / kaggle).is_dir() else ""
-    needed = [f"{prefix}train", f"{prefix}val", "LOC_synset_mapping.txt"]
-    if missing := [name for name in needed if not (root / name).exists()]:
-        raise DatasetError(f"{root}: lacks {_few(missing)}; add what Kaggle's download holds")
-    names = _synset_names((root / "LOC_synset_mapping.txt").read_text("utf-8"))
-    train = _list_classes(root, prefix + "train")
-    if unknown := [synset for synset in train if synset not in names]:
-        raise DatasetError(f"{root}: {_few(unknown)} in train/ but not in LOC_synset_mapping.txt")
-    folders, images = _entries(root, prefix + "val")
-    test = _list_classes(root, prefix + "val") if folders else _list_solved(root, images)
-    return names, {"train": train, "test": {synset: test.get(synset, []) for synset in train}}
-
-
-def _list_solved(root: Path, images: Sequence[str]) -> dict[str, list[str]]:
-    """Images of no synset folder by the synset that Kaggle's table gives."""
-    table = root / "LOC_val_solution.csv"
-    if not table.is_file():
-        raise DatasetError(f"{table}: no such file; add it, or sort val/ into synset folders")
-    with table.open(newline="", encoding="utf-8") as file:
-        # "ILSVRC2012_val_00048981,n03995372 85 1 499 272": a synset, then a box.
-        synsets = {row[0]: row[1].split()[0] for row in csv.reader(file)}
-    classes = {}
-    for path in images:
-        if (image := Path(path).stem) not in synsets:
-            raise DatasetError(f"{table}: has no line for {path}; add it or remove the image")
-        classes.setdefault(synsets[image], []).append(path)
-    return classes
-
-
-def _synset_names(mapping: str) -> dict[str, str]:
-    """Synset -> its first synonym; where two would agree, all synonyms, or the synset too."""
-    words = dict(line.split(maxsplit=1) for line in mapping.splitlines() if line.strip())
-    first = {synset: synonyms.split(",")[0].strip() for synset, synonyms in words.items()}
-    count = Counter(first.values())
-    names = {key: first[key] if count[first[key]] == 1 else words[key].strip() for key in words}
-    count = Counter(names.values())
-    return {key: name if count[name] == 1 else f"{name} ({key})" for key, name in names.items()}
-
-
-def _entries(root: Path, place: str = "") -> tuple[list[str], list[str]]:
+def entries_of(root: Path, place: str = "") -> tuple[list[str], list[str]]:
     """Folders and files in a folder, relative to `root`, without those that systems hide there."""
     folders, files = [], []
     with os.scandir(root / place) as entries:
@@ -119,39 +63,39 @@ def _entries(root: Path, place: str = "") -> tuple[list[str], list[str]]:
     return sorted(folders), sorted(files)
 
 
-def _list_classes(root: Path, place: str = "") -> dict[str, list[str]]:
-    folders, files = _entries(root, place)
+def list_classes(root: Path, place: str = "") -> dict[str, list[str]]:
+    folders, files = entries_of(root, place)
     _refuse_loose(root, files)
     return {folder.rpartition("/")[2]: _files_below(root, folder) for folder in folders}
 
 
 def _refuse_loose(root: Path, files: Sequence[str]) -> None:
     if loose := [name for name in files if Path(name).suffix.lower() in IMAGE_FORMATS]:
-        raise DatasetError(f"{root}: {_few(loose)} outside any class folder; move or remove")
+        raise DatasetError(f"{root}: {few(loose)} outside any class folder; move or remove")
 
 
 def _files_below(root: Path, place: str) -> list[str]:
-    folders, files = _entries(root, place)
+    folders, files = entries_of(root, place)
     return files + [file for folder in folders for file in _files_below(root, folder)]
 
 
-def _check_classes(root: Path, files: _Files) -> None:
+def _check_classes(root: Path, files: Files) -> None:
     train = files["train"]
     if len(train) < 2:
-        raise DatasetError(f"{root}: {len(train)} class folders ({_few(list(train))}), 2 needed")
+        raise DatasetError(f"{root}: {len(train)} class folders ({few(list(train))}), 2 needed")
     for split, classes in files.items():
         if differing := sorted(classes.keys() ^ train.keys()):
-            raise DatasetError(f"{root}: {_few(differing)} not in both train/ and {split}/")
+            raise DatasetError(f"{root}: {few(differing)} not in both train/ and {split}/")
         needed = 4 - len(files) if split == "train" else 1
         if short := [f"{name} ({len(paths)})" for name, paths in classes.items()
                      if len(paths) < needed]:  # fmt: skip
             raise DatasetError(
-                f"{root}: {split} has too few images of {_few(short)}; {needed} or more of each "
+                f"{root}: {split} has too few images of {few(short)}; {needed} or more of each "
                 "class are needed"
             )
 
 
-def _without_damaged(root: Path, files: _Files, skip: bool) -> _Files:
+def without_damaged(root: Path, files: Files, skip: bool) -> Files:
     _check_classes(root, files)
     paths = [path for classes in files.values() for members in classes.values() for path in members]
     damaged = _recall_damaged(root, paths)
@@ -202,7 +146,7 @@ def _recall_damaged(root: Path, paths: Sequence[str]) -> dict[str, str]:
     return damaged
 
 
-def _split_files(root: Path, files: _Files, size: int, seed: int) -> dict[str, Split]:
+def split_files(root: Path, files: Files, size: int, seed: int) -> dict[str, Split]:
     ids, labels = {}, {}
     for split, classes in files.items():
         members = [classes[name] for name in sorted(classes)]
@@ -220,6 +164,6 @@ def _split_files(root: Path, files: _Files, size: int, seed: int) -> dict[str, S
     return splits
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
     return ", ".join(names[:20]) + more

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cnn_cifar10.errors import InputError
 from cnn_cifar10.plotting.style import (
     BLUE,
     CYCLE,
@@ -19,6 +18,7 @@ from cnn_cifar10.plotting.style import (
     percents,
     styled,
 )
+from cnn_cifar10.utils import InputError
 
 
 @styled

@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 
-from cnn_cifar10.errors import InputError
-from cnn_cifar10.overlays import overlay
 from cnn_cifar10.plotting.style import new_figure, shorten, styled
+from cnn_cifar10.utils import InputError, overlay
 
 
 @styled

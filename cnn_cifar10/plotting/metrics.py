@@ -7,7 +7,6 @@ import seaborn
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
-from cnn_cifar10.errors import InputError
 from cnn_cifar10.plotting.style import (
     BLUE,
     CYCLE,
@@ -20,6 +19,7 @@ from cnn_cifar10.plotting.style import (
     shorten,
     styled,
 )
+from cnn_cifar10.utils import InputError
 
 
 @styled

@@ -1,0 +1,237 @@
+"""A search for a better config, declared as data: what may vary, how it is chosen, how long.
+
+Importing this loads neither Keras nor NumPy: the command line's help names the
+space that is searched.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass
+
+from cnn_cifar10.configs.training import ConfigError, TrainingConfig
+from cnn_cifar10.utils import InputError, read_object
+
+ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
+
+RATE_FACTOR = "learning_rate_factor"
+
+SPACE = {
+    "depth": [1, 2, 3],
+    "width": [24, 32, 48, 64],
+    "activation": ["relu", "leaky_relu", "gelu", "silu"],
+    "dropout": [0.0, 0.1, 0.2],
+    "l2": [0.0, 1e-5, 1e-4],
+    "optimizer": ["sgd", "adamw", "muon"],
+    RATE_FACTOR: {"low": 0.2, "high": 5.0, "sampling": "log"},
+    "batch_size": [64, 128, 256],
+    "schedule": ["one_cycle", "cosine", "step"],
+    "augment": ["flip", "crop+flip", "crop+flip+cutout"],
+}
+"""What a search varies unless it says otherwise: of `custom_cnn`, and of how it is trained.
+
+Names are fields of `TrainingConfig` or options of the network. Beside these,
+`learning_rate_factor` is what the learning rate is multiplied with, which is the
+optimizer's own unless `base` gives one: good rates of different optimizers are two
+orders of magnitude apart, good factors are not.
+"""
+
+SHORT_TRIAL = {"epochs": 6, "train_images": 20_000, "early_stopping": 3}
+"""What a trial is unless the search says otherwise: about a minute on two cores."""
+
+_FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
+
+
+class SearchError(InputError):
+    """A search that cannot be run; the message says what in it, and why."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the config with the highest validation accuracy.
+
+    Args:
+        space: Names to what they may be: a list of values, or a range
+            `{"low": 0.01, "high": 1, "sampling": "log"}`, of whole numbers where both
+            ends are; `sampling` is `"linear"` where it is left out. A name is a field
+            of `TrainingConfig`, an option of the network, or `learning_rate_factor`.
+        algorithm: One of `ALGORITHMS`. A grid takes lists only.
+        trials: How many trials at most, failed ones included.
+        base: Fields of `TrainingConfig` that all trials share.
+        trial: Fields that make trials shorter than the training which the best
+            config is for: `epochs`, `train_images`, `early_stopping`; the others are
+            as in `SHORT_TRIAL`. Hyperband's longest trials have these epochs.
+        seed: Decides which configs are tried, 0 or more; that of training is in `base`.
+
+    Raises:
+        SearchError: If a part is malformed, or a value gives a config that cannot work.
+
+    Example:
+        >>> search = Search({"width": [16, 32]}, trials=2, base={"dataset": "digits"})
+        >>> search.config({"width": 16}).model_options
+        {'width': 16}
+    """
+
+    space: dict
+    algorithm: str = "random"
+    trials: int = 30
+    base: dict = dataclasses.field(default_factory=dict)
+    trial: dict = dataclasses.field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "trial", {**SHORT_TRIAL, **self.trial})
+        choice = ", ".join(ALGORITHMS)
+        _require(self.algorithm in ALGORITHMS, f"algorithm must be one of {choice}", self.algorithm)
+        _require(self.trials >= 1, "trials must be 1 or more", self.trials)
+        _require(self.seed >= 0, "seed must be 0 or more", self.seed)
+        _require(
+            set(self.trial) == set(SHORT_TRIAL), f"trial has {', '.join(SHORT_TRIAL)}", self.trial
+        )
+        judged = not self.base.get("use_validation")
+        _require(judged, "base must leave validation images to judge by", self.base)
+        _require(
+            isinstance(self.space, dict) and self.space, "space must name something", self.space
+        )
+        both = {"learning_rate", RATE_FACTOR} <= set(self.space)
+        _require(not both, f"space must have learning_rate or {RATE_FACTOR}, not both", self.space)
+        for name, values in self.space.items():
+            _check_values(name, values)
+            _require(name not in (*self.trial, "seed"), "space cannot have", name)
+            grid = self.algorithm != "grid" or isinstance(values, list)
+            _require(grid, f"a grid needs a list of values for {name!r}", values)
+        if self.algorithm == "grid":
+            points = math.prod(map(len, self.space.values()))
+            if points > self.trials:
+                raise SearchError(
+                    f"the grid has {points:,} points, more than {self.trials} trials: narrow the "
+                    "space, allow more trials or choose random"
+                )
+            object.__setattr__(self, "trials", points)
+        for values in self.corners():
+            try:
+                self.config(values)
+            except ConfigError as error:
+                raise SearchError(f"a config of the space cannot work: {error}") from error
+
+    def corners(self):
+        """Return values of configs in which everything named occurs, the ends of ranges too."""
+        every = {
+            name: values if isinstance(values, list) else [values["low"], values["high"]]
+            for name, values in self.space.items()
+        }
+        first = {name: values[0] for name, values in every.items()}
+        others = [first | {name: value} for name in every for value in every[name][1:]]
+        return [first, *others]
+
+    def config(self, values, **length) -> TrainingConfig:
+        """Return what a trial trains.
+
+        Args:
+            values: Names of the space to values.
+            **length: Fields of `trial` in place of the search's.
+        """
+        return self._config(values, {**self.trial, **length})
+
+    def full_config(self, values) -> TrainingConfig:
+        """Return the same at full length, on all images: what is worth training afterwards."""
+        return self._config(values, {})
+
+    def _config(self, values, length):
+        fields = {name: value for name, value in values.items() if name in _FIELDS}
+        options = {k: v for k, v in values.items() if k not in (*_FIELDS, RATE_FACTOR)}
+        options = {**self.base.get("model_options", {}), **options}
+        config = TrainingConfig.from_dict(
+            {**self.base, **fields, **length, "model_options": options}
+        )
+        rate = config.learning_rate * values.get(RATE_FACTOR, 1)
+        return dataclasses.replace(config, learning_rate=float(f"{rate:.4g}"))
+
+    def decode(self, chosen):
+        """Return the values of the space that an oracle chose, and how long the trial is.
+
+        Args:
+            chosen: Names to places in their lists, or to numbers in their ranges.
+
+        Returns:
+            Two dicts: values of the space for `config`, numbers to 4 digits, and its
+            `length`, which has Hyperband's epochs.
+        """
+        values = {}
+        for name, spec in self.space.items():
+            value = spec[chosen[name]] if isinstance(spec, list) else chosen[name]
+            rounded = isinstance(spec, dict) and isinstance(value, float)
+            values[name] = float(f"{value:.4g}") if rounded else value
+        return values, {"epochs": chosen["tuner/epochs"]} if "tuner/epochs" in chosen else {}
+
+
+def _require(holds, expected, received):
+    if not holds:
+        raise SearchError(f"{expected}, received {received!r}")
+
+
+def _check_values(name, values):
+    if isinstance(values, list):
+        texts = {json.dumps(value) for value in values}
+        _require(
+            values and len(texts) == len(values), f"{name}: values must be given, each once", values
+        )
+        return
+    expected = f'{name}: expected a list, or {{"low": ..., "high": ..., "sampling": "log"}}'
+    _require(isinstance(values, dict), expected, values)
+    _require({"low", "high"} <= set(values) <= {"low", "high", "sampling"}, expected, values)
+    low, high, sampling = values["low"], values["high"], values.get("sampling", "linear")
+    _require(all(type(end) in (int, float) for end in (low, high)), expected, values)
+    _require(low < high, f"{name}: low must be below high", values)
+    _require(sampling in ("linear", "log"), f"{name}: sampling must be linear or log", sampling)
+    _require(low > 0 or sampling == "linear", f"{name}: low must be above 0 for log", values)
+
+
+def read_space(path):
+    """Read a space, as `Search` takes it, from a JSON file.
+
+    Raises:
+        SearchError: If the file cannot be read or holds no object.
+    """
+    return read_object(path, "space", SearchError)
+
+
+def parse_values(text):
+    """Return the name and the values that a word of the command line gives it.
+
+    Args:
+        text: `dropout=0,0.1,0.2` (a list; one value fixes it), `learning_rate=0.05:0.4:log`
+            or `width=16:64` (ranges), or `NAME=` and JSON.
+
+    Raises:
+        ValueError: If there is no `=` or nothing after it.
+
+    Example:
+        >>> parse_values("learning_rate=0.05:0.4:log")
+        ('learning_rate', {'low': 0.05, 'high': 0.4, 'sampling': 'log'})
+    """
+    name, _, values = text.partition("=")
+    if not (name and values):
+        raise ValueError(f"{text!r} is not NAME=VALUES")
+    if isinstance(whole := _parse(values), (list, dict)):
+        return name, whole
+    if found := re.fullmatch(r"([^:,]+):([^:,]+?)(?::(linear|log))?", values):
+        low, high, sampling = found.groups()
+        return name, {"low": _parse(low), "high": _parse(high), "sampling": sampling or "linear"}
+    return name, [_parse(value) for value in values.split(",")]
+
+
+def _parse(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def changed_space(space, changes):
+    """Return a space with other values for some names; a rate takes the place of its factor."""
+    rates = {"learning_rate", RATE_FACTOR}
+    if rates & set(changes):
+        space = {name: values for name, values in space.items() if name not in rates}
+    return {**space, **changes}

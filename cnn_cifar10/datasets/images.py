@@ -1,0 +1,249 @@
+"""Pictures on disk to RGB pixels: the one decoder of the project."""
+
+import functools
+import io
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from cnn_cifar10.utils import InputError
+
+IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
+    ".jpg": ("JPEG", "MPO"),
+    ".jpeg": ("JPEG", "MPO"),
+    ".png": ("PNG",),
+    ".webp": ("WEBP",),
+    ".gif": ("GIF",),
+    ".bmp": ("BMP",),
+    ".tif": ("TIFF",),
+    ".tiff": ("TIFF",),
+}
+"""Accepted file suffixes (in lower or upper case), each with the Pillow formats it may hold."""
+
+MAX_BYTES = 20_000_000
+"""The largest picture that `decode_image` accepts, as it was sent."""
+
+MAX_PIXELS = 64_000_000
+"""The largest picture that `decode_image` accepts: 192 MB once decoded."""
+
+# MPO, several pictures in one file, opens as JPEG.
+_OPENERS = tuple(dict.fromkeys(formats[0] for formats in IMAGE_FORMATS.values()))
+
+
+class ImageError(InputError):
+    """A picture that cannot be read; `str()` is one line naming the file, the fault and a way out.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it and what to do.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        super().__init__(os.fspath(path), reason)
+        self.path, self.reason = self.args
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode one picture to RGB pixels, as a viewer would show them.
+
+    EXIF orientation is applied, an animation gives its first frame, 16-bit
+    greyscale is scaled to 8 bits, and transparent pixels lie over white.
+
+    Args:
+        path: A file with one of the suffixes in `IMAGE_FORMATS`.
+        size: `(height, width)` in pixels. The picture is scaled, antialiased,
+            to cover it, and what sticks out is cropped equally on both sides.
+            `None` keeps the size on disk.
+
+    Returns:
+        A `uint8` array of shape `(height, width, 3)`, values 0 to 255.
+
+    Raises:
+        ImageError: If the file is missing, empty, truncated, no image, too
+            large to be decoded safely, or not of the format its suffix says.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in IMAGE_FORMATS:
+        known = " ".join(IMAGE_FORMATS)
+        raise ImageError(path, f"has none of the suffixes {known}; convert or remove it")
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file; check the path") from error
+    except OSError as error:
+        raise ImageError(path, _unreadable(error)) from error
+    return _decode(data, path, size, formats=IMAGE_FORMATS[suffix])
+
+
+def decode_image(
+    data: bytes, size: tuple[int, int] | None = None, name: str = "picture"
+) -> np.ndarray:
+    """Decode one picture in memory, such as an upload, as `read_image` decodes a file.
+
+    Args:
+        data: What a picture file holds, `MAX_BYTES` at most.
+        size: As for `read_image`.
+        name: What an error calls the picture.
+
+    Returns:
+        As `read_image`.
+
+    Raises:
+        ImageError: If the bytes are no picture in one of the formats of
+            `IMAGE_FORMATS`, or the picture is too large.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageError(name, f"has more than {MAX_BYTES // 10**6} MB; scale it down")
+    return _decode(data, name, size, max_pixels=MAX_PIXELS)
+
+
+def _decode(data, name, size, *, formats=None, max_pixels=math.inf):
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not data:
+        raise ImageError(name, "is empty; replace or remove it")
+    try:
+        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
+            if formats and image.format not in formats:
+                suffix = next(key for key, held in IMAGE_FORMATS.items() if image.format in held)
+                cure = f"rename it to {Path(name).stem}{suffix}"
+                raise ImageError(name, f"holds {image.format} data; {cure}")
+            if image.width * image.height > max_pixels:
+                raise ImageError(name, "has too many pixels to decode safely; scale it down")
+            if size is not None:
+                # JPEG can decode at 1/2, 1/4 or 1/8 scale; twice the wanted size leaves enough
+                # for the antialiasing, and a square allows for a picture lying on its side.
+                image.draft(None, (2 * max(size), 2 * max(size)))
+            image = _to_rgb(ImageOps.exif_transpose(image))
+            if size is not None:
+                image = ImageOps.fit(image, (size[1], size[0]))
+            return np.array(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        fault = "holds no image of a format read here; convert it to JPEG or PNG, or remove it"
+        raise ImageError(name, fault) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, "has too many pixels to decode safely; scale it down") from error
+    except Exception as error:  # decoders raise nearly any type on broken data
+        raise ImageError(name, _unreadable(error)) from error
+
+
+def _unreadable(error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return f"cannot be read ({reason}); replace or remove it"
+
+
+def _to_rgb(image):
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):  # which Pillow's own conversion clips to white
+        grey = np.array(image, "uint32")
+        grey[grey == image.info.get("transparency", -1)] = 65535
+        return Image.fromarray(((grey + 128) // 257).astype("uint8")).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no fixed range")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+class ImageFiles:
+    """Pictures that are read from disk when indexed, in the place of an array of images.
+
+    `files[3]` is one image of shape `(height, width, 3)`; `files[10:20]`,
+    `files[[4, 1, 1]]` and `files[mask]` are `uint8` arrays of shape
+    `(n, height, width, 3)`, decoded by threads.
+
+    Args:
+        paths: The files.
+        size: `(height, width)` in pixels, to which each is scaled and cropped
+            by `read_image`.
+
+    Raises:
+        ImageError: On indexing, if a file cannot be read.
+    """
+
+    dtype = np.dtype("uint8")
+
+    def __init__(self, paths: Iterable[str | os.PathLike], size: tuple[int, int]):
+        self.paths = np.array([os.fspath(path) for path in paths], dtype=object)
+        self.size = size
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(n, height, width, 3)`."""
+        return (len(self.paths), *self.size, 3)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __add__(self, other: "ImageFiles") -> "ImageFiles":
+        return ImageFiles([*self.paths, *other.paths], self.size)
+
+    def stamps(self) -> list[tuple]:
+        """What tells these pictures from others: each one's path, size, and time of change."""
+        status = [(path, os.stat(path)) for path in self.paths]
+        return [(path, s.st_size, s.st_mtime_ns, self.size) for path, s in status]
+
+    def __getitem__(self, index) -> np.ndarray:
+        paths = self.paths[index]
+        if isinstance(paths, str):
+            return read_image(paths, self.size)
+        images = np.empty((len(paths), *self.size, 3), self.dtype)
+        read = functools.partial(read_image, size=self.size)
+        for row, image in enumerate(_threads(os.getpid()).map(read, paths)):
+            images[row] = image
+        return images
+
+
+def find_damaged(
+    paths: Iterable[str | os.PathLike], progress: bool | None = None
+) -> dict[str, str]:
+    """Decode every file once, to find those that would stop a training run.
+
+    Args:
+        paths: The files.
+        progress: Whether a progress bar is shown on stderr. `None` shows one
+            for more than 2,000 files.
+
+    Returns:
+        A dict from the path of each file that cannot be read to the reason.
+    """
+    from tqdm import tqdm
+
+    paths = [os.fspath(path) for path in paths]
+    if progress is None:
+        progress = len(paths) > 2000
+    damaged = {}
+    with tqdm(total=len(paths), desc="Checking images", unit="file", disable=not progress) as bar:
+        for start in range(0, len(paths), 1024):  # a million queued files would fill the memory
+            chunk = paths[start : start + 1024]
+            for path, reason in zip(chunk, _threads(os.getpid()).map(_fault, chunk), strict=True):
+                if reason:
+                    damaged[path] = reason
+                bar.update()
+    return damaged
+
+
+def _fault(path: str) -> str | None:
+    try:
+        # Every byte is decoded at this size too, a JPEG in a third of the time.
+        read_image(path, size=(64, 64))
+    except ImageError as error:
+        return error.reason
+    return None
+
+
+@functools.cache
+def _threads(process_id: int) -> ThreadPoolExecutor:
+    """The decoding threads of one process: after a fork, the parent's do not run in the child."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")

@@ -1,0 +1,39 @@
+"""Likely label errors, by confident learning."""
+
+import importlib.util
+
+from cnn_cifar10.utils import InputError
+
+
+def likely_label_errors(evaluation, count):
+    """Return the indices of examples whose label is probably wrong, the likeliest first.
+
+    Confident learning estimates from the predictions how many labels of each class
+    are really of each other, and takes the examples that fit their label least.
+
+    Args:
+        evaluation: `Evaluation` of examples that the model was not trained on, such as
+            the validation split: a model that has seen a wrong label repeats it. For
+            the training split, predict each part by a model trained on the others
+            (cross-validation).
+        count: How many at most.
+
+    Returns:
+        Integer array of up to `count` indices.
+
+    Raises:
+        InputError: If cleanlab is not installed.
+
+    Reference:
+        [Northcutt et al., 2019](https://arxiv.org/abs/1911.00068)
+    """
+    if importlib.util.find_spec("cleanlab") is None:
+        raise InputError("label errors need cleanlab: pip install 'cnn-cifar10[label-errors]'")
+    from cleanlab.filter import find_label_issues
+
+    return find_label_issues(
+        evaluation.labels,
+        evaluation.probabilities,
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,  # more are no faster below hundreds of thousands of examples
+    )[:count]

@@ -1,0 +1,206 @@
+"""Predictions to metrics, as plain arrays and rows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cnn_cifar10.utils import InputError
+
+_EPSILON = 1e-7  # Keras clips probabilities to it before it takes the logarithm.
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model predicted for a split, and every metric made of it.
+
+    Args:
+        labels: Integer array `(n,)`, values 0 to classes - 1.
+        probabilities: Array `(n, classes)`, each row summing to 1.
+        class_names: One name per class, in the order of the labels.
+
+    Raises:
+        InputError: If shapes disagree, a label is out of range, or a row is not
+            finite probabilities that sum to 1.
+
+    Example:
+        >>> evaluate_split(model, dataset.test, dataset.class_names).accuracy
+        0.8665
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __post_init__(self):
+        labels, probabilities = np.asarray(self.labels), np.asarray(self.probabilities)
+        names = tuple(self.class_names)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "class_names", names)
+        if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu":
+            raise InputError(
+                "labels must be a non-empty 1-D integer array, received shape "
+                f"{labels.shape} of {labels.dtype}"
+            )
+        if probabilities.shape != (len(labels), len(names)):
+            raise InputError(
+                f"probabilities must have shape {(len(labels), len(names))}, from "
+                f"{len(labels)} labels and {len(names)} class_names, received "
+                f"{probabilities.shape}"
+            )
+        if labels.min() < 0 or labels.max() >= len(names):
+            raise InputError(
+                f"labels must be in 0 to {len(names) - 1} for {len(names)} class_names, "
+                f"received {labels.min()} to {labels.max()}"
+            )
+        sums = probabilities.sum(axis=1, dtype="float64")
+        valid = np.isfinite(sums) & (np.abs(sums - 1) < 0.01) & (probabilities >= 0).all(axis=1)
+        if not valid.all():
+            raise InputError(
+                "probabilities must be finite, not negative and sum to 1 in each row; "
+                f"{(~valid).sum()} rows are not so, the first is row {valid.argmin()}"
+            )
+
+    @cached_property
+    def predictions(self):
+        """Most probable class of each example, integer array `(n,)`."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confidences(self):
+        """Probability of the predicted class of each example, array `(n,)`."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def loss(self):
+        """Mean cross-entropy in nats, clipped as Keras does."""
+        true = self.probabilities[np.arange(len(self.labels)), self.labels].astype("float64")
+        true /= self.probabilities.sum(axis=1, dtype="float64")
+        return float(-np.log(np.clip(true, _EPSILON, 1 - _EPSILON)).mean())
+
+    @cached_property
+    def accuracy(self):
+        """Share of examples predicted correctly, in [0, 1]."""
+        return float((self.predictions == self.labels).mean())
+
+    def top_k_accuracy(self, k):
+        """Return the share of examples whose class is among the k most probable.
+
+        Of equally probable classes the first counts as more probable, as for
+        `predictions`, so that `top_k_accuracy(1)` is `accuracy`.
+
+        Args:
+            k: Number of guesses, 1 to the number of classes.
+
+        Raises:
+            InputError: If `k` is out of range.
+        """
+        if not 1 <= k <= len(self.class_names):
+            raise InputError(f"k must be in 1 to {len(self.class_names)}, received {k}")
+        true = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)
+        earlier = np.arange(len(self.class_names)) < self.labels[:, None]
+        ahead = (self.probabilities > true) | ((self.probabilities == true) & earlier)
+        return float((ahead.sum(axis=1) < k).mean())
+
+    @cached_property
+    def confusion_matrix(self):
+        """Number of examples by true class (row) and predicted class (column)."""
+        return confusion_matrix(self.labels, self.predictions, len(self.class_names))
+
+    @cached_property
+    def _scores(self):
+        from sklearn.metrics import precision_recall_fscore_support
+
+        return precision_recall_fscore_support(
+            self.labels,
+            self.predictions,
+            labels=np.arange(len(self.class_names)),
+            zero_division=0,
+        )
+
+    def per_class(self):
+        """Return one row per class: `class`, `precision`, `recall`, `f1`, `support`.
+
+        Scores are in [0, 1], and 0 where they are not defined; support is the
+        number of examples of the class.
+        """
+        return [
+            {
+                "class": name,
+                "precision": float(precision),
+                "recall": float(recall),
+                "f1": float(f1),
+                "support": int(support),
+            }
+            for name, precision, recall, f1, support in zip(
+                self.class_names, *self._scores, strict=True
+            )
+        ]
+
+    def summary(self):
+        """Return the metrics as a dict of plain numbers.
+
+        Returns:
+            `examples`, `loss`, `accuracy`, `top5_accuracy` where there are more
+            than five classes, and `macro_precision`, `macro_recall` and
+            `macro_f1`, the means over classes.
+        """
+        top5 = {"top5_accuracy": self.top_k_accuracy(5)} if len(self.class_names) > 5 else {}
+        precision, recall, f1, _ = (float(scores.mean()) for scores in self._scores)
+        return {
+            "examples": len(self.labels),
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            **top5,
+            "macro_precision": precision,
+            "macro_recall": recall,
+            "macro_f1": f1,
+        }
+
+
+def confusion_matrix(labels, predictions, classes):
+    """Return the number of examples by true class (row) and predicted class (column)."""
+    cells = np.asarray(labels, "int64") * classes + predictions
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def confident_mistakes(evaluation, count):
+    """Return the indices of wrong predictions, the most confident first.
+
+    Args:
+        evaluation: `Evaluation`.
+        count: How many at most.
+
+    Returns:
+        Integer array of up to `count` indices; ties keep the order of examples.
+    """
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    return wrong[np.argsort(-evaluation.confidences[wrong], kind="stable")][:count]
+
+
+def most_confused(evaluation, count):
+    """Return the most frequent confusions of one class with another.
+
+    Args:
+        evaluation: `Evaluation`.
+        count: How many at most.
+
+    Returns:
+        Rows of `true_class`, `predicted_class`, `images` (how many) and `share`
+        (of the true class's images, in (0, 1]), the most frequent first.
+    """
+    matrix = evaluation.confusion_matrix
+    names, support = evaluation.class_names, matrix.sum(axis=1)
+    mistakes = matrix * (1 - np.eye(len(names), dtype=matrix.dtype))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
+    return [
+        {
+            "true_class": names[true],
+            "predicted_class": names[predicted],
+            "images": int(mistakes[true, predicted]),
+            "share": float(mistakes[true, predicted] / support[true]),
+        }
+        for true, predicted in zip(*np.unravel_index(order, matrix.shape), strict=True)
+        if mistakes[true, predicted]
+    ]

@@ -1,0 +1,142 @@
+"""Pictures made worse on purpose, at five strengths, to see what a model withstands."""
+
+import dataclasses
+import io
+
+import numpy as np
+
+from cnn_cifar10.evaluation.predict import evaluate_split
+from cnn_cifar10.utils import InputError
+
+STRENGTHS = range(6)
+"""0 leaves pictures as they are, 5 corrupts them most."""
+
+
+def corrupt(images, corruption, strength, seed=0):
+    """Corrupt pictures.
+
+    The six corruptions and their strengths are those of CIFAR-10-C that need neither
+    pictures of frost nor a particular library. Blur and pixelation are in proportion
+    to the picture's height: a larger picture loses as much of what it shows.
+
+    Args:
+        images: uint8 array `(n, height, width, 3)`, RGB in [0, 255].
+        corruption: One of `CORRUPTIONS`.
+        strength: 0 to 5; 0 changes nothing.
+        seed: Seed of the noise; pictures get the same noise at every strength, scaled.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        InputError: If there is no such corruption or strength, or images are not uint8.
+
+    Reference:
+        [Hendrycks and Dietterich, 2019](https://arxiv.org/abs/1903.12261)
+
+    Example:
+        >>> blurred = corrupt(dataset.test.images, "gaussian_blur", strength=3)
+    """
+    if corruption not in CORRUPTIONS:
+        raise InputError(
+            f"no corruption is named {corruption!r}: choose from {', '.join(CORRUPTIONS)}"
+        )
+    if strength not in STRENGTHS:
+        raise InputError(f"strength must be one of 0 to 5, received {strength}")
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise InputError(
+            "images must be uint8 of shape (n, height, width, 3), received "
+            f"{images.dtype} of shape {images.shape}"
+        )
+    if strength == 0:
+        return images.copy()
+    function, amounts = CORRUPTIONS[corruption]
+    corrupted = function(images, amounts[strength - 1], np.random.default_rng(seed))
+    return np.clip(np.round(corrupted), 0, 255).astype("uint8")
+
+
+def _gaussian_noise(images, deviation, rng):
+    return images + 255 * deviation * rng.standard_normal(images.shape, "float32")
+
+
+def _gaussian_blur(images, deviation, rng):
+    from scipy import ndimage
+
+    # In pixels of a picture that is 32 high.
+    deviation *= images.shape[1] / 32
+    pixels = images.astype("float32")
+    return ndimage.gaussian_filter(pixels, deviation, mode="nearest", axes=(1, 2))
+
+
+def _contrast(images, factor, rng):
+    mean = images.mean(axis=(1, 2), keepdims=True, dtype="float32")
+    return mean + factor * (images - mean)
+
+
+def _brightness(images, amount, rng):
+    """Add to the value of HSV, which leaves hue and saturation as they are."""
+    value = images.max(axis=-1, keepdims=True).astype("float32")
+    brighter = np.minimum(value + 255 * amount, 255)
+    return np.where(value > 0, images * (brighter / np.maximum(value, 1)), brighter)
+
+
+def _pixelate(images, factor, rng):
+    from PIL import Image
+
+    height, width = images.shape[1:3]
+    small = max(1, int(factor * width)), max(1, int(factor * height))
+    box = Image.Resampling.BOX
+    pictures = (Image.fromarray(image).resize(small, box) for image in images)
+    return np.stack([picture.resize((width, height), box) for picture in pictures])
+
+
+def _jpeg(images, quality, rng):
+    from PIL import Image
+
+    pictures = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        pictures.append(np.asarray(Image.open(file)))
+    return np.stack(pictures)
+
+
+CORRUPTIONS = {  # name: function, and its amount at strengths 1 to 5
+    "gaussian_noise": (_gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
+    "gaussian_blur": (_gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1.0)),
+    "contrast": (_contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
+    "brightness": (_brightness, (0.05, 0.1, 0.15, 0.2, 0.3)),
+    "pixelate": (_pixelate, (0.95, 0.9, 0.85, 0.75, 0.65)),
+    "jpeg": (_jpeg, (80, 65, 58, 50, 40)),
+}
+
+
+def evaluate_corruptions(model, split, class_names):
+    """Measure a model on pictures corrupted in every way, at every strength.
+
+    Args:
+        model: `keras.Model` from raw pixels to probabilities.
+        split: `Split`; its images are held in memory.
+        class_names: One name per class, in the order of the labels.
+
+    Returns:
+        Rows of `corruption`, `strength` (0 to 5) and `accuracy`. At strength 0 each
+        corruption has the accuracy on pictures as they are.
+    """
+    images = split.images[:]
+
+    def accuracy(corruption, strength):
+        corrupted = dataclasses.replace(split, images=corrupt(images, corruption, strength))
+        return evaluate_split(model, corrupted, class_names).accuracy
+
+    clean = evaluate_split(model, split, class_names).accuracy
+    return [
+        {
+            "corruption": corruption,
+            "strength": strength,
+            "accuracy": accuracy(corruption, strength) if strength else clean,
+        }
+        for corruption in CORRUPTIONS
+        for strength in STRENGTHS
+    ]

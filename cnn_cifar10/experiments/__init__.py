@@ -1,0 +1,32 @@
+"""Many runs: studies, searches, and what they show."""
+
+from cnn_cifar10.experiments.findings import judge_claims, measure_effects, write_findings
+from cnn_cifar10.experiments.search_report import setting_importances, write_search
+from cnn_cifar10.experiments.significance import (
+    LEVEL,
+    chance_difference,
+    compare_with_reference,
+    holm,
+)
+from cnn_cifar10.experiments.study_report import summarize_study, write_study
+from cnn_cifar10.experiments.sweep import read_runs, run_study
+from cnn_cifar10.experiments.tune import default_space, is_worker, run_search
+
+__all__ = [
+    "LEVEL",
+    "chance_difference",
+    "compare_with_reference",
+    "default_space",
+    "holm",
+    "is_worker",
+    "judge_claims",
+    "measure_effects",
+    "read_runs",
+    "run_search",
+    "run_study",
+    "setting_importances",
+    "summarize_study",
+    "write_findings",
+    "write_search",
+    "write_study",
+]

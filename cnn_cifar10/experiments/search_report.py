@@ -1,0 +1,214 @@
+"""The trials of a search to an answer: a table, what mattered, a page, the best config."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
+
+from cnn_cifar10 import plotting
+from cnn_cifar10.reporting import format_cell, format_table
+from cnn_cifar10.training import Run
+from cnn_cifar10.utils import InputError, write_csv, write_figure, write_json, write_page
+
+COMPLETED, FAILED, UNFINISHED = "completed", "failed", "unfinished"
+
+_FEWEST = 8  # trials that a forest is grown from
+
+
+def trial_run(folder):
+    """Return the run of a trial's folder."""
+    return Run(Path(folder) / "run")
+
+
+def failure_path(run):
+    """Return the file that says why a trial's run has no accuracy, where it has none."""
+    return run.path / "failure.txt"
+
+
+def read_trials(search, state):
+    """Read the trials of a search, in the order they were started.
+
+    Args:
+        search: `Search`.
+        state: Folder of KerasTuner's state; where there is none, there are no trials.
+
+    Returns:
+        A dict per trial: `trial`, its number; `status`, which is completed, failed or
+        unfinished; `validation_accuracy` after the last epoch; a value for every name
+        of the space; `epochs`, `parameters` and `seconds`; and `failure`, why there is
+        no accuracy. What is not known is `None`.
+    """
+    path = Path(state) / "oracle.json"
+    if not path.exists():
+        return []
+    order = json.loads(path.read_text(encoding="utf-8"))["start_order"]
+    return [_read_trial(search, path.with_name(f"trial_{name}")) for name in order]
+
+
+def _read_trial(search, folder):
+    trial = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+    status = {"COMPLETED": COMPLETED, "FAILED": FAILED}.get(trial["status"], UNFINISHED)
+    values, length = search.decode(trial["hyperparameters"]["values"])
+    run = trial_run(folder)
+    facts = run.facts() if run.is_finished else {}
+    failure = ""
+    if status == FAILED:
+        said = failure_path(run)
+        failure = said.read_text(encoding="utf-8") if said.exists() else "gave no number"
+    return {
+        "trial": int(trial["trial_id"]),
+        "status": status,
+        "validation_accuracy": trial["score"] if status == COMPLETED else None,
+        **values,
+        "epochs": facts.get("epochs", search.config(values, **length).epochs),
+        "parameters": facts.get("parameters"),
+        "seconds": facts.get("seconds"),
+        "failure": failure,
+    }
+
+
+def write_trials(rows, path):
+    """Write what `read_trials` returns as a table, one row a trial."""
+    columns = list(rows[0]) if rows else []
+    write_csv(path, columns, [[format_cell(name, row[name]) for name in columns] for row in rows])
+
+
+def best_trial(rows):
+    """Return the row of the highest validation accuracy, the first of equals; `None` without."""
+    completed = [row for row in rows if row["status"] == COMPLETED]
+    return max(completed, key=lambda row: row["validation_accuracy"], default=None)
+
+
+def setting_importances(space, rows):
+    """Measure which settings the accuracy depends on.
+
+    A random forest learns to tell the accuracy from the settings. A setting's
+    importance is what shuffling it among the trials costs that forest
+    ([Breiman, 2001](https://doi.org/10.1023/A:1010933404324)).
+
+    Args:
+        space: As in `Search`.
+        rows: What `read_trials` returns.
+
+    Returns:
+        A dict of names to importances, the drop in R², the largest first; and the
+        forest's R² on trials that its trees did not see: near or below 0, it has
+        learned nothing, and the importances say nothing. Both are `None` where there
+        are fewer than 8 completed trials.
+    """
+    rows = [row for row in rows if row["status"] == COMPLETED]
+    if len(rows) < _FEWEST:
+        return None, None
+    settings = [
+        [
+            values.index(row[name]) if isinstance(values, list) else row[name]
+            for name, values in space.items()
+        ]
+        for row in rows
+    ]
+    accuracies = [row["validation_accuracy"] for row in rows]
+    forest = RandomForestRegressor(500, oob_score=True, random_state=0).fit(settings, accuracies)
+    found = permutation_importance(forest, settings, accuracies, n_repeats=30, random_state=0)
+    order = np.argsort(-found.importances_mean)
+    names = list(space)
+    return {names[i]: float(found.importances_mean[i]) for i in order}, float(forest.oob_score_)
+
+
+def write_search(search, rows, output):
+    """Write the page of a search with its figures, and its best config.
+
+    The files are `report.md`, `best.json` for `cnn-cifar10 train --config`,
+    `parallel_coordinates.png` and, from 8 completed trials on, `importance.png`.
+
+    Args:
+        search: `Search`.
+        rows: What `run_search` or `read_trials` returns.
+        output: Folder to write to; created where missing.
+
+    Returns:
+        A dict: `answer` (a sentence), `best` (its row), `config` (what `best.json`
+        holds), `importances`, `out_of_bag_r2`, and `trials` (the rows).
+
+    Raises:
+        InputError: If no trial is completed.
+    """
+    output, best = Path(output), best_trial(rows)
+    if best is None:
+        failures = [row["failure"] for row in rows if row["failure"]]
+        why = f"; the first failure: {failures[0]}" if failures else ""
+        raise InputError(f"{output}: none of {len(rows)} trials is completed{why}")
+    output.mkdir(parents=True, exist_ok=True)
+    config = search.full_config({name: best[name] for name in search.space}).to_dict()
+    write_json(output / "best.json", config)
+    importances, r2 = setting_importances(search.space, rows)
+    title = f"{search.algorithm} search, {len(rows)} trials"
+    figures = {
+        "parallel_coordinates.png": plotting.plot_parallel_coordinates(search.space, rows, title)
+    }
+    if importances:
+        figures["importance.png"] = plotting.plot_importances(importances, r2, title)
+    for name, figure in figures.items():
+        write_figure(output / name, figure)
+    answer = _answer(rows, best)
+    write_page(output / "report.md", _page(search, rows, answer, r2, output))
+    return {
+        "answer": answer,
+        "best": best,
+        "config": config,
+        "importances": importances,
+        "out_of_bag_r2": r2,
+        "trials": rows,
+    }
+
+
+def _answer(rows, best):
+    counts = {
+        status: sum(row["status"] == status for row in rows) for status in (FAILED, UNFINISHED)
+    }
+    others = "".join(f", {count} {status}" for status, count in counts.items() if count)
+    return (
+        f"The best of {len(rows)} trials{others}, trial {best['trial']}, reaches "
+        f"{best['validation_accuracy']:.2%} of the validation images."
+    )
+
+
+def _page(search, rows, answer, r2, output):
+    yield f"# {output.name}: a search over {len(search.space)} settings"
+    yield answer
+    yield (
+        "It is the best of many in short trainings, on the images it was chosen by: expect less "
+        "in other trainings. Its config, at full length, is [best.json](best.json); train it with "
+        "several seeds before you trust it:"
+    )
+    name = output.name
+    yield f"    cnn-cifar10 train --config {output}/best.json --output models/{name}-seed0 --seed 0"
+    yield "![Every trial is a line through its settings](parallel_coordinates.png)"
+    if r2 is not None:
+        trust = "which is worth a look" if r2 > 0.3 else "so it has learned little or nothing"
+        yield "![What each setting matters](importance.png)"
+        yield (
+            "The importance of a setting is how much worse a random forest tells the accuracies "
+            f"of the trials when that setting is shuffled among them. On trials that its trees "
+            f"did not see, this forest has an R² of {r2:.2f}, {trust}: the bars are a hint where "
+            "to search next, not a finding."
+        )
+    completed = [row for row in rows if row["status"] == COMPLETED]
+    top = sorted(completed, key=lambda row: -row["validation_accuracy"])[:10]
+    columns = {name: name for name in rows[0] if name not in ("status", "failure")}
+    yield "## The best trials"
+    yield format_table(top, {**columns, "validation_accuracy": "validation accuracy"})
+    if failed := [row for row in rows if row["status"] == FAILED]:
+        yield "## Failed trials"
+        yield format_table(failed, ["trial", *search.space, "failure"])
+    space = [{"setting": name, "values": json.dumps(spec)} for name, spec in search.space.items()]
+    yield "## How it was searched"
+    yield format_table(space)
+    shared = {**search.base, **search.trial, "seed of the search": search.seed}
+    yield (
+        f"Algorithm {search.algorithm}, by KerasTuner; accuracy after the last epoch; the test "
+        "split was not used. What all trials share, beside `TrainingConfig`'s defaults: "
+        + ", ".join(f"`{key}={json.dumps(value)}`" for key, value in shared.items())
+        + ". Every trial is a row of [trials.csv](trials.csv)."
+    )

@@ -1,0 +1,203 @@
+"""Studies are run: every variant with every seed, one row a run."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import filelock
+import keras
+from tqdm import tqdm
+
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.pipelines import get_policy
+from cnn_cifar10.reporting import add_result, read_results
+from cnn_cifar10.training import Run, TrainingError, build_model, load_data, train
+from cnn_cifar10.utils import InputError, describe_hardware, format_hardware, git_commit
+
+RUN_COLUMNS = (
+    "run", "variant", "seed", "dataset", "model", "train_images", "epochs", "validation_accuracy",
+    "validation_loss", "train_accuracy", "parameters", "seconds", "images_per_second", "precision",
+    "backend", "hardware", "fingerprint", "commit", "settings", "failure",
+)  # fmt: skip
+"""Columns of a study's table, one row a run.
+
+The accuracies and the loss are those of the last epoch: the best epoch's would favour
+variants that swing, or that have more epochs to choose from. `train_accuracy` is the
+mean over that epoch, of images as augmentation left them. `settings` is where the
+config differs from `TrainingConfig`'s defaults, as JSON; `failure` says why a run has
+no figures.
+"""
+
+_DATA = ("dataset", "data_dir", "image_size", "skip_damaged", "train_images")
+
+
+def run_study(study, output, models, *, keep=False, progress=True):
+    """Train the runs of a study that its table lacks, one after the other.
+
+    Stopped at any moment and called again, it goes on where it stopped, in the
+    middle of a run too. A run whose loss is no longer a number gets its row as
+    well. The test split is not used.
+
+    All runs share this process, in which TensorFlow keeps the training step of
+    each, and with it the weights: 5 MB a run for `custom_cnn`.
+
+    Args:
+        study: `Study`.
+        output: Folder of the table, `runs.csv`; created where missing.
+        models: Folder that runs are in while they train.
+        keep: Whether runs stay there afterwards; the table holds what is compared.
+        progress: Whether to show a bar with the time left.
+
+    Returns:
+        The rows of the study's variants, as `read_runs` returns them.
+
+    Raises:
+        InputError: If another process runs the study, a variant cannot be
+            trained, or the table is of another study or of other data.
+    """
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(output / ".sweep.lock", timeout=0), many_models():
+            _train_missing(study, output / "runs.csv", Path(models), keep, progress)
+    except filelock.Timeout as error:
+        raise InputError(f"{output}: another process runs this study; wait for it") from error
+    return read_runs(study, output / "runs.csv")
+
+
+@contextlib.contextmanager
+def many_models():
+    """Keep TensorFlow from warning that every run traces a function of the same name anew."""
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_no_retracing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_retracing)
+
+
+def _is_no_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+def _train_missing(study, table, models, keep, progress):
+    rows = read_runs(study, table)
+    done = {(row["variant"], row["seed"]) for row in rows}
+    # Seeds outside, so that a study that was stopped has as many runs of each variant.
+    wanted = [(label, seed) for seed in study.seeds for label in study.variants]
+    missing = [each for each in wanted if each not in done]
+    load = DataCache()
+    for label, seed in dict(missing).items():
+        check_config(study.config(label, seed), load)
+    with tqdm(
+        total=len(wanted),
+        initial=len(wanted) - len(missing),
+        unit="run",
+        smoothing=0,
+        disable=not progress,
+    ) as bar:
+        for label, seed in missing:
+            run = Run(models / f"{label}-seed{seed}")
+            bar.set_description(run.path.name)
+            dataset = load(study.config(label, seed))
+            before = {row["fingerprint"] for row in rows if row["variant"] == label}
+            if before - {dataset.fingerprint[:12]}:
+                raise InputError(
+                    f"{table}: the data changed since {label!r} was run; restore them or choose "
+                    "another --output"
+                )
+            add_result(table, _train_run(study, label, seed, dataset, run), RUN_COLUMNS)
+            if not keep:
+                shutil.rmtree(run.path)
+            bar.update()
+
+
+class DataCache:
+    """Loads a config's data, unless they are the last one's."""
+
+    def __init__(self):
+        self._source = self._dataset = None
+
+    def __call__(self, config):
+        source = [getattr(config, name) for name in _DATA]
+        if source != self._source:
+            self._source, self._dataset = source, load_data(config)
+        return self._dataset
+
+
+def check_config(config, load):
+    """Raise what would stop this config's run, before any run."""
+    get_policy(config.augment)
+    with keras.StatelessScope(initialize_variables=False):
+        build_model(config, load(config), "float32")
+
+
+def _train_run(study, label, seed, dataset, run):
+    """Train a run, or what is left of it, and return its row."""
+    config = study.config(label, seed)
+    row = {
+        "run": run.path.name,
+        "variant": label,
+        "seed": seed,
+        "dataset": dataset.title,
+        "model": config.model,
+        "train_images": len(dataset.train),
+        "hardware": format_hardware(describe_hardware()),
+        "fingerprint": dataset.fingerprint,
+        "commit": git_commit(),
+        "settings": _settings(config),
+    }
+    try:
+        if not (run.is_finished and run.config() == config):
+            train(config, run.path, dataset=dataset, verbose=0)
+    except TrainingError as error:
+        return {**row, "failure": str(error)}
+    finally:
+        keras.utils.clear_session()  # which keeps something of every model
+    facts, history = run.facts(), run.history()
+    known = ("epochs", "parameters", "seconds", "images_per_second", "precision", "backend")
+    return {
+        **row,
+        **{column: facts[column] for column in known},
+        "validation_accuracy": history["val_accuracy"][-1],
+        "validation_loss": history["val_loss"][-1],
+        "train_accuracy": history["accuracy"][-1],
+    }
+
+
+def _settings(config):
+    """Return where a config differs from the defaults, but for the seed and the place of data."""
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainingConfig)}
+    defaults |= {"model_options": {}, "seed": config.seed, "data_dir": config.data_dir}
+    given = {key: value for key, value in config.to_dict().items() if value != defaults[key]}
+    return json.dumps(given, sort_keys=True)
+
+
+def read_runs(study, table) -> list[dict]:
+    """Read the rows of a study's variants.
+
+    Args:
+        study: `Study`.
+        table: Path of its `runs.csv`; where there is none, there are no rows.
+
+    Returns:
+        Dicts of `RUN_COLUMNS` to values.
+
+    Raises:
+        InputError: If the table is malformed, or its runs had other settings.
+    """
+    table = Path(table)
+    if not table.exists():
+        return []
+    rows = [row for row in read_results(table, RUN_COLUMNS) if row["variant"] in study.variants]
+    for row in rows:
+        settings = _settings(study.config(row["variant"], row["seed"]))
+        if row["settings"] != settings:
+            raise InputError(
+                f"{table}: {row['run']} had the settings {row['settings']}, not those of the study "
+                f"now, {settings}; choose another --output"
+            )
+    return rows

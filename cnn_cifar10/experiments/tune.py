@@ -1,0 +1,303 @@
+"""Searches are run: KerasTuner chooses configs, `train` trains them, one row a trial.
+
+In several processes, KerasTuner's chief gives out the trials and its workers run
+them: those that `run_search` starts, or, on several machines, those that are started
+by hand with `KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP` and
+`KERASTUNER_ORACLE_PORT` set, and with one file system
+(https://keras.io/keras_tuner/guides/distributed_tuning/).
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import filelock
+import keras
+import keras_tuner
+from keras_tuner.src import config as tuner_config
+from tqdm import tqdm
+
+from cnn_cifar10.architectures import ALIASES, MODELS, model_options
+from cnn_cifar10.configs import RATE_FACTOR, SPACE, TrainingConfig
+from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
+from cnn_cifar10.experiments.search_report import (
+    UNFINISHED,
+    best_trial,
+    failure_path,
+    read_trials,
+    trial_run,
+    write_trials,
+)
+from cnn_cifar10.experiments.sweep import DataCache, check_config, many_models
+from cnn_cifar10.training import Run, train
+from cnn_cifar10.utils import InputError, write_json
+
+_ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+_STARTS = 3  # of a trial whose process dies before it has finished another epoch
+_OUT_OF_MEMORY = re.compile(r"resource_?exhausted|out of memory|MemoryError", re.IGNORECASE)
+
+tuner_config.DEBUG = False  # prints a failed trial's traceback, of which the table has the reason
+
+
+def default_space(model):
+    """Return what `SPACE` holds for a network: all of training, and the options that it has."""
+    allowed = {field.name for field in dataclasses.fields(TrainingConfig)} | {RATE_FACTOR}
+    model = ALIASES.get(model, model)
+    allowed |= set(model_options(model)) if model in MODELS else set()
+    return {name: values for name, values in SPACE.items() if name in allowed}
+
+
+def run_search(search, output, state, *, workers=1, objective=None, overwrite=False, progress=True):
+    """Run the trials of a search that are not done yet.
+
+    Stopped at any moment and called again, it goes on where it stopped, in the
+    middle of a trial too. A trial whose loss is no longer a number, that runs out
+    of memory, or whose process dies three times in the same epoch, gets its row as
+    failed. The test split is not used.
+
+    Args:
+        search: `Search`.
+        output: Folder of the table, `trials.csv`, renewed after every trial; created
+            where missing.
+        state: Folder of KerasTuner's state, which holds the trials' runs.
+        workers: How many trials to run at a time, each in a process of its own if
+            there are several. One whose process dies is given to a new process.
+        objective: Function of a config and a folder that returns the validation
+            accuracy; trains where it is `None`. With several workers it must be one
+            that another process can import.
+        overwrite: Whether to begin anew and forget the trials of that state.
+        progress: Whether to show a bar with the time left.
+
+    Returns:
+        What `read_trials` returns.
+
+    Raises:
+        InputError: If another process runs the search, the state is of another
+            search or of other data, or a config cannot be trained.
+    """
+    output, state = Path(output), Path(state).absolute()
+    objective = objective or _Train()
+    if workers > 1 and os.environ.get(_ADDRESS[0]):
+        raise InputError(f"workers must be 1 where {_ADDRESS[0]} makes this process one of them")
+    state.parent.mkdir(parents=True, exist_ok=True)
+    if is_worker():
+        _claim(search, state, objective)
+        _work(search, state, objective)
+        return read_trials(search, state)
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(state.parent / f".{state.name}.lock", timeout=0):
+            if overwrite and state.exists():
+                shutil.rmtree(state)
+            _claim(search, state, objective)
+            table = (output / "trials.csv", progress)
+            if workers > 1:
+                _run_processes(search, state, objective, workers, table)
+            else:
+                _work(search, state, objective, table)
+    except filelock.Timeout as error:
+        raise InputError(f"{state}: another process runs this search; wait for it") from error
+    rows = read_trials(search, state)
+    write_trials(rows, output / "trials.csv")
+    return rows
+
+
+def is_worker():
+    """Return whether the environment makes this process a worker of a chief elsewhere.
+
+    Raises:
+        InputError: If a part of the address is missing.
+    """
+    missing = [name for name in _ADDRESS if not os.environ.get(name)]
+    if 0 < len(missing) < len(_ADDRESS):
+        raise InputError(f"{missing[0]} is not set; chief and workers need {', '.join(_ADDRESS)}")
+    return not missing and "chief" not in os.environ[_ADDRESS[0]]
+
+
+def _claim(search, state, objective):
+    """Store what is searched beside the trials, or check that it is the same."""
+    wanted = json.loads(json.dumps(dataclasses.asdict(search)))
+    del wanted["trials"]  # more of them continue a search
+    if isinstance(objective, _Train):
+        wanted["fingerprint"] = _check(search)
+    path = state / "search.json"
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key in wanted | found:
+            if found.get(key) != wanted.get(key):
+                what = "other data" if key == "fingerprint" else f"another {key}"
+                raise InputError(
+                    f"{state}: holds a search with {what}; choose another name for this one, or "
+                    "overwrite it"
+                )
+    state.mkdir(exist_ok=True)
+    write_json(path, wanted)
+
+
+def _check(search):
+    """Raise what would stop every trial with a value, and return the data's fingerprint."""
+    load = DataCache()
+    configs = [search.config(values) for values in search.corners()]
+    for config in configs:
+        check_config(config, load)
+    return load(configs[0]).fingerprint
+
+
+class _Train:
+    """Trains a trial's run, or what is left of it."""
+
+    def __init__(self):
+        self._load = DataCache()
+
+    def __call__(self, config, folder):
+        run = Run(folder)
+        try:
+            if not run.is_finished:
+                train(config, folder, dataset=self._load(config), verbose=0)
+        finally:
+            keras.utils.clear_session()  # which keeps something of every model
+        # The best epoch's would favour configs that swing.
+        return run.history()["val_accuracy"][-1]
+
+
+class _Tuner(keras_tuner.Tuner):
+    """Runs trials as trainings in the trials' own folders."""
+
+    def __init__(self, search, state, objective):
+        self._search, self._objective = search, objective
+        super().__init__(make_oracle(search), directory=str(state.parent), project_name=state.name)
+
+    def save(self):
+        """Do nothing: the oracle saves itself, and the tuner has no state."""
+
+    def pre_create_trial(self):
+        if not isinstance(self.oracle, keras_tuner.Oracle):
+            time.sleep(0.05)  # a worker that is told to wait asks again at once
+
+    def run_trial(self, trial, **_):
+        run = trial_run(self.get_trial_dir(trial.trial_id))
+        run.path.mkdir(exist_ok=True)
+        try:
+            _count_start(run)
+            values, length = self._search.decode(trial.hyperparameters.values)
+            accuracy = self._objective(self._search.config(values, **length), run.path)
+        except KeyboardInterrupt:
+            _starts(run).unlink(missing_ok=True)
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            if isinstance(error, InputError):
+                reason = str(error)
+            elif not _OUT_OF_MEMORY.search(reason):
+                raise keras_tuner.errors.FatalError(reason) from error
+            # KerasTuner's messages do not get from a worker to its chief.
+            failure_path(run).write_text(reason, encoding="utf-8")
+            raise keras_tuner.errors.FailedTrialError(reason) from error
+        return {OBJECTIVE.name: accuracy}
+
+
+def _starts(run):
+    return run.path / "starts.json"
+
+
+def _count_start(run):
+    """Raise if the run's process died too often since it last finished an epoch."""
+    path = _starts(run)
+    epochs = len(run.history()["epoch"]) if run.history_path.exists() else 0
+    starts = [*(json.loads(path.read_text()) if path.exists() else ()), epochs]
+    if starts.count(epochs) > _STARTS:
+        raise InputError(f"its process died {_STARTS} times in epoch {epochs + 1}")
+    write_json(path, starts)
+
+
+def _tuner(search, state, objective):
+    tuner = _Tuner(search, state, objective)
+    # What is reloaded is the chief's, or that of a process on its own.
+    if isinstance(tuner.oracle, keras_tuner.Oracle) and (state / "oracle.json").exists():
+        tuner.oracle.reload()
+    return tuner
+
+
+def _work(search, state, objective, table=None):
+    """Run trials or, as the chief, give them out; with a table, show and write what is done."""
+    tuner = _tuner(search, state, objective)
+    with many_models(), contextlib.ExitStack() as stack:
+        if table:
+            path, progress = table
+            bar = tqdm(total=search.trials, unit="trial", smoothing=0, disable=not progress)
+            show = functools.partial(_show, search, state, path, stack.enter_context(bar))
+            bar.initial = show()
+            tuner.oracle.on_end = show
+        tuner.search(verbose=0)
+
+
+def _show(search, state, path, bar):
+    """Write the table, move the bar and return how many trials have ended."""
+    rows = read_trials(search, state)
+    write_trials(rows, path)
+    best = best_trial(rows)
+    bar.n = sum(row["status"] != UNFINISHED for row in rows)
+    bar.set_postfix_str(f"best {best['validation_accuracy']:.2%}" if best else "")
+    return bar.n
+
+
+def _run_processes(search, state, objective, workers, table):
+    """Run a chief and its workers; a worker that dies is started again, and keeps its trial."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(free.getsockname()[1]),
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # or the first worker takes all of a GPU
+        }
+    context = multiprocessing.get_context("spawn")
+
+    def start(name):
+        environment = {**address, "KERASTUNER_TUNER_ID": name}
+        arguments = (environment, search, state, objective, table if name == "chief" else None)
+        process = context.Process(target=_work_apart, args=arguments, name=name, daemon=True)
+        process.start()
+        return process
+
+    running = {name: start(name) for name in ("chief", *(f"worker{i}" for i in range(workers)))}
+    try:
+        # The chief notices up to 20 seconds late that there is nothing left to give out.
+        while "chief" in running and len(running) > 1:
+            wait([process.sentinel for process in running.values()])
+            for name, process in list(running.items()):
+                if process.exitcode is None:
+                    continue
+                if process.exitcode > 0 or (name == "chief" and process.exitcode):
+                    raise RuntimeError(f"{name} of {state} ended with code {process.exitcode}")
+                if process.exitcode:
+                    running[name] = start(name)
+                else:
+                    del running[name]
+    finally:
+        for process in running.values():
+            process.terminate()
+            process.join()
+
+
+def _work_apart(environment, *arguments):
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the process that started this one
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is ended leaks
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _work(*arguments)
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)

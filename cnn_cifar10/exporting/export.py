@@ -1,0 +1,156 @@
+"""From a finished run to an artifact: the model in other formats, each checked against Keras."""
+
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from cnn_cifar10.evaluation import measure_latency
+from cnn_cifar10.exporting.formats import FORMATS
+from cnn_cifar10.exporting.model_card import model_card
+from cnn_cifar10.inference import DESCRIPTION, ArtifactError
+from cnn_cifar10.utils import (
+    CHECKSUMS,
+    InputError,
+    describe_hardware,
+    format_hardware,
+    package_versions,
+    replacing,
+    write_checksums,
+    write_json,
+)
+
+_CARD = "README.md"
+_BATCH_SIZE = 32
+
+
+def export_run(run, dataset, report, formats=None, *, images=1000, license=None):
+    """Export a finished run's model into its folder, with its card and checksums.
+
+    Every format is loaded back and compared with the Keras model on the same
+    images, taken at random from the split that the report is on. Nothing is
+    kept unless all pass: see `Format`. An earlier export is replaced.
+
+    Args:
+        run: `Run`.
+        dataset: `Dataset` that the model was trained on; its training images
+            calibrate int8, by post-training quantization.
+        report: What `read_report` returns for this run.
+        formats: Some of `FORMATS`; `None` takes all.
+        images: How many images to compare on, at most.
+        license: Identifier of the model's license for its card, such as `"mit"`.
+
+    Returns:
+        The document in `artifact.json`.
+
+    Raises:
+        ArtifactError: If a format does not agree with the Keras model.
+        InputError: If the data set or the report is not the run's, or a package
+            is missing.
+    """
+    formats = list(FORMATS) if formats is None else formats
+    facts = run.facts()
+    _check(run, facts, dataset, report, formats, images)
+    split = getattr(dataset, report["split"])
+    count = min(images, len(split))
+    chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
+    pictures, labels = split.images[chosen], split.labels[chosen]
+    model, names, shape = run.load_model(), facts["class_names"], tuple(facts["input_shape"])
+    reference = _predict(model.predict_on_batch, pictures)
+
+    def row(name, path, predict, probabilities):
+        return {
+            "format": name,
+            "bytes": _size(path),
+            **_compare(probabilities, reference, labels),
+            "milliseconds": measure_latency(predict, shape),
+        }
+
+    rows = [row("keras", run.model_path, model.predict_on_batch, reference)]
+    with tempfile.TemporaryDirectory(dir=run.path) as folder:
+        for name in formats:
+            path = Path(folder) / FORMATS[name].file
+            predict = FORMATS[name].export(model, path, names, dataset.train.images)
+            rows.append(row(name, path, predict, _predict(predict, pictures)))
+        found = (
+            FORMATS[name].fault(row, rows[0]) for name, row in zip(formats, rows[1:], strict=True)
+        )
+        if faults := [fault for fault in found if fault]:
+            raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
+        _remove_export(run.path)
+        for name in formats:
+            (Path(folder) / FORMATS[name].file).rename(run.path / FORMATS[name].file)
+    document = {
+        "run": facts["run"],
+        "class_names": names,
+        "input": {
+            "name": "pixels",
+            "shape": [None, *shape],
+            "dtype": "float32",
+            "values": "RGB, 0 to 255",
+        },
+        "output": {"shape": [None, len(names)], "dtype": "float32", "values": "probabilities"},
+        "metrics": report["metrics"],
+        "comparison": {
+            "split": report["split"],
+            "images": count,
+            "formats": rows,
+            "hardware": format_hardware(describe_hardware()),
+            "versions": package_versions("onnxruntime", "ai-edge-litert"),
+        },
+    }
+    write_json(run.path / DESCRIPTION, document)
+    with replacing(run.path / _CARD) as part:
+        part.write_text(model_card(document, report, license), encoding="utf-8", newline="\n")
+    write_checksums(run.path)
+    return document
+
+
+def _check(run, facts, dataset, report, formats, images):
+    """Raise an `InputError` for what would fail later, or export another thing than is meant."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("export needs Keras on TensorFlow; unset KERAS_BACKEND")
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise InputError(f"formats: {unknown[0]!r} is not one of {', '.join(FORMATS)}")
+    for package in (package for name in formats for package in FORMATS[name].packages):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"export needs {package}: pip install 'cnn-cifar10[export]'")
+    if images < 1:
+        raise InputError(f"images must be 1 or more, received {images}")
+    if facts["fingerprint"] != dataset.fingerprint:
+        raise InputError(f"{run.path}: was trained on other data than {dataset.title}")
+    if {**report["facts"], "config": facts["config"]} != facts:
+        raise InputError(f"{run.path}: the report is of another run; evaluate this one")
+
+
+def _predict(predict, images):
+    starts = range(0, len(images), _BATCH_SIZE)
+    batches = (images[start : start + _BATCH_SIZE].astype("float32") for start in starts)
+    return np.concatenate([predict(batch) for batch in batches])
+
+
+def _compare(probabilities, reference, labels):
+    classes = probabilities.argmax(axis=1)
+    return {
+        "largest_difference": float(np.abs(probabilities - reference).max()),
+        "agreement": float((classes == reference.argmax(axis=1)).mean()),
+        "accuracy": float((classes == labels).mean()),
+    }
+
+
+def _remove_export(folder):
+    """Delete what an earlier export added to a run's folder."""
+    for name in (DESCRIPTION, CHECKSUMS, _CARD, *(each.file for each in FORMATS.values())):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _size(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

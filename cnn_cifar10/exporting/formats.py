@@ -1,0 +1,144 @@
+"""Export formats: ONNX, LiteRT, LiteRT int8, SavedModel.
+
+A format is one object in `FORMATS`. Importing this loads no Keras: the command
+line's help lists the formats.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_cifar10.evaluation import grad_cam, with_class_activation
+from cnn_cifar10.inference import MODEL_FILE, ArtifactError, Classifier, open_session
+from cnn_cifar10.utils import usable_cores
+
+_CALIBRATION_IMAGES, _EXPLAINED_IMAGES = 500, 32
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that a trained model can be exported to.
+
+    Args:
+        file: Name of the file or folder in the run's folder.
+        export: Function of a `keras.Model`, the path to write, the class names and the
+            training images. It writes the format, loads it back, and returns a function
+            from float32 images `(n, height, width, 3)` to probabilities `(n, classes)`.
+        packages: What must be installed.
+        tag: Tag of the model card; `None` for none.
+        largest_difference: How far a probability may be from Keras's; the most probable
+            class must be the same. `None` allows any.
+        largest_loss: How much accuracy may be lost, where classes may differ.
+    """
+
+    file: str
+    export: Callable
+    packages: tuple[str, ...] = ()
+    tag: str | None = None
+    largest_difference: float | None = 1e-4
+    largest_loss: float = 0.0
+
+    def fault(self, row, reference):
+        """Return what is wrong with a row of the comparison with Keras's row; `None` if nothing."""
+        if self.largest_difference is None:
+            lost = reference["accuracy"] - row["accuracy"]
+            if lost > self.largest_loss + 1e-9:  # rounding
+                return f"{row['format']} loses {100 * lost:.1f} points of accuracy; leave it out"
+        elif row["largest_difference"] > self.largest_difference or row["agreement"] < 1:
+            return (
+                f"{row['format']} differs from Keras by up to {row['largest_difference']:.2g} in "
+                f"a probability, and in {1 - row['agreement']:.2%} of the classes"
+            )
+        return None
+
+
+def _export_onnx(model, path, class_names, images):
+    with warnings.catch_warnings():
+        # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
+        warnings.simplefilter("ignore", FutureWarning)
+        with_class_activation(model).export(
+            path, format="onnx", verbose=False, input_signature=_signature(model)
+        )
+    session = open_session(path.read_bytes())
+    classifier = Classifier(session, tuple(class_names), model.input_shape[1:])
+    images = images[:_EXPLAINED_IMAGES]
+    classes = classifier.probabilities(images).argmax(axis=1)
+    maps = classifier.explain(images, classes)
+    if maps is not None:
+        difference = np.abs(maps - grad_cam(model, images, classes)).max()
+        if difference > Format.largest_difference:
+            raise ArtifactError(f"onnx: class activation differs from Grad-CAM by {difference:.2g}")
+    return classifier.probabilities
+
+
+def _export_litert(model, path, class_names, images, **options):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model.export(path, format="litert", verbose=False, input_signature=_signature(model), **options)
+    interpreter = Interpreter(str(path), num_threads=usable_cores())
+    run = interpreter.get_signature_runner("serving_default")
+
+    def predict(images):
+        (probabilities,) = run(pixels=images).values()
+        return probabilities
+
+    return predict
+
+
+def _export_litert_int8(model, path, class_names, images):
+    import tensorflow as tf
+
+    count = min(_CALIBRATION_IMAGES, len(images))
+    chosen = np.sort(np.random.default_rng(0).choice(len(images), count, replace=False))
+    calibration = images[chosen].astype("float32")
+    return _export_litert(
+        model,
+        path,
+        class_names,
+        images,
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        representative_dataset=lambda: ([calibration[i : i + 1]] for i in range(count)),
+        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]},
+    )
+
+
+def _export_saved_model(model, path, class_names, images):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, name="pixels")])
+    def serve(pixels):
+        probabilities = model(pixels, training=False)
+        # TensorFlow Serving answers row by row, so each row has the names.
+        names = tf.broadcast_to(tf.constant(class_names), tf.shape(probabilities))
+        return {"probabilities": probabilities, "class_names": names}
+
+    module = tf.Module()  # Keras's own archive holds every weight twice
+    module.weights = [variable.value for variable in model.variables]
+    version = str(path / "1")  # TensorFlow Serving wants a folder of numbered versions
+    tf.saved_model.save(module, version, signatures={"serving_default": serve})
+    run = tf.saved_model.load(version).signatures["serving_default"]
+    return lambda images: run(pixels=tf.constant(images))["probabilities"].numpy()
+
+
+def _signature(model):
+    import keras
+
+    return [keras.InputSpec(shape=model.input_shape, dtype="float32", name="pixels")]
+
+
+FORMATS = {
+    "onnx": Format(MODEL_FILE, _export_onnx, ("tf2onnx",), tag="onnx"),
+    "litert": Format("model.tflite", _export_litert, ("ai_edge_litert",), tag="litert"),
+    "litert_int8": Format(
+        "model_int8.tflite",
+        _export_litert_int8,
+        ("ai_edge_litert",),
+        tag="litert",
+        largest_difference=None,
+        largest_loss=0.01,
+    ),
+    "saved_model": Format("saved_model", _export_saved_model),
+}
+"""What a model can be exported to, by name."""

@@ -1,0 +1,28 @@
+"""Images to augmented batches."""
+
+from cnn_cifar10.pipelines.augmentation import (
+    AUGMENTATIONS,
+    Crop,
+    Cutout,
+    Flip,
+    MixUp,
+    Policy,
+    get_policy,
+)
+from cnn_cifar10.pipelines.batches import evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.pipelines.jax_epochs import CompiledEpochs, can_compile_epochs
+
+__all__ = [
+    "AUGMENTATIONS",
+    "CompiledEpochs",
+    "Crop",
+    "Cutout",
+    "Flip",
+    "MixUp",
+    "Policy",
+    "can_compile_epochs",
+    "evaluation_batches",
+    "get_policy",
+    "steps_per_epoch",
+    "training_batches",
+]

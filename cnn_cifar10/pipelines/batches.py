@@ -1,0 +1,277 @@
+"""Batches for training and evaluation, streamed while the model works.
+
+What makes up training step `s`, its examples and their augmentation, is a pure
+function of the seed and `s`. The same steps come out of tf.data, which feeds the
+TensorFlow backend, and of a `keras.utils.PyDataset`, which feeds the others; and
+a run that stopped can continue at any step.
+"""
+
+import atexit
+import functools
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from cnn_cifar10.datasets import Split
+from cnn_cifar10.pipelines.augmentation import Policy, get_policy
+
+
+def training_batches(
+    split, num_classes, *, batch_size, augment="none", seed=0, first_step=0, small_epochs=0
+):
+    """Stream augmented batches without end, in a new order every epoch.
+
+    An epoch is `len(split) // batch_size` steps; the few examples left over are
+    others in every epoch. Pass that number to `fit` as `steps_per_epoch`.
+
+    Args:
+        split: `Split` to train on.
+        num_classes: Number of classes.
+        batch_size: Examples per batch; a smaller split is one batch.
+        augment: Policy, or its name for `get_policy`.
+        seed: Integer; decides order and augmentation.
+        first_step: Step to start at, counted from the first epoch's first.
+        small_epochs: Epochs, the first ones, whose images are scaled to three
+            quarters of their sides.
+
+    Returns:
+        What `keras.Model.fit` takes: a `tf.data.Dataset` on the TensorFlow
+        backend, elsewhere a `keras.utils.PyDataset`. Batches are pairs of images
+        `(batch_size, height, width, 3)`, uint8 (float32 after mixup) in 0 to 255,
+        and one-hot labels `(batch_size, num_classes)`, float32.
+
+    Example:
+        >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
+        >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
+    """
+    steps = training_steps(
+        split,
+        num_classes,
+        batch_size=batch_size,
+        augment=augment,
+        seed=seed,
+        small_epochs=small_epochs,
+    )
+    if keras.backend.backend() == "tensorflow":
+        return _training_dataset(steps, first_step)
+    return _training_sequence(steps, first_step)
+
+
+def evaluation_batches(split, num_classes, *, batch_size):
+    """Stream every example once, in order and unchanged.
+
+    Args:
+        split: `Split` to read.
+        num_classes: Number of classes.
+        batch_size: Examples per batch; the last batch holds the rest.
+
+    Returns:
+        As `training_batches`, with an end; images are uint8.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _evaluation_dataset(split, num_classes, batch_size)
+    return _evaluation_sequence(split, num_classes, batch_size)
+
+
+def steps_per_epoch(split, batch_size):
+    """Return the number of training steps in an epoch."""
+    return max(1, len(split) // batch_size)
+
+
+def training_steps(split, num_classes, *, batch_size, augment="none", seed=0, small_epochs=0):
+    """Return the `TrainingSteps` that `training_batches` streams; its arguments."""
+    policy = get_policy(augment)
+    return TrainingSteps(split, num_classes, batch_size, policy, seed, small_epochs)
+
+
+@dataclass(frozen=True)
+class TrainingSteps:
+    """What makes up each training step."""
+
+    split: Split
+    num_classes: int
+    batch_size: int
+    policy: Policy
+    seed: int
+    small_epochs: int
+
+    def plan(self, step):
+        """Return which examples a step reads, `(batch_size,)`, and the augmentation's draws."""
+        epoch, position = divmod(step, steps_per_epoch(self.split, self.batch_size))
+        size = min(self.batch_size, len(self.split))
+        chosen = _epoch_order(len(self.split), self.seed, epoch)[position * size :][:size]
+        rng = np.random.default_rng((self.seed, epoch, position))
+        return chosen, self.policy.draw_for(rng, chosen, epoch, self.split.images.shape[1:])
+
+    def load(self, step):
+        """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
+        chosen, draws = self.plan(step)
+        return *_load(self.split, self.num_classes, chosen), draws
+
+    @property
+    def small_steps(self):
+        """The number of steps, the first ones, whose images are small."""
+        return self.small_epochs * steps_per_epoch(self.split, self.batch_size)
+
+    def transform(self, images, labels, draws, small):
+        """Augment a batch, then make its images small or not."""
+        images, labels = self.policy.transform(images, labels, draws)
+        return (_shrink(images) if small else images), labels
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(count, seed, epoch):
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def _shrink(images):
+    """Scale images to three quarters of their sides; each pixel is a mean."""
+    height, width = images.shape[1:3]
+    small = keras.ops.image.resize(
+        images, (height * 3 // 4, width * 3 // 4), antialias=True, data_format="channels_last"
+    )
+    return keras.ops.cast(keras.ops.round(small), images.dtype)
+
+
+def _load(split, num_classes, chosen):
+    return split.images[chosen], np.eye(num_classes, dtype="float32")[split.labels[chosen]]
+
+
+def _training_dataset(steps, first_step):
+    import tensorflow as tf
+
+    example = steps.load(first_step)
+    specs = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), example)
+
+    def load(step):
+        return _call(lambda s: steps.load(int(s)), step, specs)
+
+    def read(first, last, small):
+        transform = functools.partial(steps.transform, small=small)
+        return _read_ahead(tf.data.Dataset.range(first, last), load, transform)
+
+    dataset = read(max(first_step, steps.small_steps), np.iinfo("int64").max, small=False)
+    if first_step < steps.small_steps:
+        return read(first_step, steps.small_steps, small=True).concatenate(dataset)
+    return dataset
+
+
+def _evaluation_dataset(split, num_classes, batch_size):
+    import tensorflow as tf
+
+    images, labels = _load(split, num_classes, np.arange(1))
+    specs = (
+        tf.TensorSpec((None, *images.shape[1:]), images.dtype),
+        tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
+    )
+
+    def load(start):
+        def read(start):
+            return _load(split, num_classes, np.arange(start, min(start + batch_size, len(split))))
+
+        return _call(read, start, specs)
+
+    return _read_ahead(tf.data.Dataset.range(0, len(split), batch_size), load)
+
+
+def _read_ahead(dataset, *functions):
+    """Map functions over a tf.data dataset in parallel, a few batches ahead."""
+    import tensorflow as tf
+
+    for function in functions:
+        dataset = dataset.map(function, num_parallel_calls=os.cpu_count())
+    options = tf.data.Options()
+    # Its thread sleeps twice as long each time, up to a minute, and whoever ends
+    # the iteration waits for it to wake.
+    options.autotune.enabled = False
+    return dataset.prefetch(4).with_options(options)
+
+
+def _call(function, argument, specs):
+    """Call a Python function from a tf.data graph; it returns arrays of these specs."""
+    import tensorflow as tf
+
+    flat_specs = tf.nest.flatten(specs)
+
+    def call(value):
+        with _calls:
+            if _calls.refused:
+                shapes = [[size or 0 for size in spec.shape] for spec in flat_specs]
+                types = [spec.dtype.as_numpy_dtype for spec in flat_specs]
+                return list(map(np.zeros, shapes, types))
+            return tf.nest.flatten(function(value))
+
+    arrays = tf.numpy_function(call, [argument], [spec.dtype for spec in flat_specs])
+    for array, spec in zip(arrays, flat_specs, strict=True):
+        array.set_shape(spec.shape)
+    return tf.nest.pack_sequence_as(specs, arrays)
+
+
+class _Calls:
+    """Calls of Python by tf.data's threads: how many there were, and how many go on."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._begun = self._going_on = 0
+        self.refused = False
+
+    def __enter__(self):
+        with self._lock:
+            self._begun += 1
+            self._going_on += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._going_on -= 1
+
+    def end(self):
+        """Refuse further calls, and wait until none has come for a while."""
+        self.refused = True
+        seen = None
+        while self._going_on or seen != self._begun:
+            seen = self._begun
+            time.sleep(0.02)
+
+
+# tf.data reads ahead. A thread of its that asks for the interpreter while that
+# shuts down never gets it, and the process waits for the thread for ever; so the
+# reading ahead ends before.
+_calls = _Calls()
+atexit.register(_calls.end)
+
+
+def _training_sequence(steps, first_step):
+    def load(index):
+        step = first_step + index
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, steps.load(step))
+        return steps.transform(*tensors, small=step < steps.small_steps)
+
+    return _Sequence(load, None)
+
+
+def _evaluation_sequence(split, num_classes, batch_size):
+    def load(index):
+        start = index * batch_size
+        chosen = np.arange(start, min(start + batch_size, len(split)))
+        return _load(split, num_classes, chosen)
+
+    return _Sequence(load, math.ceil(len(split) / batch_size))
+
+
+class _Sequence(keras.utils.PyDataset):
+    def __init__(self, load, num_batches):
+        super().__init__(workers=2, max_queue_size=4)
+        self._load = load
+        self._num_batches = num_batches
+
+    @property
+    def num_batches(self):
+        return self._num_batches
+
+    def __getitem__(self, index):
+        return self._load(index)

@@ -1,0 +1,40 @@
+"""Numbers to pages, tables and the table of record."""
+
+from cnn_cifar10.reporting.comparison import (
+    comparable_predictions,
+    compare_predictions,
+    write_comparison,
+)
+from cnn_cifar10.reporting.results import (
+    SUMMARY_COLUMNS,
+    add_result,
+    read_results,
+    summarize_results,
+    summarize_times,
+    summary_columns,
+)
+from cnn_cifar10.reporting.run_report import (
+    format_metrics,
+    format_per_class,
+    read_report,
+    report_run,
+)
+from cnn_cifar10.reporting.tables import format_cell, format_table
+
+__all__ = [
+    "SUMMARY_COLUMNS",
+    "add_result",
+    "comparable_predictions",
+    "compare_predictions",
+    "format_cell",
+    "format_metrics",
+    "format_per_class",
+    "format_table",
+    "read_report",
+    "read_results",
+    "report_run",
+    "summarize_results",
+    "summarize_times",
+    "summary_columns",
+    "write_comparison",
+]

@@ -1,0 +1,155 @@
+"""What happens at the end of an epoch besides training."""
+
+import json
+import math
+import time
+import zipfile
+
+import keras
+import numpy as np
+
+from cnn_cifar10.training.run import Run, RunError
+from cnn_cifar10.utils import InputError, replacing, write_csv
+
+
+class TrainingError(InputError):
+    """Training that cannot go on."""
+
+
+class Recorder(keras.callbacks.Callback):
+    """Record a run: its history, the best weights so far, and a state to continue from.
+
+    Adds `learning_rate`, `images_per_second` and `seconds` since training began
+    to the epoch's logs. It comes after all other callbacks, whose counters belong
+    to the state. That holds all that training changes: weights, seeds of dropout, optimizer,
+    the numbers other callbacks count with. It is written in one piece at the end
+    of every epoch, so a run killed at any moment continues as if it had not been.
+
+    Args:
+        run: The `Run` to write to.
+        images_per_epoch: Images a training epoch reads.
+        fingerprint: The data set's, which a run that continues must share.
+        seconds_before: What was spent on training before it begins.
+        others: Callbacks whose counters belong to the state.
+
+    Attributes:
+        history: One dict of numbers an epoch.
+        best_weights: `model.get_weights()` at the highest `val_accuracy` so far; the
+            last where nothing is validated.
+        best_epoch: That epoch, counted from 1.
+        stopped: Whether a callback ended the run before its last epoch.
+    """
+
+    def __init__(self, run: Run, *, images_per_epoch, fingerprint, seconds_before=0.0, others=()):
+        super().__init__()
+        self._run = run
+        self._images_per_epoch = images_per_epoch
+        self._fingerprint = fingerprint
+        self._others = others
+        self._seconds_before = seconds_before
+        self._counters = []
+        self.history = []
+        self.best_epoch = 0
+        self.best_weights = None
+        self.stopped = False
+
+    def restore(self):
+        """Load the run's checkpoint into the model set by `set_model`, if there is one.
+
+        Returns:
+            The number of epochs that were finished.
+
+        Raises:
+            RunError: If the checkpoint is damaged, or of another model or data.
+        """
+        path = self._run.checkpoint_path
+        if not path.exists():
+            return 0
+        try:
+            with np.load(path) as file:
+                state = json.loads(str(file["state"]))
+                arrays = {
+                    kind: [file[f"{kind}/{i}"] for i in range(state[kind])]
+                    for kind in ("variables", "best_weights")
+                }
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: damaged ({error}); start again with --overwrite") from error
+        if state["fingerprint"] != self._fingerprint:
+            raise RunError(
+                f"{path}: the data changed since this run began (its fingerprint is another); "
+                "restore the data or start again with --overwrite"
+            )
+        variables = self._variables()
+        if [v.shape for v in variables] != [a.shape for a in arrays["variables"]]:
+            raise RunError(f"{path}: is of another model; start again with --overwrite")
+        for variable, array in zip(variables, arrays["variables"], strict=True):
+            variable.assign(array)
+        self.best_weights = arrays["best_weights"]
+        self.history, self.best_epoch = state["history"], state["best_epoch"]
+        self.stopped = state["stopped"]
+        self._counters, self._seconds_before = state["counters"], self.history[-1]["seconds"]
+        return len(self.history)
+
+    def on_train_begin(self, logs=None):
+        # Callbacks reset their counters when training begins; ours comes last there.
+        for callback, numbers in zip(self._others, self._counters, strict=False):
+            vars(callback).update(numbers)
+        self._train_began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_began = time.perf_counter()
+        self._training_seconds = None
+
+    def on_test_begin(self, logs=None):
+        # Waits for the last step: JAX, and PyTorch on a GPU, compute after they return.
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        self._training_seconds = time.perf_counter() - self._epoch_began
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate "
+                f"({float(self.model.optimizer.learning_rate):.3g} now) or train in float32"
+            )
+        now = time.perf_counter()
+        training_seconds = self._training_seconds or now - self._epoch_began
+        # Where a callback reduced the rate just now, it has recorded the epoch's own.
+        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
+        logs["images_per_second"] = self._images_per_epoch / training_seconds
+        logs["seconds"] = self._seconds_before + now - self._train_began
+        if self.best_weights is None or self._is_best(logs):
+            self.best_epoch = epoch + 1
+            self.best_weights = self.model.get_weights()
+        self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
+        write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
+        self._write_checkpoint()
+
+    def _is_best(self, logs):
+        best = self.history[self.best_epoch - 1]
+        return "val_accuracy" not in logs or logs["val_accuracy"] > best["val_accuracy"]
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _write_checkpoint(self):
+        variables = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        counters = [
+            {key: x for key, x in vars(callback).items() if isinstance(x, (bool, int, float))}
+            for callback in self._others
+        ]
+        state = {
+            "variables": len(variables),
+            "best_weights": len(self.best_weights),
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "counters": counters,
+            "stopped": self.model.stop_training,
+            "fingerprint": self._fingerprint,
+        }
+        with replacing(self._run.checkpoint_path) as part:
+            np.savez(
+                part,
+                state=json.dumps(state),
+                **{f"variables/{i}": array for i, array in enumerate(variables)},
+                **{f"best_weights/{i}": array for i, array in enumerate(self.best_weights)},
+            )

@@ -1,0 +1,98 @@
+"""What a frozen network sees in each picture, computed once and kept on disk."""
+
+import hashlib
+import json
+import logging
+import time
+import zipfile
+
+import keras
+import numpy as np
+
+from cnn_cifar10.datasets import Dataset, ImageFiles, Split
+from cnn_cifar10.pipelines import evaluation_batches
+from cnn_cifar10.utils import cache_folder, replacing
+
+logger = logging.getLogger(__name__)
+
+
+def frozen_features(model, dataset, verbose=1):
+    """Return the training and validation splits as features, so that a head trains in seconds.
+
+    They are kept under `~/.cache/cnn-cifar10/features` (or `XDG_CACHE_HOME`) for
+    the next call with the same network, weights, precision and pictures.
+
+    Args:
+        model: `keras.Model` with a layer `features`, such as `build_transfer` returns.
+        dataset: `Dataset` of pictures.
+        verbose: As for `keras.Model.predict`; 1 shows progress.
+
+    Returns:
+        A pair: a `Dataset` whose images are float32 arrays `(n, channels)`, and
+        the seconds that it took to compute them, now or then. Its test split is
+        empty.
+    """
+    network = model.get_layer("features")
+    path = cache_folder() / "features" / f"{_key(network, dataset)}.npz"
+    arrays = _read(path)
+    if arrays is None:
+        arrays = _compute(network, dataset, verbose)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.savez(part, **arrays)
+    splits = [
+        Split(arrays[name], split.labels, split.ids)
+        for name, split in (("train", dataset.train), ("validation", dataset.validation))
+    ]
+    empty = Split(arrays["train"][:0], dataset.train.labels[:0])
+    features = Dataset(dataset.name, dataset.title, dataset.class_names, *splits, empty)
+    return features, float(arrays["seconds"])
+
+
+def _compute(network, dataset, verbose):
+    began, arrays = time.perf_counter(), {}
+    for name in ("train", "validation"):
+        split = getattr(dataset, name)
+        if not len(split):
+            arrays[name] = np.empty((0, *network.output_shape[1:]), "float32")
+            continue
+        if verbose:
+            print(f"features of {len(split):,} {name} images, kept for the next run:")
+        batches = evaluation_batches(split, dataset.num_classes, batch_size=100)
+        arrays[name] = np.asarray(network.predict(batches, verbose=verbose), "float32")
+    return {**arrays, "seconds": time.perf_counter() - began}
+
+
+def _read(path):
+    if not path.exists():
+        return None
+    try:
+        with open(path, "rb") as opened, np.load(opened) as file:
+            return {name: file[name] for name in ("train", "validation", "seconds")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be used, so features are computed again (%s)", path, error)
+        return None
+
+
+def _key(network, dataset):
+    digest = hashlib.sha256(json.dumps(list(_describe(network)), default=str).encode())
+    for array in network.get_weights():
+        digest.update(array.tobytes())
+    for split in (dataset.train, dataset.validation):
+        images = split.images
+        if isinstance(images, ImageFiles):
+            digest.update(repr(images.stamps()).encode())
+        else:
+            digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()[:32]
+
+
+def _describe(network):
+    """Yield what a network's operations do; their names count up with every network built."""
+    for operation in network.operations:
+        if isinstance(operation, keras.Model):
+            yield from _describe(operation)
+        else:
+            config = operation.get_config()
+            config.pop("name", None)
+            yield type(operation).__name__, config

@@ -1,0 +1,44 @@
+"""The number format to train with."""
+
+from cnn_cifar10.configs import PRECISIONS
+from cnn_cifar10.utils import InputError, cpu_flags, gpu_names
+
+
+def choose_precision(precision="auto"):
+    """Return the Keras dtype policy to train with.
+
+    Args:
+        precision: A policy from `PRECISIONS`. `"auto"` takes bfloat16 where the
+            processor multiplies it natively (AVX512_BF16 or AMX; NVIDIA from
+            Ampere on), float16 on older GPUs, and float32 elsewhere, since
+            emulated bfloat16 is slower than float32.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if gpu_names():
+        return "mixed_bfloat16" if _gpu_has_bfloat16() else "mixed_float16"
+    return "mixed_bfloat16" if {"avx512_bf16", "amx_bf16"} & cpu_flags() else "float32"
+
+
+def _gpu_has_bfloat16():
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        capability = str(getattr(jax.devices()[0], "compute_capability", 0))
+        # AMD's is a name, such as gfx90a; those that JAX runs on have bfloat16.
+        return capability.startswith("gfx") or float(capability) >= 8
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    import tensorflow as tf
+
+    gpu = tf.config.list_physical_devices("GPU")[0]
+    return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))[0] >= 8

@@ -1,0 +1,105 @@
+"""A training run on disk: one folder that says everything about it.
+
+config.json     what was asked for (`TrainingConfig`)
+run.json        what happened: data, split fingerprint, seed, versions, commit,
+                hardware, seconds
+history.csv     one row an epoch
+model.keras     the trained model, in float32
+checkpoint.npz  only while unfinished: the state to continue from
+"""
+
+import csv
+import json
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_cifar10.configs import TrainingConfig, read_config
+from cnn_cifar10.utils import InputError, remove_listed
+
+
+class RunError(InputError):
+    """A run folder that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run's folder, finished or not."""
+
+    path: Path
+
+    @property
+    def config_path(self):
+        return self.path / "config.json"
+
+    @property
+    def facts_path(self):
+        return self.path / "run.json"
+
+    @property
+    def history_path(self):
+        return self.path / "history.csv"
+
+    @property
+    def model_path(self):
+        return self.path / "model.keras"
+
+    @property
+    def checkpoint_path(self):
+        return self.path / "checkpoint.npz"
+
+    @property
+    def is_finished(self):
+        return self.facts_path.exists()
+
+    def clear(self):
+        """Delete the run's files, and an export, which would go on serving the model before."""
+        remove_listed(self.path)
+        for path in (self.facts_path, self.history_path, self.model_path, self.checkpoint_path):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+
+    def config(self) -> TrainingConfig:
+        """Return the run's configuration."""
+        return read_config(self.config_path)
+
+    def facts(self) -> dict:
+        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
+        try:
+            return json.loads(self.facts_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{self.facts_path}: damaged ({error}); train again") from error
+
+    def history(self) -> dict[str, list[float]]:
+        """Return the columns of `history.csv`."""
+        with open(self.history_path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+
+    def load_model(self):
+        """Return the trained `keras.Model`."""
+        import keras
+
+        import cnn_cifar10.architectures  # noqa: F401 (registers the layers that a model may hold)
+
+        try:
+            return keras.saving.load_model(self.model_path)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            reason = str(error).partition("\n")[0]
+            raise RunError(f"{self.model_path}: cannot be loaded ({reason})") from error
+
+
+def open_run(path):
+    """Return the finished run in a folder.
+
+    Raises:
+        RunError: If there is none.
+    """
+    run = Run(Path(path))
+    if not run.path.is_dir():
+        raise RunError(f"{path}: no such folder; train a model first, with `cnn-cifar10 train`")
+    if not run.is_finished:
+        state = "unfinished" if run.checkpoint_path.exists() else "no"
+        raise RunError(f"{path}: holds {state} training run; train with --output {path}")
+    return run

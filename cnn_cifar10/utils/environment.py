@@ -1,0 +1,93 @@
+"""Hardware, package versions and the commit that stand beside every figure."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+
+def describe_hardware():
+    """Return what stands beside every figure: `{"cpu", "cores", "gpu"}`; gpu is "" without one."""
+    return {"cpu": _cpu_name(), "cores": usable_cores(), "gpu": ", ".join(gpu_names())}
+
+
+def usable_cores():
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name():
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags():
+    """Return the features of the processor as Linux names them; none on other systems."""
+    return set(_cpuinfo().get("flags", "").split())
+
+
+def _cpuinfo():
+    """Return the first processor's entries of Linux's /proc/cpuinfo; {} on other systems."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    return {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+
+
+def gpu_names():
+    """Return the names of the GPUs that Keras can use."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform == "gpu"]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [detail.get("device_name", "GPU") for detail in details]
+
+
+def package_versions(*others):
+    """Return `{package: version}` of Python, what decides a run's numbers, and other packages."""
+    versions = {"python": platform.python_version()}
+    for package in ("cnn-cifar10", "keras", "tensorflow", "jax", "torch", "numpy", *others):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit():
+    """Return the commit of this code, `""` where it is installed without its repository.
+
+    A `+` follows where tracked files differ from the commit.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        head = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        done = subprocess.run(head, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def format_hardware(hardware):
+    """Return a run's hardware as words, such as `"NVIDIA T4, Intel Xeon, 2 cores"`.
+
+    Args:
+        hardware: Dict with `cpu`, `cores` and optionally `gpu`.
+    """
+    cores = hardware["cores"]
+    parts = [hardware.get("gpu"), hardware["cpu"], f"{cores} core{'s' if cores > 1 else ''}"]
+    return ", ".join(part for part in parts if part)

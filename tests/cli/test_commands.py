@@ -1,0 +1,507 @@
+"""The command line as a person meets it: real processes, exit codes, one-line errors."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cnn_cifar10.cli import main
+from cnn_cifar10.configs import STUDIES, TrainingConfig
+from cnn_cifar10.pipelines import AUGMENTATIONS
+from cnn_cifar10.reporting import add_result
+from cnn_cifar10.utils import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "cnn_cifar10", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, digits):
+    """Three test digits as picture files, one in a sub-folder."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "more").mkdir()
+    for i, name in enumerate(("a.png", "b.png", "more/c.png")):
+        Image.fromarray(digits.test.images[i]).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "compare", "sweep", "tune", "export", "predict", "serve"]
+)
+def test_help_teaches_and_loads_no_framework(command):
+    script = (
+        "import sys\nfrom cnn_cifar10.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as done:\n    assert done.code == 0\n"
+        "print(sorted({'keras', 'tensorflow', 'numpy', 'jax', 'PIL'} & set(sys.modules)))"
+    )
+    arguments = [command, "--help"] if command else ["--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "usage: cnn-cifar10" in done.stdout
+    if not command:
+        assert "cnn-cifar10 train --dataset digits --epochs 5" in done.stdout
+
+
+def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monkeypatch, capsys):
+    """The first and the last are processes of their own."""
+    monkeypatch.chdir(tmp_path)
+    done = run(
+        *("train", "--dataset", "digits", "--epochs", 3, "--augment", "crop"),
+        *("--learning-rate", 0.05, "--model-options", "width=8", "depth=1", "--seed", 3),
+    )
+    assert done.returncode == 0, done.stderr
+    name = "digits-custom_cnn-seed3"
+    model, report = tmp_path / "models" / name, tmp_path / "reports" / name
+    config = json.loads((model / "config.json").read_text())
+    assert (config["epochs"], config["model_options"]) == (3, {"width": 8, "depth": 1})
+    assert "Epoch 3/3" in done.stdout
+    assert "images of the digits (scikit-learn) test split correctly" in done.stdout
+    assert (report / "report.md").exists()
+
+    first = json.loads((report / "report.json").read_text())
+    assert main(["evaluate", str(model), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["metrics"]["test"] == first["metrics"]["test"]
+
+    assert main(["compare", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["mean"] == pytest.approx(first["metrics"]["test"]["accuracy"], abs=1e-4)
+
+    assert main(["predict", "--model", str(model), str(photos)]) == 2
+    assert f"run `cnn-cifar10 export {model}`" in capsys.readouterr().err
+    assert main(["export", str(model), "--formats", "onnx", "--images", "100"]) == 0
+    assert "| onnx " in capsys.readouterr().out
+    assert (model / "README.md").exists()
+
+    predicted = run("predict", "--model", model, photos, "--json")
+    assert predicted.returncode == 0, predicted.stderr
+    rows = json.loads(predicted.stdout)
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c.png"]
+    for row in rows:
+        assert set(row) == {"file", "class", "probability", "top"}
+        assert len(row["top"]) == 5
+        assert row["top"][0] == {"class": row["class"], "probability": row["probability"]}
+
+
+def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = "train --dataset digits --epochs 1 --model-options width=4 --no-test --quiet --json"
+    assert main([*arguments.split(), "--tensorboard"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert set(report["metrics"]) == {"train", "validation"}
+    assert "The test split was not used." in report["headline"]
+    assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
+
+
+def test_predict_reads_any_picture_and_says_which_it_cannot(artifact, photos, capsys, tmp_path):
+    large = tmp_path / "large.jpg"
+    Image.fromarray(np.full((90, 160, 3), 40, "uint8")).save(large)
+    assert main(["predict", "--model", str(artifact), str(large), "--top", "2"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{large}: ")
+    assert line.count("%") == 2
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(large.read_bytes()[:300])
+    assert main(["predict", "--model", str(artifact), str(large), str(broken)]) == 2
+    assert str(broken) in capsys.readouterr().err
+
+
+def test_predict_averages_and_is_unsure_when_asked_to(artifact, photos, capsys):
+    predict = ["predict", "--model", str(artifact), str(photos / "a.png")]
+    assert main([*predict, "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert main([*predict, "--json", "--mirror", "--threshold", "1"]) == 0
+    (unsure,) = json.loads(capsys.readouterr().out)
+    assert plain["class"] == plain["top"][0]["class"]
+    assert unsure["class"] == "unsure"
+    assert unsure["probability"] == unsure["top"][0]["probability"] != plain["probability"]
+    assert main([*predict, "--threshold", "1"]) == 0
+    assert ".png: unsure; " in capsys.readouterr().out
+
+
+def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(digits_run.path)]) == 2
+    assert "no report" in (error := capsys.readouterr().err)
+    assert "run `cnn-cifar10 evaluate`" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --dataset mnist", "mnist"),
+        ("train --dataset digits --model lenet", "no model is named 'lenet'"),
+        ("train --dataset digits --augment blur", "no augmentation is named 'blur'"),
+        ("train --dataset digits --epochs 0", "epochs must be 1 or more"),
+        ("train --dataset digits --model-options wide=3", "custom_cnn has no option 'wide'"),
+        ("train --dataset folder --data-dir nowhere", "nowhere"),
+        ("train --dataset folder", "data_dir"),
+        ("train --config absent.json", "absent.json: cannot read"),
+        ("train --config absent.json --recipe tutorial", "give one of them"),
+        ("evaluate models/absent", "models/absent: no such folder"),
+        ("predict --model models/absent x.png", "models/absent: no such folder"),
+        ("predict x.png --threshold 2", "threshold must be in 0 to 1, received 2.0"),
+        ("serve --model models/absent", "models/absent: no such folder"),
+        ("export models/absent", "models/absent: no such folder"),
+        ("compare --results absent.csv", "absent.csv"),
+        ("train --dataset digits --output taken", "taken"),
+        ("train --dataset digits --train-images 9", "cannot hold one of each of the 10 classes"),
+        ("sweep widths", "no study is named 'widths': choose from learning_rate_batch_size"),
+        ("sweep absent.json", "absent.json: cannot read the study"),
+        ("sweep epochs --epochs 3", "study 'epochs': epochs must be left to its variants"),
+        ("sweep activation --seeds 1 1", "seeds must be given, each once, received (1, 1)"),
+        ("sweep activation --dataset digits --output taken", "taken"),
+        ("train --dataset digits --model-options dropout=2", "custom_cnn cannot be built"),
+        ("tune --space absent.json", "absent.json: cannot read the space"),
+        ("tune --algorithm grid --set learning_rate=0.1,0.2", "narrow the space"),
+        ("tune --dataset digits --set wdith=8", "custom_cnn has no option 'wdith'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file, where a folder is wanted")
+    assert main(arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("cnn-cifar10: ")
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_choosing_needs_runs_that_have_the_figure(tmp_path, capsys):
+    results = tmp_path / "results.csv"
+    add_result(results, {"run": "a-seed0", "model": "a", "validation_accuracy": 0.5})
+    assert main(["compare", "--results", str(results)]) == 2
+    assert "no run has a figure for --metric accuracy" in capsys.readouterr().err
+    assert main(["compare", "--results", str(results), "--metric", "validation_accuracy"]) == 0
+    assert "0.5000" in capsys.readouterr().out
+
+
+@pytest.fixture
+def reports(tmp_path, digits):
+    """A table of two runs on digits, one of two seeds, with their predictions."""
+    table = tmp_path / "reports" / "results.csv"
+    labels = digits.test.labels
+    for run, seed, accuracy, wrong in (
+        ("digits-big-seed0", 0, 0.96, 9),
+        ("digits-big-seed1", 1, 0.94, 9),
+        ("digits-small-seed0", 0, 0.9, 30),
+    ):
+        row = {"run": run, "model": run.split("-")[1], "dataset": digits.title, "seed": seed}
+        row |= {"accuracy": accuracy, "validation_accuracy": accuracy - 0.1}
+        add_result(table, {**row, "mflops": 100 * accuracy, "seconds": 3})
+        (table.parent / run).mkdir()
+        np.savez_compressed(
+            table.parent / run / "predictions.npz",
+            split="test",
+            labels=labels,
+            predictions=(labels + (np.arange(len(labels)) < wrong)) % 10,
+            confidences=np.full(len(labels), 0.5),
+            class_names=np.array(digits.class_names),
+        )
+    return table
+
+
+def test_compare_prints_a_table_and_writes_a_page(reports, digits, tmp_path, capsys):
+    page = tmp_path / "page"
+    assert main(["compare", "--results", str(reports), "--output", str(page)]) == 0
+    printed = capsys.readouterr().out
+    *table, last = printed.splitlines()
+    assert last == f"page: {page / 'comparison.md'}"
+    assert table[0].split()[1:6:2] == ["run", "dataset", "accuracy"]
+    assert [line.split()[1] for line in table[2:]] == ["digits-big", "digits-small"]
+    assert "0.9500" in table[2]
+    assert "0, 1" in table[2]
+    text = (page / "comparison.md").read_text(encoding="utf-8")
+    assert "\n".join(table) in text
+    images = len(digits.test)
+    assert (
+        f"Of the {images} pictures of the test split, {images - 30} are named rightly by each of "
+        "these 2 models, and 9 by none; on 21 some are right and some are wrong."
+    ) in text
+    assert sorted(path.name for path in page.iterdir()) == [
+        "accuracy.png",
+        "agreement.png",
+        "comparison.md",
+        "confusions.png",
+        "pareto.png",
+    ]
+
+
+def test_compare_as_json_holds_what_the_table_shows(reports, tmp_path, capsys):
+    page = str(tmp_path / "page")
+    assert main(["compare", "--results", str(reports), "--output", page, "--json"]) == 0
+    printed = capsys.readouterr()
+    big, small = json.loads(printed.out)
+    assert (big["run"], big["runs"], big["seeds"]) == (
+        "digits-big",
+        ["digits-big-seed0", "digits-big-seed1"],
+        [0, 1],
+    )
+    assert big["mean"] == pytest.approx(0.95)
+    assert small["mflops"] == 90.0
+    assert "page: " in printed.err
+
+
+def test_a_page_is_of_one_data_set(reports, digits, tmp_path, capsys):
+    add_result(reports, {"run": "pets-a-seed0", "model": "a", "dataset": "pets", "accuracy": 0.5})
+    page = tmp_path / "page"
+    compare = ["compare", "--results", str(reports)]
+    assert main(compare) == 0
+    assert "pets-a" in capsys.readouterr().out
+    assert main([*compare, "--output", str(page)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        "cnn-cifar10: a page is of one data set: choose one with --dataset from "
+        "'digits (scikit-learn)', 'pets'\n"
+    )
+    assert not page.exists()
+
+    assert main([*compare, "--output", str(page), "--dataset", digits.title, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["digits-big", "digits-small"]
+    text = (page / "comparison.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# Comparison on {digits.title}")
+    assert "pets" not in text
+
+
+def test_an_unknown_data_set_is_explained(reports, capsys):
+    assert main(["compare", "--results", str(reports), "--dataset", "digits"]) == 2
+    assert capsys.readouterr().err == (
+        f"cnn-cifar10: {reports}: no run is on 'digits': choose from 'digits (scikit-learn)'\n"
+    )
+
+
+def test_a_page_to_choose_by_says_so_and_shows_nothing_of_the_test_split(
+    reports, digits, tmp_path, capsys
+):
+    row = {"run": "digits-new-seed0", "model": "new", "dataset": digits.title}
+    add_result(reports, {**row, "accuracy": 0.123, "macro_f1": 0.456, "validation_accuracy": 0.8})
+    choose = ["compare", "--results", str(reports), "--metric", "validation_accuracy"]
+    assert main([*choose, "--output", str(tmp_path / "page")]) == 0
+    printed = capsys.readouterr().out
+    text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
+    for shown in (printed, text):
+        assert "0.8000" in shown
+        assert "validation accuracy" in shown
+        assert "0.123" not in shown
+        assert "0.456" not in shown
+    assert "## Agreement" not in text
+
+
+def test_an_evaluated_run_can_be_compared(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(digits_run.path)]) == 0
+    capsys.readouterr()
+    assert main(["compare", "--output", "page", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["runs"] == [digits_run.path.name]
+    assert row["mflops"] > 0
+    assert row["latency_ms"] > 0
+    text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert text.startswith("# Comparison on digits")
+    assert "## Agreement" not in text
+
+
+def test_diagnostics_are_part_of_the_report(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(digits_run.path), "--diagnostics", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert all(0 <= found[key] < 1 for key in ("calibration_error", "calibrated_error"))
+    assert {row["strength"] for row in found["corruptions"]} == set(range(6))
+    (folder,) = (path for path in (tmp_path / "reports").iterdir() if path.is_dir())
+    text = (folder / "report.md").read_text()
+    for figure in ("calibration.png", "robustness.png", "gradcam.png", "labels.png"):
+        assert f"({figure})" in text
+        assert (folder / figure).read_bytes().startswith(b"\x89PNG")
+    assert f"by the temperature {found['temperature']:.2f}, which was fitted" in text
+    clean, worst = (found["corruptions"][i]["accuracy"] for i in (0, 5))
+    assert re.search(rf"\| gaussian noise +\| +{clean:.1%} .*\| +{worst:.1%} \|", text)
+    doubtful = found["label_errors"][0]
+    assert doubtful["label"] != doubtful["predicted"]
+
+
+def test_no_temperature_is_judged_by_the_images_it_was_fitted_to(
+    digits_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cnn_cifar10.reporting.diagnostics.evaluate_corruptions", lambda *_: [])
+    monkeypatch.setattr("cnn_cifar10.plotting.plot_robustness", lambda *_: Figure())
+    assert main(["evaluate", str(digits_run.path), "--diagnostics", "--no-test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert 0 < found["calibration_error"] < 1
+    assert not {"temperature", "calibrated_error"} & set(found)
+
+
+def test_options_change_what_a_file_says_and_no_more(tmp_path, monkeypatch):
+    seen = []
+
+    def load_data(config):
+        seen.append(config)
+        raise InputError("enough is known")
+
+    monkeypatch.setattr("cnn_cifar10.training.load_data", load_data)
+    path = tmp_path / "config.json"
+    options = {"width": 8, "depth": 1}
+    config = TrainingConfig(optimizer="sgd", learning_rate=0.7, model_options=options, seed=3)
+    path.write_text(json.dumps(config.to_dict()))
+
+    def changed(options):
+        assert main(["train", "--config", str(path), *options.split()]) == 2
+        return seen.pop()
+
+    assert changed("--epochs 9") == dataclasses.replace(config, epochs=9)
+    wider = changed("--model-options width=16")
+    assert wider.model_options == {"width": 16, "depth": 1}
+    assert changed("--model vgg16").model_options == {}
+    adam = changed("--optimizer adam")
+    assert adam.learning_rate == TrainingConfig(optimizer="adam").learning_rate
+    assert (adam.seed, adam.model_options) == (3, options)
+    assert changed("--optimizer adam --learning-rate 0.5").learning_rate == 0.5
+
+
+def test_top_must_be_a_number_of_classes(photos, capsys):
+    assert main(["predict", str(photos), "--top", "0"]) == 2
+    assert "--top must be 1 or more" in capsys.readouterr().err
+
+
+def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_run, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(digits_run.path, copy)
+    arguments = f"train --dataset digits --augment blur --overwrite --output {copy}"
+    assert main(arguments.split()) == 2
+    assert "blur" in capsys.readouterr().err
+    assert (copy / "model.keras").exists()
+
+
+def test_an_empty_folder_has_no_pictures(tmp_path, capsys):
+    assert main(["predict", str(tmp_path)]) == 2
+    assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_the_help_names_every_augmentation():
+    named = TrainingConfig.__dataclass_fields__["augment"].metadata["help"]
+    assert all(name in named for name in AUGMENTATIONS)
+
+
+def test_a_malformed_model_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--model-options", "width"])
+    assert done.value.code == 2
+    assert "'width' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_config_file_is_a_starting_point(digits_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = str(digits_run.config_path)
+    assert main(["train", "--config", config, "--epochs", "1", "--quiet", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["facts"]["config"]
+    expected = {**digits_run.config().to_dict(), "epochs": 1}
+    assert {key: trained[key] for key in trained} == {key: expected[key] for key in trained}
+
+
+def test_the_help_of_sweep_lists_every_study_with_its_question(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    printed = capsys.readouterr().out
+    for name, study in STUDIES.items():
+        assert f"{name} " in printed
+        assert study.question in printed
+
+
+def test_datasets_are_listed(capsys):
+    assert main(["datasets"]) == 0
+    assert "digits" in capsys.readouterr().out
+
+
+def test_models_are_listed_with_their_options_and_none_needs_weights(monkeypatch, capsys):
+    import inspect
+
+    import keras
+
+    from cnn_cifar10.architectures import MODELS, create_model, transfer
+    from cnn_cifar10.utils import InputError
+
+    assert len(MODELS) == 21
+    for builder in MODELS.values():
+        assert inspect.getdoc(getattr(builder, "func", builder)).startswith("Build ")
+    few = ("transfer", "custom_cnn", "baseline_cnn", "resnet20", "efficientnet_b0")
+    for name in MODELS.keys() - set(few):
+        monkeypatch.delitem(MODELS, name)
+
+    def refuse(*args, **options):
+        raise AssertionError("asks for a download")
+
+    monkeypatch.setattr(keras.utils, "get_file", refuse)
+    monkeypatch.setattr(transfer, "_LITE0_PACKAGE", "no_such_package")
+    with pytest.raises(InputError, match="weights come with a package"):
+        create_model("transfer")
+    assert main(["models", "--json"]) == 0
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
+    assert [row["name"] for row in rows] == sorted(few)
+    models = {row["name"]: row for row in rows}
+    assert models["custom_cnn"]["parameters"] == 289_642
+    assert models["custom_cnn"]["options"]["activation"] == "leaky_relu"
+    assert models["baseline_cnn"]["options"] == {}
+    assert models["resnet20"]["options"] == {"width": 16}  # its name says the depth
+    assert models["transfer"]["options"]["backbone"] == "efficientnet_lite0"
+    assert all(row["description"].startswith("Build ") for row in rows)
+
+    lines = printed.err.splitlines()
+    (place,) = (i for i, line in enumerate(lines) if line.startswith("resnet20 "))
+    assert lines[place] == (
+        "resnet20              271,098 parameters  Build a ResNet of the CIFAR-10 family: three "
+        "stages of basic blocks."
+    )
+    assert lines[place + 1] == f"{'':16} width=16"
+
+
+def test_a_backend_that_is_not_installed_is_explained():
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from cnn_cifar10.cli import main\nsys.exit(main(['models']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"KERAS_BACKEND": "torch", "PATH": ""},
+    )
+    assert done.returncode == 2
+    assert "pip install torch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupting_says_so(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnn_cifar10.cli.datasets.run", interrupt)
+    assert main(["datasets"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_the_scripts_are_the_commands(script):
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"usage: cnn-cifar10 {script.removesuffix('.py')}" in done.stdout

@@ -1,0 +1,113 @@
+"""The trials of a search to an answer: what mattered, the page, the best config."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cnn_cifar10.configs import Search
+from cnn_cifar10.experiments import setting_importances, write_search
+from cnn_cifar10.experiments.search_report import best_trial, write_trials
+from cnn_cifar10.utils import InputError
+
+SPACE = {
+    "width": [8, 16, 32],
+    "augment": ["none", "flip"],
+    "learning_rate": {"low": 0.01, "high": 1.0, "sampling": "log"},
+}
+
+
+@pytest.fixture
+def search():
+    return Search(SPACE, trials=40, base={"dataset": "digits"}, trial={"epochs": 3})
+
+
+@pytest.fixture
+def rows():
+    """Forty trials whose accuracy depends on width, a little on the rate, not on augment."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        width, rate = int(rng.choice(SPACE["width"])), float(10 ** rng.uniform(-2, 0))
+        failed = number == 7
+        rows.append(
+            {
+                "trial": number,
+                "status": "failed" if failed else "completed",
+                "validation_accuracy": None if failed else 0.4 + width / 100 + rate / 20,
+                "width": width,
+                "augment": str(rng.choice(SPACE["augment"])),
+                "learning_rate": rate,
+                "epochs": 3,
+                "parameters": 100 * width,
+                "seconds": 1.5,
+                "failure": "the loss | became nan" if failed else "",
+            }
+        )
+    return rows
+
+
+def test_the_best_is_the_highest_and_first_of_completed_trials(rows):
+    best = best_trial(rows)
+    known = [row["validation_accuracy"] for row in rows if row["validation_accuracy"]]
+    assert best["validation_accuracy"] == max(known)
+    assert best_trial([best | {"trial": 50}, best])["trial"] == 50
+    assert best_trial([rows[7]]) is None
+    assert best_trial([]) is None
+
+
+def test_importances_find_what_decides_the_accuracy(rows):
+    importances, r2 = setting_importances(SPACE, rows)
+    assert list(importances) == ["width", "learning_rate", "augment"]
+    assert importances["width"] > 5 * importances["learning_rate"]
+    assert abs(importances["augment"]) < 0.01
+    assert r2 > 0.8
+    rng = np.random.default_rng(1)
+    noise = [row | {"validation_accuracy": rng.random(), "status": "completed"} for row in rows]
+    assert setting_importances(SPACE, noise)[1] < 0.2
+
+
+def test_few_trials_have_no_importances(rows, search, tmp_path):
+    assert setting_importances(SPACE, rows[:8]) == (None, None)  # one of them failed
+    write_search(search, rows[:8], tmp_path)
+    assert not (tmp_path / "importance.png").exists()
+    assert "importance" not in (tmp_path / "report.md").read_text()
+
+
+def test_the_page_says_what_was_found_and_how_far_to_trust_it(rows, search, tmp_path):
+    output = tmp_path / "found"
+    document = write_search(search, rows, output)
+    best = best_trial(rows)
+    config = json.loads((output / "best.json").read_text())
+    assert config == document["config"]
+    assert config["model_options"] == {"width": best["width"]}
+    assert config["epochs"] == 20
+    assert config["learning_rate"] == pytest.approx(best["learning_rate"], rel=1e-3)
+    text = (output / "report.md").read_text()
+    assert document["answer"] == (
+        f"The best of 40 trials, 1 failed, trial {best['trial']}, reaches "
+        f"{best['validation_accuracy']:.2%} of the validation images."
+    )
+    assert document["answer"] in text
+    assert f"R² of {document['out_of_bag_r2']:.2f}" in text
+    assert "the loss \\| became nan" in text
+    assert "the test split was not used" in text
+    for name in ("parallel_coordinates.png", "importance.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG")
+        assert name in text
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_without_a_completed_trial_there_is_no_page(rows, search, tmp_path):
+    with pytest.raises(InputError, match=r"none of 1 trials is completed; the first failure: the"):
+        write_search(search, [rows[7]], tmp_path)
+    with pytest.raises(InputError, match="none of 0 trials is completed"):
+        write_search(search, [], tmp_path)
+
+
+def test_the_table_has_a_line_a_trial(rows, tmp_path):
+    write_trials(rows, tmp_path / "trials.csv")
+    lines = (tmp_path / "trials.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(rows[0])
+    assert len(lines) == 41
+    assert lines[8].startswith("7,failed,,")

@@ -1,0 +1,290 @@
+"""Studies as they run: every row once, whatever stops them in between."""
+
+import csv
+import dataclasses
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import keras
+import numpy as np
+import pytest
+
+from cnn_cifar10.cli import main
+from cnn_cifar10.configs import Study
+from cnn_cifar10.datasets import Split
+from cnn_cifar10.experiments import read_runs, run_study
+from cnn_cifar10.experiments import sweep as experiments
+from cnn_cifar10.experiments.sweep import RUN_COLUMNS
+from cnn_cifar10.training import Run
+from cnn_cifar10.utils import InputError, write_csv, write_json
+
+TINY = Study(
+    name="tiny",
+    question="Is wider better?",
+    base={
+        **{"dataset": "digits", "epochs": 2, "train_images": 96, "precision": "float32"},
+        **{"batch_size": 32, "model_options": {"depth": 1, "stages": 1}},
+    },
+    variants={
+        "narrow": {"model_options": {"width": 2}},
+        "wide": {"model_options": {"width": 4}},
+    },
+    reference="narrow",
+    seeds=(0, 1),
+)
+
+
+@pytest.fixture
+def trained(monkeypatch, digits):
+    """The names and configs that were trained, by a stand-in that takes no time."""
+    runs = []
+
+    def train(config, output, *, dataset, verbose):
+        run = Run(Path(output))
+        runs.append((run.path.name, config))
+        run.path.mkdir(parents=True)
+        write_json(run.config_path, config.to_dict())
+        accuracy = 0.5 + config.model_options["width"] / 100 + config.seed / 1000
+        history = [[0.9, 0.2, 0.9], [accuracy, 1.0, 0.4]]  # the last epoch is not the best
+        write_csv(run.history_path, ["val_accuracy", "val_loss", "accuracy"], history)
+        known = ("epochs", "parameters", "seconds", "images_per_second", "precision", "backend")
+        write_json(run.facts_path, dict.fromkeys(known, 2))
+
+    monkeypatch.setattr(experiments, "train", train)
+    monkeypatch.setattr(experiments, "load_data", lambda config: digits.subset(config.train_images))
+    return runs
+
+
+def go(study, folder, **options):
+    return run_study(study, folder / "study", folder / "models", progress=False, **options)
+
+
+def test_every_variant_is_trained_with_every_seed_and_has_a_row(tmp_path, trained, digits):
+    rows = go(TINY, tmp_path)
+    assert [name for name, _ in trained] == [
+        *("narrow-seed0", "wide-seed0", "narrow-seed1", "wide-seed1"),
+    ]
+    assert [config for _, config in trained] == [
+        TINY.config(label, seed) for seed in (0, 1) for label in ("narrow", "wide")
+    ]
+    assert {(row["run"], row["variant"], row["seed"]) for row in rows} == {
+        (f"{label}-seed{seed}", label, seed) for label in ("narrow", "wide") for seed in (0, 1)
+    }
+    (row,) = (row for row in rows if row["run"] == "wide-seed1")
+    assert tuple(row) == RUN_COLUMNS
+    assert (row["validation_accuracy"], row["validation_loss"], row["train_accuracy"]) == (
+        *(0.541, 1.0, 0.4),
+    )
+    assert (row["dataset"], row["train_images"]) == ("digits (scikit-learn)", 96)
+    assert row["fingerprint"] == digits.subset(96).fingerprint[:12]
+    assert json.loads(row["settings"]) == {
+        **{"dataset": "digits", "epochs": 2, "train_images": 96, "precision": "float32"},
+        **{"learning_rate": 0.2, "weight_decay": 0.005, "batch_size": 32},
+        "model_options": {"depth": 1, "stages": 1, "width": 4},
+    }
+    assert row["failure"] == ""
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_finished_study_trains_nothing_and_more_seeds_are_added(tmp_path, trained, monkeypatch):
+    first = go(TINY, tmp_path)
+    written = (tmp_path / "study/runs.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "load_data", None)  # neither are data loaded
+        assert go(TINY, tmp_path) == first
+    assert (tmp_path / "study/runs.csv").read_bytes() == written
+    more = dataclasses.replace(TINY, seeds=(1, 2))
+    rows = go(more, tmp_path)
+    assert [name for name, _ in trained[4:]] == ["narrow-seed2", "wide-seed2"]
+    assert len(rows) == 6
+    assert [row for row in rows if row["seed"] < 2] == first
+
+
+def test_runs_stay_where_that_is_asked_for(tmp_path, trained):
+    go(TINY, tmp_path, keep=True)
+    assert len(list((tmp_path / "models").glob("*/run.json"))) == 4
+
+
+def test_a_finished_run_whose_row_was_lost_is_not_trained_again(tmp_path, trained):
+    rows = go(TINY, tmp_path, keep=True)
+    (tmp_path / "study/runs.csv").unlink()
+    assert go(TINY, tmp_path, keep=True) == rows
+    assert len(trained) == 4
+
+
+def test_a_run_without_a_number_is_recorded_once_and_the_others_go_on(tmp_path):
+    study = dataclasses.replace(
+        TINY,
+        variants={"diverging": {"learning_rate": 1e30}, "narrow": TINY.variants["narrow"]},
+        seeds=(0,),
+    )
+    rows = {row["variant"]: row for row in go(study, tmp_path, keep=True)}
+    failed, narrow = rows["diverging"], rows["narrow"]
+    assert failed["validation_accuracy"] is None
+    assert failed["failure"].startswith("the loss became nan in epoch 1: lower the learning rate")
+    assert (failed["train_images"], failed["model"], failed["epochs"]) == (96, "custom_cnn", None)
+    assert narrow["failure"] == ""
+    kept = Run(tmp_path / "models/narrow-seed0")
+    assert kept.config() == study.config("narrow", 0)
+    assert narrow["validation_accuracy"] == pytest.approx(
+        kept.history()["val_accuracy"][-1], abs=1e-4
+    )
+    assert (narrow["epochs"], narrow["precision"]) == (2, "float32")
+    assert narrow["parameters"] == kept.load_model().count_params()
+    before = (tmp_path / "study/runs.csv").read_bytes()
+    go(study, tmp_path)
+    assert (tmp_path / "study/runs.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"model_options": {"widths": 4}}, "custom_cnn has no option 'widths'"),
+        ({"model_options": {"stages": 9}}, "stages"),
+        ({"augment": "blur"}, "no augmentation is named 'blur'"),
+        ({"model": "lenet"}, "no model is named 'lenet'"),
+    ],
+)
+def test_a_variant_that_cannot_be_trained_stops_a_study_before_its_runs(
+    tmp_path, trained, variant, message
+):
+    study = dataclasses.replace(TINY, variants={**TINY.variants, "broken": variant})
+    with pytest.raises(InputError, match=message):
+        go(study, tmp_path)
+    assert trained == []
+    assert not (tmp_path / "study/runs.csv").exists()
+
+
+def test_runs_of_other_settings_or_data_are_not_mixed(tmp_path, trained, digits, monkeypatch):
+    go(TINY, tmp_path)
+    table = tmp_path / "study/runs.csv"
+    longer = TINY.with_base(epochs=3)
+    with pytest.raises(InputError) as raised:
+        go(longer, tmp_path)
+    assert str(raised.value).startswith(f"{table}: narrow-seed0 had the settings {{")
+    assert "choose another --output" in str(raised.value)
+
+    few = Split(digits.train.images[:90], digits.train.labels[:90])
+    other = dataclasses.replace(digits, train=few)
+    monkeypatch.setattr(experiments, "load_data", lambda config: other)
+    with pytest.raises(InputError) as raised:
+        go(dataclasses.replace(TINY, seeds=(2,)), tmp_path)
+    assert str(raised.value).startswith(f"{table}: the data changed since 'narrow' was run")
+    assert len(trained) == 4
+
+
+def test_rows_of_other_variants_are_left_alone(tmp_path, trained):
+    go(TINY, tmp_path)
+    fewer = dataclasses.replace(TINY, variants={"narrow": TINY.variants["narrow"]})
+    assert {row["variant"] for row in read_runs(fewer, tmp_path / "study/runs.csv")} == {"narrow"}
+    assert len(go(TINY, tmp_path)) == len(trained) == 4
+    assert read_runs(TINY, tmp_path / "absent.csv") == []
+
+
+def test_one_process_at_a_time_runs_a_study(tmp_path, trained):
+    (tmp_path / "study").mkdir()
+    with (
+        filelock.FileLock(tmp_path / "study/.sweep.lock"),
+        pytest.raises(InputError, match="study: another process runs this study"),
+    ):
+        go(TINY, tmp_path)
+    assert trained == []
+
+
+def test_the_bar_counts_runs_and_names_the_present_one(tmp_path, trained, capsys):
+    go(TINY, tmp_path)
+    more = dataclasses.replace(TINY, seeds=(0, 1, 2))
+    run_study(more, tmp_path / "study", tmp_path / "models")
+    bar = capsys.readouterr().err.split("\r")
+    assert any(state.startswith("narrow-seed2:") and "4/6" in state for state in bar)
+    assert bar[-1].startswith("wide-seed2: 100%")
+    assert "6/6" in bar[-1]
+
+
+def test_tracing_anew_is_no_cause_for_warnings(tmp_path, trained, monkeypatch):
+    logger, heard = logging.getLogger("tensorflow"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    load = experiments.load_data
+
+    def warn(config):
+        logger.warning("5 out of the last 5 calls to %s triggered tf.function retracing.", "f")
+        logger.warning("something else")
+        return load(config)
+
+    monkeypatch.setattr(experiments, "load_data", warn)
+    logger.addHandler(handler)
+    try:
+        go(TINY, tmp_path)
+        logger.warning("calls triggered tf.function retracing outside")
+    finally:
+        logger.removeHandler(handler)
+    assert heard == ["something else", "calls triggered tf.function retracing outside"]
+
+
+def test_keras_forgets_each_run(tmp_path, trained, monkeypatch):
+    cleared = []
+    monkeypatch.setattr(keras.utils, "clear_session", lambda: cleared.append(len(trained)))
+    go(TINY, tmp_path)
+    assert cleared == [1, 2, 3, 4]
+
+
+def rows_of(table):
+    with open(table, newline="") as file:
+        return {row["run"]: row for row in csv.DictReader(file)}
+
+
+def wait_for(condition, process):
+    limit = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_killed_in_the_middle_of_a_run_a_study_goes_on_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    declared = dataclasses.asdict(TINY) | {"seeds": [5]}
+    declared["base"] |= {"train_images": 1200, "epochs": 12}
+    declared["variants"] |= {"wider": {"model_options": {"width": 6}}}
+    Path("tiny.json").write_text(json.dumps(declared))
+    sweep = ["sweep", "tiny.json", "--keep", "--quiet"]
+    study, models = Path("reports/studies/digits-tiny"), Path("models/sweeps/digits-tiny")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnn_cifar10", *sweep],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    try:
+        second = Run(models / "wide-seed5")
+        wait_for(second.checkpoint_path.exists, process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    first = rows_of(study / "runs.csv")
+    assert list(first) == ["narrow-seed5"]
+    with np.load(second.checkpoint_path) as checkpoint:
+        epochs = json.loads(str(checkpoint["state"]))["history"]
+    assert 1 <= len(epochs) < 12
+    assert not second.is_finished
+
+    assert main([*sweep, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = rows_of(study / "runs.csv")
+    assert list(rows) == ["narrow-seed5", "wide-seed5", "wider-seed5"]
+    assert rows["narrow-seed5"] == first["narrow-seed5"]
+    assert all(float(row["validation_accuracy"]) > 0 for row in rows.values())
+    # The epochs before it was killed, with the seconds they took, are the run's first.
+    seconds = second.history()["seconds"]
+    assert seconds[: len(epochs)] == [epoch["seconds"] for epoch in epochs]
+    assert len(seconds) == 12
+    assert [row["run"] for row in document["runs"]] == list(rows)
+    assert (study / "report.md").exists()

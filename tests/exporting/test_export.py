@@ -1,0 +1,263 @@
+"""Every format answers as the Keras model does, or the export fails."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_cifar10.architectures import create_model
+from cnn_cifar10.datasets import load_dataset
+from cnn_cifar10.evaluation import grad_cam
+from cnn_cifar10.exporting import FORMATS, export, export_run, formats
+from cnn_cifar10.inference import (
+    ArtifactError,
+    Classifier,
+    open_session,
+    read_description,
+    shipped_artifact,
+)
+from cnn_cifar10.training import Run
+from cnn_cifar10.utils import InputError
+
+
+@pytest.fixture
+def run(digits_run, tmp_path):
+    """A copy of `digits_run`."""
+    return Run(Path(shutil.copytree(digits_run.path, tmp_path / "run")))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Exporters that write a word and predict with the Keras model, through a dict of flaws.
+
+    Nothing is timed.
+    """
+    flaws = {}
+
+    def exporter(name):
+        def export(model, path, class_names, calibration):
+            path.write_text(name)
+            flaw = flaws.get(name, lambda probabilities: probabilities)
+            return lambda images: flaw(model.predict_on_batch(images))
+
+        return export
+
+    for name, each in FORMATS.items():
+        quick = dataclasses.replace(each, export=exporter(name))
+        monkeypatch.setitem(FORMATS, name, quick)
+    monkeypatch.setattr(export, "measure_latency", lambda predict, shape: 1.0)
+    return flaws
+
+
+def litert(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(path)).get_signature_runner("serving_default")
+
+    def predict(images):
+        (probabilities,) = run(pixels=images.astype("float32")).values()
+        return probabilities
+
+    return predict
+
+
+def saved_model(path):
+    import tensorflow as tf
+
+    run = tf.saved_model.load(str(path / "1")).signatures["serving_default"]
+    return lambda images: run(pixels=tf.constant(images, "float32"))["probabilities"].numpy()
+
+
+def predict_formats(folder, images):
+    """Return `{format: probabilities}`, each of what its file gives."""
+    return {
+        "keras": Run(folder).load_model().predict(images, verbose=0, batch_size=250),
+        "onnx": Classifier.open(folder).probabilities(images),
+        "litert": litert(folder / FORMATS["litert"].file)(images),
+        "litert_int8": litert(folder / FORMATS["litert_int8"].file)(images),
+        "saved_model": saved_model(folder / FORMATS["saved_model"].file)(images),
+    }
+
+
+def test_what_the_files_give_is_what_the_document_says(artifact, digits):
+    chosen = np.sort(np.random.default_rng(0).choice(len(digits.test), 200, replace=False))
+    images, labels = digits.test.images[chosen], digits.test.labels[chosen]
+    probabilities = predict_formats(artifact, images)
+    comparison = read_description(artifact)["comparison"]
+    assert (comparison["split"], comparison["images"]) == ("test", 200)
+    rows = {row["format"]: row for row in comparison["formats"]}
+    assert set(rows) == set(probabilities)
+    for name, given in probabilities.items():
+        row, classes = rows[name], given.argmax(axis=1)
+        assert row["accuracy"] == pytest.approx((classes == labels).mean())
+        difference = np.abs(given - probabilities["keras"]).max()
+        assert row["largest_difference"] == pytest.approx(difference, abs=1e-5)
+        if name != "litert_int8":
+            assert difference < 1e-4
+            assert row["agreement"] == 1
+        assert row["milliseconds"] > 0
+        path = artifact / FORMATS.get(name, "model.keras")
+        files = [p for p in path.rglob("*") if p.is_file()] or [path]
+        assert row["bytes"] == sum(p.stat().st_size for p in files)
+    assert rows["litert_int8"]["largest_difference"] > 0
+    assert rows["litert_int8"]["bytes"] < rows["litert"]["bytes"]
+
+
+def test_the_saved_model_says_the_class_names_row_by_row(artifact, digits):
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(artifact / "saved_model" / "1")).signatures["serving_default"]
+    (spec,) = serve.structured_input_signature[1].values()
+    assert (spec.name, spec.shape.as_list(), spec.dtype) == ("pixels", [None, 32, 32, 3], "float32")
+    answer = serve(pixels=tf.constant(digits.test.images[:3], "float32"))
+    assert set(answer) == {"probabilities", "class_names"}
+    names = [name.decode() for name in answer["class_names"].numpy()[2]]
+    assert names == [str(digit) for digit in range(10)]
+    assert answer["class_names"].shape == answer["probabilities"].shape == (3, 10)
+
+
+def test_batch_normalization_is_part_of_the_convolution_before_it(tmp_path):
+    import onnx
+
+    model = create_model("resnet20", width=4)  # each normalization follows a convolution
+    pixels = np.zeros((1, 32, 32, 3))
+    formats._export_onnx(model, tmp_path / "model.onnx", list("abcdefghij"), pixels)
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    operations = [node.op_type for node in nodes]
+    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+    assert operations.count("Conv") == convolutions + 1  # the class activation
+    assert "BatchNormalization" not in operations
+
+
+@pytest.mark.parametrize("name", ["onnx", "litert", "saved_model"])
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        lambda probabilities: probabilities + 2e-4 * np.eye(10)[0],
+        lambda probabilities: probabilities[:, ::-1],
+    ],
+)
+def test_a_format_that_differs_fails_and_nothing_is_kept(
+    name, flaw, quick, run, digits, digits_report
+):
+    quick[name] = flaw
+    before = sorted(run.path.iterdir())
+    with pytest.raises(ArtifactError, match=f"not exported: {name} differs from Keras by up to"):
+        export_run(run, digits, digits_report, images=50)
+    assert sorted(run.path.iterdir()) == before
+
+
+def test_a_class_activation_that_differs_fails(run, digits, digits_report, monkeypatch):
+    monkeypatch.setattr(formats, "grad_cam", lambda *given: grad_cam(*given) + 2e-4)
+    with pytest.raises(ArtifactError, match="class activation differs from Grad-CAM"):
+        export_run(run, digits, digits_report, ["onnx"], images=10)
+    assert not (run.path / FORMATS["onnx"].file).exists()
+
+
+def test_a_model_with_hidden_layers_is_exported_without_class_activation(tmp_path, digits):
+    model = create_model("custom_cnn", width=4, dense_units=(8,))
+    images, names = digits.train.images[:4], tuple("0123456789")
+    formats._export_onnx(model, tmp_path / "model.onnx", names, images)
+    session = open_session((tmp_path / "model.onnx").read_bytes())
+    classifier = Classifier(session, names, (32, 32, 3))
+    assert classifier.explain(images, [0] * 4) is None
+    expected = model(images.astype("float32"))
+    np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
+
+
+def test_int8_may_lose_a_point_of_accuracy_and_no_more(quick, run, digits, digits_report):
+    def lose(count):
+        """Change the class of so many of the pictures that were right."""
+        left = [count]
+
+        def flaw(probabilities):
+            probabilities = probabilities.copy()
+            for row in probabilities:
+                if left[0] and row.argmax() == next(labels):
+                    row[:] = np.roll(row, 1)
+                    left[0] -= 1
+            return probabilities
+
+        return flaw
+
+    chosen = np.sort(np.random.default_rng(0).choice(len(digits.test), 100, replace=False))
+    for count in (1, 2):
+        labels = iter(digits.test.labels[chosen])
+        quick["litert_int8"] = lose(count)
+        if count == 1:
+            document = export_run(run, digits, digits_report, images=100)
+    rows = {row["format"]: row["accuracy"] for row in document["comparison"]["formats"]}
+    assert rows["keras"] - rows["litert_int8"] == pytest.approx(0.01)
+    with pytest.raises(ArtifactError, match=r"litert_int8 loses 2\.0 points of accuracy; leave it"):
+        export_run(run, digits, digits_report, images=100)
+
+
+def test_an_export_replaces_the_one_before(quick, run, digits, digits_report):
+    export_run(run, digits, digits_report, images=10)
+    assert {name for name, file in FORMATS.items() if (run.path / file).exists()} == set(FORMATS)
+    document = export_run(run, digits, digits_report, ["onnx"], images=10)
+    assert [row["format"] for row in document["comparison"]["formats"]] == ["keras", "onnx"]
+    assert {name for name, file in FORMATS.items() if (run.path / file).exists()} == {"onnx"}
+    assert json.loads((run.path / "artifact.json").read_text()) == document
+    assert "model.tflite" not in (run.path / "SHA256SUMS").read_text()
+    assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", "part"))]
+
+
+def test_a_run_reported_on_validation_leaves_the_test_split_alone(
+    quick, run, digits, digits_report
+):
+    report = {**digits_report, "split": "validation"}
+    unread = dataclasses.replace(digits)
+    object.__setattr__(unread, "fingerprint", digits.fingerprint)
+    object.__setattr__(unread, "test", None)
+    document = export_run(run, unread, report, ["onnx"], images=10_000)
+    assert document["comparison"]["split"] == "validation"
+    assert document["comparison"]["images"] == len(digits.validation)
+
+
+def test_what_cannot_be_exported_is_said_before_anything_is(
+    quick, run, digits, digits_report, monkeypatch
+):
+    def refused(message, dataset=digits, report=digits_report, **options):
+        with pytest.raises(InputError, match=message):
+            export_run(run, dataset, report, **options)
+
+    refused("formats: 'tflite' is not one of onnx, litert", formats=["onnx", "tflite"])
+    refused("images must be 1 or more, received 0", images=0)
+    refused("was trained on other data than digits", load_dataset("digits", split_seed=1))
+    facts = digits_report["facts"]
+    other = {**digits_report, "facts": {**facts, "seconds": facts["seconds"] + 1}}
+    refused("the report is of another run; evaluate this one", report=other)
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    refused(r"export needs tf2onnx: pip install 'cnn-cifar10\[export\]'")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    refused("export needs Keras on TensorFlow; unset KERAS_BACKEND")
+
+
+def test_the_shipped_files_agree_on_cifar10(cifar10_dir):
+    """1,000 test images in every format, and 2,000 in int8 and float."""
+    folder = shipped_artifact()
+    test = load_dataset("cifar10", cifar10_dir).test[:2000]
+    probabilities = predict_formats(folder, test.images[:1000])
+    reference = probabilities["keras"]
+    for name in ("onnx", "litert", "saved_model"):
+        assert np.abs(probabilities[name] - reference).max() < 1e-4
+        np.testing.assert_array_equal(probabilities[name].argmax(1), reference.argmax(1))
+
+    starts = range(0, len(test), 250)
+    int8 = litert(folder / FORMATS["litert_int8"].file)
+    given = {
+        "float": Classifier.open(folder).probabilities(test.images),
+        "int8": np.concatenate([int8(test.images[i : i + 250]) for i in starts]),
+    }
+    accuracy = {name: (rows.argmax(1) == test.labels).mean() for name, rows in given.items()}
+    assert accuracy["float"] > 0.85
+    assert accuracy["float"] - accuracy["int8"] <= 0.01
+    sizes = {
+        name: (folder / FORMATS[name].file).stat().st_size for name in ("litert", "litert_int8")
+    }
+    assert sizes["litert_int8"] < 0.35 * sizes["litert"]

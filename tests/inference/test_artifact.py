@@ -1,0 +1,119 @@
+"""An artifact's files: where they are, and that they are those that were measured."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cnn_cifar10.exporting import FORMATS
+from cnn_cifar10.exporting.export import _remove_export
+from cnn_cifar10.inference import ArtifactError, read_description, shipped_artifact
+from cnn_cifar10.inference import artifact as artifacts
+from cnn_cifar10.utils import InputError, read_checked, write_checksums
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of two files, one in a sub-folder, with their checksums."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.txt").write_bytes(b"one\n")
+    (tmp_path / "inner" / "b.bin").write_bytes(bytes(range(256)))
+    write_checksums(tmp_path)
+    return tmp_path
+
+
+def test_checksums_are_those_of_every_file_in_the_form_of_sha256sum(folder):
+    write_checksums(folder)  # again, when its own file is there
+    one, other = (hashlib.sha256(data).hexdigest() for data in (b"one\n", bytes(range(256))))
+    sums = (folder / "SHA256SUMS").read_text()
+    assert sums == f"{one}  a.txt\n{other}  inner/b.bin\n"
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs coreutils")
+def test_sha256sum_checks_an_artifact(artifact):
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=artifact,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    checked = {line.removesuffix(": OK") for line in done.stdout.splitlines()}
+    there = {str(p.relative_to(artifact)) for p in artifact.rglob("*") if p.is_file()}
+    assert checked == there - {"SHA256SUMS"}
+    assert {"model.keras", "run.json", "README.md", "model.onnx"} <= checked
+
+
+def test_a_file_is_read_only_if_it_is_the_one_that_was_listed(folder):
+    assert read_checked(folder, "a.txt") == b"one\n"
+    (folder / "a.txt").write_bytes(b"two\n")
+    with pytest.raises(InputError, match=r"a\.txt: not the file that SHA256SUMS lists"):
+        read_checked(folder, "a.txt")
+    (folder / "a.txt").write_bytes(bytes(range(256)))  # that of another line
+    with pytest.raises(InputError, match=r"a\.txt: not the file"):
+        read_checked(folder, "a.txt")
+    (folder / "a.txt").unlink()
+    with pytest.raises(InputError, match=r"a\.txt: no such file; export the model again"):
+        read_checked(folder, "a.txt")
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(InputError, match="SHA256SUMS: no such file"):
+        read_checked(folder, "inner/b.bin")
+
+
+def test_a_folder_without_an_artifact_says_what_to_do(digits_run, tmp_path):
+    with pytest.raises(ArtifactError, match="no such folder; name that of an exported model"):
+        read_description(tmp_path / "absent")
+    path = digits_run.path
+    with pytest.raises(ArtifactError, match=f"not exported yet; run `cnn-cifar10 export {path}`"):
+        read_description(path)
+
+
+def test_removing_an_export_leaves_the_run(artifact, digits_run, tmp_path):
+    copy = Path(shutil.copytree(artifact, tmp_path / "copy"))
+    _remove_export(copy)
+    assert {p.name for p in copy.iterdir()} == {p.name for p in digits_run.path.iterdir()}
+    _remove_export(copy)  # nothing is there to remove
+
+
+def test_training_anew_removes_what_would_serve_the_old_model(artifact, digits, tmp_path):
+    from cnn_cifar10.configs import make_config
+    from cnn_cifar10.training import train
+
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    config = make_config(dataset="digits", epochs=1, model_options={"width": 4, "depth": 1})
+    train(config, copy, dataset=digits, overwrite=True, verbose=0)
+    with pytest.raises(ArtifactError, match="not exported yet"):
+        read_description(copy)
+    assert not any((copy / each.file).exists() for each in FORMATS.values())
+
+
+def test_a_model_comes_with_the_package():
+    folder = shipped_artifact()
+    description = read_description(folder)
+    assert description["run"].startswith("cifar10-")
+    assert len(description["class_names"]) == 10
+    assert description["input"]["shape"] == [None, 32, 32, 3]
+    assert {row["format"] for row in description["comparison"]["formats"]} == {"keras", *FORMATS}
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    for line in lines:
+        read_checked(folder, line.partition("  ")[2])
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 6e6
+
+
+def test_what_the_shipped_card_says_is_what_was_measured():
+    folder = shipped_artifact()
+    run = json.loads((folder / "run.json").read_text())
+    description = read_description(folder)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"value: {description['metrics']['test']['accuracy']:.4f}" in card
+    assert run["dataset"] in card
+    assert run["fingerprint"] in card
+
+
+def test_a_missing_shipped_model_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "SHIPPED", (tmp_path / "a", tmp_path / "custom_cnn"))
+    with pytest.raises(ArtifactError, match=r"custom_cnn: no such folder; name that of another"):
+        shipped_artifact()

@@ -1,0 +1,289 @@
+"""The table of record: round trips, replacement, sorting, summaries by hand."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from cnn_cifar10.reporting import (
+    SUMMARY_COLUMNS,
+    add_result,
+    format_table,
+    read_results,
+    summarize_results,
+    summarize_times,
+    summary_columns,
+)
+from cnn_cifar10.reporting.results import RESULT_COLUMNS
+from cnn_cifar10.utils import InputError
+
+
+def row(run, **values):
+    return {"run": run, "model": "m", "dataset": "d", "seed": 0, "accuracy": 0.5, **values}
+
+
+def test_results_come_back_sorted_and_as_numbers(tmp_path):
+    path = tmp_path / "new" / "results.csv"
+    given = row(
+        "d-m-seed2",
+        seed=2,
+        accuracy=0.93126,
+        loss=np.float32(0.25),
+        seconds=12,
+        images_per_second=2110.4,
+        mflops=40.812,
+        megabytes=1.27,
+        latency_ms=3.06,
+        hardware='A "fast" CPU, 2 cores',
+        fingerprint="0123456789abcdef",
+    )
+    for each in (given, row("d-m-seed10", seed=10), row("d-a-seed3", model="a", seed=3)):
+        add_result(path, each)
+    add_result(path, row("c-z-seed0", dataset="c", model="z"))
+    rows = read_results(path)
+    assert [r["run"] for r in rows] == ["c-z-seed0", "d-a-seed3", "d-m-seed2", "d-m-seed10"]
+    assert tuple(rows[2]) == RESULT_COLUMNS
+    assert rows[2] | {"commit": ""} == {
+        **dict.fromkeys(RESULT_COLUMNS),
+        **dict.fromkeys(("precision", "backend", "commit"), ""),
+        **given,
+        "accuracy": 0.9313,
+        "loss": 0.25,
+        "seconds": 12.0,
+        "images_per_second": 2110.0,
+        "mflops": 40.8,
+        "megabytes": 1.3,
+        "latency_ms": 3.1,
+        "fingerprint": "0123456789ab",
+    }
+    assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
+
+
+def test_a_table_may_have_columns_of_its_own(tmp_path):
+    columns = ("run", "model", "dataset", "seed", "fingerprint", "train_images", "failure")
+    path, given = tmp_path / "runs.csv", {"run": "a", "train_images": 7, "failure": "a, b"}
+    add_result(path, given, columns)
+    assert read_results(path, columns) == [
+        {**dict.fromkeys(columns, ""), "seed": None, **given},
+    ]
+    with pytest.raises(InputError, match="the first line must be run,model,dataset,seed,epochs"):
+        read_results(path)
+    with pytest.raises(InputError, match="unknown columns \\['accuracy'\\]: use run, model"):
+        add_result(path, {"run": "b", "accuracy": 0.5}, columns)
+
+
+def test_result_of_the_same_run_is_replaced(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", accuracy=0.1))
+    add_result(path, row("d-m-seed1", seed=1, seconds=1.25, loss=0.12345))
+    before = path.read_text().splitlines()
+    add_result(path, row("d-m-seed0", accuracy=0.2))
+    after = path.read_text().splitlines()
+    assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
+    assert after[2] == before[2]
+    assert len(after) == 3
+    assert {file.name for file in tmp_path.iterdir()} <= {"results.csv", ".results.csv.lock"}
+
+
+def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
+    path = tmp_path / "results.csv"
+    rows = [row(f"d-m-seed{seed}", seed=seed) for seed in range(16)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda each: add_result(path, each), rows))
+    assert [r["seed"] for r in read_results(path)] == list(range(16))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: "", "first line"),
+        (lambda text: text.replace("macro_f1", "f1"), "first line"),
+        (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
+        (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
+        (lambda text: text + "a,b\n", "line 3: expected 23 cells, received 2"),
+        (lambda text: "\udcff", "cannot be read"),
+    ],
+)
+def test_malformed_results_are_refused_and_kept(tmp_path, damage, message):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0"))
+    path.write_text(damage(path.read_text()), encoding="utf-8", errors="surrogateescape")
+    before = path.read_bytes()
+    for call in (lambda: read_results(path), lambda: add_result(path, row("other"))):
+        with pytest.raises(InputError, match=message) as error:
+            call()
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_missing_results_and_unknown_columns(tmp_path):
+    with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
+        read_results(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="'acc'"):
+        add_result(tmp_path / "results.csv", row("d-m-seed0", acc=1.0))
+    with pytest.raises(InputError, match="must name its run"):
+        add_result(tmp_path / "results.csv", row(""))
+
+
+def test_summary_by_hand(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed, accuracy, seconds in ((0, 0.90, 10), (1, 0.92, 20), (2, 0.97, 60)):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, accuracy=accuracy, seconds=seconds))
+    add_result(path, row("d-m-wide-seed0", accuracy=0.95))
+    add_result(path, row("d-m-narrow-seed0", accuracy=None, validation_accuracy=0.8))
+    rows = read_results(path)
+    first, second = summarize_results(rows)
+    assert first == {
+        "run": "d-m-wide",
+        "dataset": "d",
+        "model": "m",
+        "parameters": None,
+        "epochs": None,
+        "hardware": "",
+        "mean": 0.95,
+        "std": None,
+        "n": 1,
+        "runs": ["d-m-wide-seed0"],
+        "seeds": [0],
+        "tta_accuracy": None,
+        "macro_f1": None,
+        "seconds": None,
+        "images_per_second": None,
+        "mflops": None,
+        "megabytes": None,
+        "latency_ms": None,
+    }
+    assert set(SUMMARY_COLUMNS) <= set(first)
+    assert second["run"] == "d-m"
+    assert second["runs"] == ["d-m-seed0", "d-m-seed1", "d-m-seed2"]
+    assert second["seeds"] == [0, 1, 2]
+    assert second["n"] == 3
+    assert second["mean"] == pytest.approx(0.93)
+    assert second["std"] == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert second["seconds"] == pytest.approx(30)
+    assert [s["run"] for s in summarize_results(rows, "validation_accuracy")] == ["d-m-narrow"]
+
+
+def test_runs_of_other_lengths_are_not_averaged(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", epochs=20, accuracy=0.9))
+    add_result(path, row("d-m-seed1", epochs=5, accuracy=0.5, seed=1))
+    assert [(s["epochs"], s["mean"]) for s in summarize_results(read_results(path))] == [
+        (20, 0.9),
+        (5, 0.5),
+    ]
+
+
+def test_runs_on_other_hardware_are_not_averaged(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", hardware="slow", latency_ms=8.0))
+    add_result(path, row("d-m-seed1", hardware="fast", latency_ms=2.0, seed=1, accuracy=0.9))
+    add_result(path, row("d-m-seed2", hardware="slow", latency_ms=6.0, seed=2))
+    summaries = summarize_results(read_results(path))
+    assert [(s["hardware"], s["seeds"], s["latency_ms"]) for s in summaries] == [
+        ("fast", [1], 2.0),
+        ("slow", [0, 2], 7.0),
+    ]
+
+
+def test_means_are_of_the_runs_that_have_the_figure(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", macro_f1=0.4, mflops=20.0, megabytes=3.0))
+    add_result(path, row("d-m-seed1", macro_f1=0.6, images_per_second=100, seed=1))
+    (summary,) = summarize_results(read_results(path))
+    means = ("macro_f1", "images_per_second", "mflops", "megabytes", "latency_ms")
+    assert [summary[key] for key in means] == [0.5, 100.0, 20.0, 3.0, None]
+
+
+def test_summaries_are_shown_under_their_headings(tmp_path):
+    path = tmp_path / "results.csv"
+    costs = {"mflops": 81.64, "megabytes": 1.16, "latency_ms": 3.34, "images_per_second": 1999.6}
+    for seed in (0, 1):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, macro_f1=0.25, seconds=10, **costs))
+    table = format_table(summarize_results(read_results(path)), SUMMARY_COLUMNS)
+    headings, _, cells = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()
+    )
+    assert dict(zip(headings, cells, strict=True)) == {
+        "run": "d-m",
+        "dataset": "d",
+        "accuracy": "0.5000",
+        "std": "0.0000",
+        "with TTA": "",
+        "macro F1": "0.2500",
+        "seeds": "0, 1",
+        "epochs": "",
+        "seconds": "10.0",
+        "images/s": "2000",
+        "parameters": "",
+        "MFLOPs": "81.6",
+        "MB": "1.2",
+        "ms/image": "3.3",
+        "hardware": "",
+    }
+
+
+def test_headings_name_the_metric_and_only_accuracy_stands_beside_the_test_split():
+    assert summary_columns() == SUMMARY_COLUMNS
+    columns = summary_columns("validation_accuracy")
+    assert columns["mean"] == "validation accuracy"
+    assert set(SUMMARY_COLUMNS) - set(columns) == {"macro_f1", "tta_accuracy"}
+
+
+def test_table_is_markdown_and_aligned():
+    rows = [
+        {"run": "a|b", "mean": 0.91234, "std": None, "seeds": [0, 1]},
+        {"run": "longer", "mean": 0.5, "std": 0.01, "seeds": [2]},
+    ]
+    assert format_table(rows, {"run": "run", "mean": "accuracy", "std": "±", "seeds": "seeds"}) == (
+        "| run    | accuracy |      ± | seeds |\n"
+        "| ------ | -------: | -----: | ----- |\n"
+        "| a\\|b   |   0.9123 |        | 0, 1  |\n"
+        "| longer |   0.5000 | 0.0100 | 2     |"
+    )
+    assert format_table(rows, ("seeds", "run")) == format_table(
+        [{"seeds": row["seeds"], "run": row["run"]} for row in rows]
+    )
+
+
+def timed(recipe, seed, seconds, accuracy, compile_seconds="0.0"):
+    return {
+        "recipe": recipe,
+        "seed": seed,
+        "images": "50000",
+        "epochs": "8",
+        "seconds": seconds,
+        "compile_seconds": compile_seconds,
+        "accuracy": accuracy,
+        "tta_accuracy": "0.9",
+    }
+
+
+def test_times_are_summarized_the_shortest_first():
+    rows = [
+        timed("b", "0", "100.0", "0.91"),
+        timed("a", "0", "9.0", "0.5"),
+        timed("a", "1", "11.0", "0.6"),
+    ]
+    short, long = summarize_times(rows)
+    assert short == {
+        "recipe": "a",
+        "seeds": ["0", "1"],
+        "images": 50000,
+        "epochs": 8,
+        "seconds": "10.00 ± 1.41",
+        "accuracy, %": "55.00 ± 7.07",
+        "over six views, %": "90.00 ± 0.00",
+    }
+    assert (long["recipe"], long["seconds"], long["accuracy, %"]) == ("b", "100.00", "91.00")
+
+
+def test_times_have_the_longest_compilation_where_there_was_one():
+    rows = [
+        timed("a", "0", "2.0", "0.9", "22.9"),
+        timed("a", "1", "2.0", "0.9", "0.7"),
+        timed("b", "0", "3.0", "0.9"),
+    ]
+    assert [row["compilation, seconds"] for row in summarize_times(rows)] == [22.9, None]

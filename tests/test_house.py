@@ -1,0 +1,167 @@
+"""The house rules that no other test would notice broken."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cnn_cifar10"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# The rooms, floor by floor from the ground up: a room uses only rooms below its floor.
+FLOORS = (
+    ("utils",),
+    ("datasets", "architectures", "plotting", "configs"),
+    ("pipelines",),
+    ("training", "evaluation"),
+    ("inference", "reporting"),
+    ("serving", "exporting", "experiments"),
+    ("cli",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def imports_of(path):
+    """Yield the modules of the package that a file imports, as tuples of names below it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "cnn_cifar10":
+            names = [f"cnn_cifar10.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are absolute"
+            names = [node.module]
+        else:
+            continue
+        yield from (tuple(name.split(".")[1:]) for name in names if name.startswith("cnn_cifar10."))
+
+
+def broken_rules(package):
+    """Return what in a package goes against the floors or past a door."""
+    faults = []
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package).parts
+        if len(place) == 1:
+            continue
+        room = place[0]
+        for other, *inside in imports_of(path):
+            if other not in FLOOR_OF:  # the package's own names, such as __version__
+                continue
+            if other == room:
+                continue
+            if FLOOR_OF[other] >= FLOOR_OF[room]:
+                faults.append(f"{'/'.join(place)} imports {other}, which is not below {room}")
+            if inside:
+                faults.append(f"{'/'.join(place)} imports {other}.{inside[0]} past the door")
+    return faults
+
+
+def test_rooms_use_only_rooms_below_and_enter_by_the_door():
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(FLOOR_OF)
+    assert broken_rules(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "fault"),
+    [
+        ("utils/files.py", "from cnn_cifar10.configs import RECIPES", "imports configs, which is"),
+        ("plotting/style.py", "import cnn_cifar10.datasets", "imports datasets, which is not"),
+        ("cli/train.py", "from cnn_cifar10.training.run import Run", "training.run past the door"),
+        (
+            "cli/train.py",
+            "    from cnn_cifar10 import nothing\nimport cnn_cifar10.utils.files",
+            "past",
+        ),
+    ],
+)
+def test_a_planted_import_is_found(tmp_path, file, line, fault):
+    path = tmp_path / file
+    path.parent.mkdir()
+    path.write_text(f"if True:\n    pass\n{line.strip()}\n")
+    (found,) = broken_rules(tmp_path)
+    assert fault in found
+
+
+def test_tests_stand_in_folders_named_like_rooms():
+    folders = {path.parent.name for path in (ROOT / "tests").rglob("test_*.py")} - {"tests"}
+    assert folders <= set(FLOOR_OF) | {"errands"}
+
+
+def requirements(lines):
+    """Return `{package: range}`."""
+    pattern = re.compile(r"([a-z0-9-]+)\s*([<>=.,0-9]*)")
+    return dict(pattern.match(line).groups() for line in lines if re.match("[a-z]", line))
+
+
+def test_requirements_agree_with_the_package():
+    listed = requirements((ROOT / "requirements.txt").read_text().splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = project["dependencies"]
+    for name in set(extras) - {"torch"}:  # tested where it is installed
+        needed += extras[name]
+    wanted = requirements(needed)
+    assert wanted.items() <= listed.items()
+    assert all(listed.values()), "every requirement has a range"
+    asked = "tensorflow keras keras-tuner numpy matplotlib seaborn scikit-learn jupyter nbval"
+    assert set(asked.split()) <= set(listed)
+
+
+def test_an_installation_has_every_package():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for path in PACKAGE.rglob("__init__.py")}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(setuptools["packages"]) - set(setuptools["package-dir"]) == names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebooks:
+    @pytest.fixture
+    def cells(self, path):
+        return json.loads(path.read_text())["cells"]
+
+    @pytest.fixture
+    def code(self, cells):
+        return [cell for cell in cells if cell["cell_type"] == "code"]
+
+    def test_it_was_run_in_full_from_a_fresh_kernel(self, code):
+        assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+        kinds = [(out["output_type"], out.get("name")) for cell in code for out in cell["outputs"]]
+        assert ("stream", "stderr") not in kinds
+        assert all(kind != "error" for kind, _ in kinds)
+
+    def test_it_is_small_and_says_nothing_private(self, path):
+        text = path.read_text()
+        assert len(text) < 1_000_000
+        assert not re.search(r"/(home|root|Users|tmp|work)/", text)
+
+    def test_the_library_does_the_work(self, code):
+        for cell in code:
+            tree = ast.parse(
+                re.sub(r"^(\s*)[%!].*$", r"\1pass", "".join(cell["source"]), flags=re.M)
+            )
+            kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+            assert not any(isinstance(node, kinds) for node in ast.walk(tree))
+
+    def test_its_order_is_title_imports_parameters_and_what_we_learned(self, cells, code):
+        assert "".join(cells[0]["source"]).startswith("# ")
+        assert "colab.research.google.com" in "".join(cells[0]["source"])
+        tagged = [i for i, c in enumerate(code) if "parameters" in c["metadata"].get("tags", [])]
+        assert tagged == [2]
+        assert "What we learned" in "".join(cells[-1]["source"])
+
+    def test_some_outputs_are_compared(self, code):
+        checked = [c for c in code if "".join(c["source"]).startswith("# NBVAL_CHECK_OUTPUT")]
+        assert checked
+        assert all(cell["outputs"] for cell in checked)
+
+
+def test_no_file_is_hidden_by_an_ignore_rule():
+    rules = (ROOT / ".gitignore").read_text().split()
+    assert "/models/*" in rules
+    assert not {"models", "models/", "data", "data/", "reports", "reports/"} & set(rules)
