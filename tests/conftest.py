@@ -1,10 +1,12 @@
-"""What every test file shares: quiet TensorFlow, the data sets, one trained run."""
+"""Shared by all test files: quiet TensorFlow, data sets, one trained run, other processes."""
 
 import dataclasses
 import importlib.util
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +15,36 @@ import pytest
 from filelock import FileLock
 
 from cnn_cifar10.configs import make_config
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def run_program(request):
+    """A function that runs a Python file in a process of its own and returns what it prints.
+
+    The file is named relative to `programs/` beside the test file. Arguments follow as on
+    a command line; keywords are environment variables:
+
+        run_program("trains.py", tmp_path, KERAS_BACKEND="jax")
+    """
+    folder = request.path.parent / "programs"
+
+    def run_program(path, *arguments, timeout=300, **environment):
+        search = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(
+            [sys.executable, folder / path, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": search, "JAX_PLATFORMS": "cpu", **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if done.returncode:
+            pytest.fail(f"{path} ended with {done.returncode}:\n{done.stderr[-5000:]}")
+        return done.stdout
+
+    return run_program
 
 
 @pytest.fixture(scope="session")
