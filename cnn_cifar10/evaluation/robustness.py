@@ -1,4 +1,4 @@
-"""Pictures made worse on purpose, at five strengths, to see what a model withstands."""
+"""Pictures made worse on purpose, at five severities, to see what a model withstands."""
 
 import dataclasses
 import io
@@ -8,51 +8,51 @@ import numpy as np
 from cnn_cifar10.evaluation.predict import evaluate_split
 from cnn_cifar10.utils import InputError
 
-STRENGTHS = range(6)
+SEVERITIES = range(6)
 """0 leaves pictures as they are, 5 corrupts them most."""
 
 
-def corrupt(images, corruption, strength, seed=0):
+def corrupt(images, corruption, severity, seed=0):
     """Corrupt pictures.
 
-    The six corruptions and their strengths are those of CIFAR-10-C that need neither
+    The six corruptions and their severities are those of CIFAR-10-C that need neither
     pictures of frost nor a particular library. Blur and pixelation are in proportion
     to the picture's height: a larger picture loses as much of what it shows.
 
     Args:
         images: uint8 array `(n, height, width, 3)`, RGB in [0, 255].
         corruption: One of `CORRUPTIONS`.
-        strength: 0 to 5; 0 changes nothing.
-        seed: Seed of the noise; pictures get the same noise at every strength, scaled.
+        severity: 0 to 5; 0 changes nothing.
+        seed: Seed of the noise; pictures get the same noise at every severity, scaled.
 
     Returns:
         uint8 array of the same shape.
 
     Raises:
-        InputError: If there is no such corruption or strength, or images are not uint8.
+        InputError: If there is no such corruption or severity, or images are not uint8.
 
     Reference:
         [Hendrycks and Dietterich, 2019](https://arxiv.org/abs/1903.12261)
 
     Example:
-        >>> blurred = corrupt(dataset.test.images, "gaussian_blur", strength=3)
+        >>> blurred = corrupt(dataset.test.images, "gaussian_blur", severity=3)
     """
     if corruption not in CORRUPTIONS:
         raise InputError(
             f"no corruption is named {corruption!r}: choose from {', '.join(CORRUPTIONS)}"
         )
-    if strength not in STRENGTHS:
-        raise InputError(f"strength must be one of 0 to 5, received {strength}")
+    if severity not in SEVERITIES:
+        raise InputError(f"severity must be one of 0 to 5, received {severity}")
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise InputError(
             "images must be uint8 of shape (n, height, width, 3), received "
             f"{images.dtype} of shape {images.shape}"
         )
-    if strength == 0:
+    if severity == 0:
         return images.copy()
     function, amounts = CORRUPTIONS[corruption]
-    corrupted = function(images, amounts[strength - 1], np.random.default_rng(seed))
+    corrupted = function(images, amounts[severity - 1], np.random.default_rng(seed))
     return np.clip(np.round(corrupted), 0, 255).astype("uint8")
 
 
@@ -102,7 +102,7 @@ def _jpeg(images, quality, rng):
     return np.stack(pictures)
 
 
-CORRUPTIONS = {  # name: function, and its amount at strengths 1 to 5
+CORRUPTIONS = {  # name: function, and its amount at severities 1 to 5
     "gaussian_noise": (_gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
     "gaussian_blur": (_gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1.0)),
     "contrast": (_contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
@@ -113,7 +113,7 @@ CORRUPTIONS = {  # name: function, and its amount at strengths 1 to 5
 
 
 def evaluate_corruptions(model, split, class_names):
-    """Measure a model on pictures corrupted in every way, at every strength.
+    """Measure a model on pictures corrupted in every way, at every severity.
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.
@@ -121,22 +121,22 @@ def evaluate_corruptions(model, split, class_names):
         class_names: One name per class, in the order of the labels.
 
     Returns:
-        Rows of `corruption`, `strength` (0 to 5) and `accuracy`. At strength 0 each
+        Rows of `corruption`, `severity` (0 to 5) and `accuracy`. At severity 0 each
         corruption has the accuracy on pictures as they are.
     """
     images = split.images[:]
 
-    def accuracy(corruption, strength):
-        corrupted = dataclasses.replace(split, images=corrupt(images, corruption, strength))
+    def accuracy(corruption, severity):
+        corrupted = dataclasses.replace(split, images=corrupt(images, corruption, severity))
         return evaluate_split(model, corrupted, class_names).accuracy
 
     clean = evaluate_split(model, split, class_names).accuracy
     return [
         {
             "corruption": corruption,
-            "strength": strength,
-            "accuracy": accuracy(corruption, strength) if strength else clean,
+            "severity": severity,
+            "accuracy": accuracy(corruption, severity) if severity else clean,
         }
         for corruption in CORRUPTIONS
-        for strength in STRENGTHS
+        for severity in SEVERITIES
     ]

@@ -185,7 +185,7 @@ def plot_reliability(diagrams, title=""):
 
 @styled
 def plot_robustness(rows, title=""):
-    """Draw accuracy over the strength of corruptions, one line a corruption.
+    """Draw accuracy over the severity of corruptions, one line a corruption.
 
     Args:
         rows: What `evaluate_corruptions` returns.
@@ -195,18 +195,18 @@ def plot_robustness(rows, title=""):
         A `matplotlib.figure.Figure`; its legend is ordered by the last accuracies.
     """
     curves = {}
-    for row in sorted(rows, key=lambda row: row["strength"]):
-        curves.setdefault(row["corruption"], []).append((row["strength"], row["accuracy"]))
+    for row in sorted(rows, key=lambda row: row["severity"]):
+        curves.setdefault(row["corruption"], []).append((row["severity"], row["accuracy"]))
     figure = new_figure(7.2, 4.0)
     axes = figure.subplots()
     axes.set_title(title)
     order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=True)
     for name, color in zip(order, itertools.cycle(CYCLE), strict=False):
-        strengths, accuracies = zip(*curves[name], strict=True)
+        severities, accuracies = zip(*curves[name], strict=True)
         label = f"{name.replace('_', ' ')}, {accuracies[-1]:.1%}"
-        axes.plot(strengths, accuracies, "o-", ms=4, color=color, label=label)
-    axes.set(xlabel="strength of the corruption", ylabel="accuracy")
+        axes.plot(severities, accuracies, "o-", ms=4, color=color, label=label)
+    axes.set(xlabel="severity of the corruption", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(percents())
-    figure.legend(loc="outside right upper", title="at the highest strength")
+    figure.legend(loc="outside right upper", title="at the highest severity")
     return figure

@@ -98,14 +98,14 @@ def format_diagnostics(found):
     rows = {}
     for row in found["corruptions"]:
         name = row["corruption"].replace("_", " ")
-        rows.setdefault(name, {"corruption": name})[str(row["strength"])] = f"{row['accuracy']:.1%}"
+        rows.setdefault(name, {"corruption": name})[str(row["severity"])] = f"{row['accuracy']:.1%}"
     return [
         "## Calibration",
         "![Accuracy by confidence](calibration.png)",
         f"{calibration} (expected calibration error, 15 bins).",
         "## Robustness",
-        "![Accuracy by strength of each corruption](robustness.png)",
-        f"Accuracy on {found['corrupted_images']:,} images, corrupted at strengths 0 to 5:",
+        "![Accuracy by severity of each corruption](robustness.png)",
+        f"Accuracy on {found['corrupted_images']:,} images, corrupted at severities 0 to 5:",
         format_table(list(rows.values())),
         "## Where the model looks",
         "![Pictures, and what spoke for the predicted class](gradcam.png)",

@@ -325,7 +325,7 @@ def test_diagnostics_are_part_of_the_report(digits_run, tmp_path, monkeypatch, c
     assert main(["evaluate", str(digits_run.path), "--diagnostics", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["diagnostics"]
     assert all(0 <= found[key] < 1 for key in ("calibration_error", "calibrated_error"))
-    assert {row["strength"] for row in found["corruptions"]} == set(range(6))
+    assert {row["severity"] for row in found["corruptions"]} == set(range(6))
     (folder,) = (path for path in (tmp_path / "reports").iterdir() if path.is_dir())
     text = (folder / "report.md").read_text()
     for figure in ("calibration.png", "robustness.png", "gradcam.png", "labels.png"):

@@ -254,13 +254,13 @@ def test_label_errors_say_what_they_need(evaluation, monkeypatch):
         likely_label_errors(evaluation, 10)
 
 
-def test_corruptions_are_measured_at_every_strength(digits, digits_run):
+def test_corruptions_are_measured_at_every_severity(digits, digits_run):
     model, split = digits_run.load_model(), digits.test[:150]
     rows = evaluate_corruptions(model, split, digits.class_names)
-    assert [(row["corruption"], row["strength"]) for row in rows] == [
-        (corruption, strength) for corruption in CORRUPTIONS for strength in range(6)
+    assert [(row["corruption"], row["severity"]) for row in rows] == [
+        (corruption, severity) for corruption in CORRUPTIONS for severity in range(6)
     ]
     clean = evaluate_split(model, split, digits.class_names).accuracy
-    assert {row["accuracy"] for row in rows if row["strength"] == 0} == {clean}
-    accuracies = {(row["corruption"], row["strength"]): row["accuracy"] for row in rows}
+    assert {row["accuracy"] for row in rows if row["severity"] == 0} == {clean}
+    accuracies = {(row["corruption"], row["severity"]): row["accuracy"] for row in rows}
     assert accuracies["contrast", 5] < clean - 0.1

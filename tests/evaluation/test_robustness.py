@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnn_cifar10.evaluation.robustness import CORRUPTIONS, STRENGTHS, corrupt
+from cnn_cifar10.evaluation.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from cnn_cifar10.utils import InputError
 
 EACH = pytest.mark.parametrize("corruption", CORRUPTIONS)
@@ -23,8 +23,8 @@ def difference(photos, corrupted):
 
 
 @EACH
-def test_every_strength_changes_pictures_more_than_the_one_before(corruption, photos):
-    changes = [difference(photos, corrupt(photos, corruption, s)) for s in STRENGTHS]
+def test_every_severity_changes_pictures_more_than_the_one_before(corruption, photos):
+    changes = [difference(photos, corrupt(photos, corruption, s)) for s in SEVERITIES]
     assert changes[0] == 0
     assert all(a < b for a, b in itertools.pairwise(changes)), changes
 
@@ -92,25 +92,25 @@ def test_jpeg_is_what_pillow_makes_of_a_picture(photos):
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(sorted(CORRUPTIONS)),
-    st.sampled_from(STRENGTHS),
+    st.sampled_from(SEVERITIES),
     st.tuples(st.integers(1, 3), st.integers(4, 40), st.integers(4, 40)),
 )
-def test_any_picture_can_be_corrupted_again_the_same_way(corruption, strength, shape):
+def test_any_picture_can_be_corrupted_again_the_same_way(corruption, severity, shape):
     pictures = np.random.default_rng(0).integers(0, 256, (*shape, 3), "uint8")
-    corrupted = corrupt(pictures, corruption, strength)
+    corrupted = corrupt(pictures, corruption, severity)
     assert corrupted.shape == pictures.shape
-    np.testing.assert_array_equal(corrupted, corrupt(pictures, corruption, strength))
+    np.testing.assert_array_equal(corrupted, corrupt(pictures, corruption, severity))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("fog", 1), "no corruption is named 'fog': choose from gaussian_noise, "),
-        (("jpeg", 6), "strength must be one of 0 to 5, received 6"),
+        (("jpeg", 6), "severity must be one of 0 to 5, received 6"),
         (("jpeg", 0.5), "received 0.5"),
     ],
 )
-def test_unknown_corruptions_and_strengths_are_refused(arguments, message, photos):
+def test_unknown_corruptions_and_severities_are_refused(arguments, message, photos):
     with pytest.raises(InputError, match=message):
         corrupt(photos, *arguments)
 

@@ -74,9 +74,9 @@ RELIABILITY = [  # too sure, empty, not sure enough
     {"low": 0.75, "high": 1.0, "examples": 10, "confidence": 0.8, "accuracy": 1.0},
 ]
 ROBUSTNESS = [
-    {"corruption": corruption, "strength": strength, "accuracy": 0.9 - slope * strength}
+    {"corruption": corruption, "severity": severity, "accuracy": 0.9 - slope * severity}
     for corruption, slope in (("gaussian_noise", 0.1), ("jpeg", 0.05))
-    for strength in (2, 0, 1)
+    for severity in (2, 0, 1)
 ]
 
 
@@ -558,7 +558,7 @@ def test_grad_cam_wants_a_map_and_a_caption_a_picture(images, maps, captions):
         plotting.plot_grad_cam(images, maps, captions)
 
 
-def test_robustness_draws_strengths_in_order_and_the_sturdiest_first():
+def test_robustness_draws_severities_in_order_and_the_sturdiest_first():
     figure = plotting.plot_robustness(ROBUSTNESS)
     jpeg, noise = figure.axes[0].lines
     np.testing.assert_allclose(jpeg.get_xydata(), [(0, 0.9), (1, 0.85), (2, 0.8)])
