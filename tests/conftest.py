@@ -16,7 +16,6 @@ from filelock import FileLock
 
 from cnn_cifar10.configs import make_config
 
-
 ROOT = Path(__file__).parents[1]
 
 
