@@ -91,6 +91,17 @@ class Dataset:
         """`(height, width, 3)` in pixels."""
         return tuple(self.train.images.shape[1:])
 
+    def split(self, name: str) -> Split:
+        """Return the split of this name: `"train"`, `"validation"` or `"test"`.
+
+        Raises:
+            DatasetError: If there is no such split.
+        """
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        if name not in splits:
+            raise DatasetError(f"no split is named {name!r}: choose from {', '.join(splits)}")
+        return splits[name]
+
     def with_validation_in_train(self) -> "Dataset":
         """Return the data set with its validation images moved to the training split."""
         return dataclasses.replace(

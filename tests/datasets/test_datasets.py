@@ -109,6 +109,13 @@ def test_a_split_counts_its_examples_unless_told_which_they_are():
 # digits
 
 
+def test_a_data_set_gives_its_splits_by_name(digits):
+    for name in ("train", "validation", "test"):
+        assert digits.split(name) is getattr(digits, name)
+    with pytest.raises(DatasetError, match="'name': choose from train, validation, test"):
+        digits.split("name")
+
+
 def test_digits_are_upscaled_scikit_learn_digits(digits):
     from sklearn.datasets import load_digits
 
