@@ -8,6 +8,6 @@ def add_arguments(parser):
 def run(args):
     from cnn_cifar10.datasets import DATASETS
 
-    for name, description in DATASETS.items():
-        print(f"{name:10} {description}")
-    return [{"name": name, "description": text} for name, text in DATASETS.items()]
+    for name, source in DATASETS.items():
+        print(f"{name:10} {source.description}")
+    return [{"name": name, "description": each.description} for name, each in DATASETS.items()]

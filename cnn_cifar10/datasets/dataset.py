@@ -1,4 +1,4 @@
-"""What a data set is: named classes, and labelled images in three splits."""
+"""Data sets and their splits: class names, labelled images, random splits, fingerprint."""
 
 import dataclasses
 import functools

@@ -5,42 +5,54 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnn_cifar10.datasets import listing
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
-from cnn_cifar10.datasets.folders import (
-    Files,
-    entries_of,
-    few,
-    list_classes,
-    split_files,
-    without_damaged,
-)
+from cnn_cifar10.datasets.source import Place
 
 
-def load_imagenet(root: Path, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
-    """Load ImageNet's layout; see `load_dataset`."""
+def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
+    """ImageNet (ILSVRC 2012), or some of its classes, in Kaggle's or a plain layout.
+
+    The classes are those found in `train/`. Validation is 10 % of train. The official
+    validation images are the *test* split, as the labels of the official test images
+    are unpublished. The official image `n02105855_2933.JPEG` is a PNG and thus reported
+    as damaged: rename or skip it. Files are checked as those of `folder`.
+
+    Args:
+        data_dir: Folder of `LOC_synset_mapping.txt`, which also holds
+            `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and
+            `LOC_val_solution.csv` if `val/` has no synset folders.
+        image_size: Height and width in pixels; `None` is 224.
+        seed: Seed of the random split.
+        skip_damaged: As for `load_dataset`.
+    """
+    root = listing.open_folder("imagenet", data_dir, image_size)
     names, files = _list_imagenet(root)
     title = "ImageNet (ILSVRC 2012)"
     if len(files["train"]) != 1000:
         title += f", {len(files['train']):,} classes"
-    files = without_damaged(root, files, skip_damaged)
-    splits = split_files(root, files, image_size or 224, seed)
     class_names = tuple(names[synset] for synset in sorted(files["train"]))
+    splits = listing.load_splits(root, files, image_size or 224, seed, skip_damaged)
     return Dataset("imagenet", title, class_names, **splits)
 
 
-def _list_imagenet(root: Path) -> tuple[dict[str, str], Files]:
+def _list_imagenet(root: Path) -> tuple[dict[str, str], listing.Files]:
     """Human names of the synsets, and the files: the official validation images as test."""
     kaggle = "ILSVRC/Data/CLS-LOC/"
     prefix = kaggle if (root / kaggle).is_dir() else ""
     needed = [f"{prefix}train", f"{prefix}val", "LOC_synset_mapping.txt"]
     if missing := [name for name in needed if not (root / name).exists()]:
-        raise DatasetError(f"{root}: lacks {few(missing)}; add what Kaggle's download holds")
+        raise DatasetError(
+            f"{root}: lacks {listing.few(missing)}; add what Kaggle's download holds"
+        )
     names = _synset_names((root / "LOC_synset_mapping.txt").read_text("utf-8"))
-    train = list_classes(root, prefix + "train")
+    train = listing.list_classes(root, prefix + "train")
     if unknown := [synset for synset in train if synset not in names]:
-        raise DatasetError(f"{root}: {few(unknown)} in train/ but not in LOC_synset_mapping.txt")
-    folders, images = entries_of(root, prefix + "val")
-    test = list_classes(root, prefix + "val") if folders else _list_solved(root, images)
+        raise DatasetError(
+            f"{root}: {listing.few(unknown)} in train/ but not in LOC_synset_mapping.txt"
+        )
+    folders, images = listing.list_entries(root, prefix + "val")
+    test = listing.list_classes(root, prefix + "val") if folders else _list_solved(root, images)
     return names, {"train": train, "test": {synset: test.get(synset, []) for synset in train}}
 
 

@@ -1,4 +1,4 @@
-"""Pictures on disk to RGB pixels: the one decoder of the project."""
+"""Image decoder: files and bytes to RGB pixels, scaled and cropped; damaged files."""
 
 import functools
 import io
@@ -25,17 +25,17 @@ IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
 """Accepted file suffixes (in lower or upper case), each with the Pillow formats it may hold."""
 
 MAX_BYTES = 20_000_000
-"""The largest picture that `decode_image` accepts, as it was sent."""
+"""The most bytes of an image that `decode_image` accepts."""
 
 MAX_PIXELS = 64_000_000
-"""The largest picture that `decode_image` accepts: 192 MB once decoded."""
+"""The most pixels of an image that `decode_image` accepts: 192 MB once decoded."""
 
-# MPO, several pictures in one file, opens as JPEG.
+# MPO, several images in one file, opens as JPEG.
 _OPENERS = tuple(dict.fromkeys(formats[0] for formats in IMAGE_FORMATS.values()))
 
 
 class ImageError(InputError):
-    """A picture that cannot be read; `str()` is one line naming the file, the fault and a way out.
+    """An image that cannot be read; `str()` is one line: the file, the fault and what to do.
 
     Args:
         path: The file.
@@ -51,15 +51,15 @@ class ImageError(InputError):
 
 
 def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decode one picture to RGB pixels, as a viewer would show them.
+    """Decode one image file to RGB pixels, as a viewer would show them.
 
     EXIF orientation is applied, an animation gives its first frame, 16-bit
     greyscale is scaled to 8 bits, and transparent pixels lie over white.
 
     Args:
         path: A file with one of the suffixes in `IMAGE_FORMATS`.
-        size: `(height, width)` in pixels. The picture is scaled, antialiased,
-            to cover it, and what sticks out is cropped equally on both sides.
+        size: `(height, width)` in pixels. The image is scaled, antialiased,
+            to cover it, and cropped equally on both sides.
             `None` keeps the size on disk.
 
     Returns:
@@ -83,21 +83,21 @@ def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> 
 
 
 def decode_image(
-    data: bytes, size: tuple[int, int] | None = None, name: str = "picture"
+    data: bytes, size: tuple[int, int] | None = None, name: str = "image"
 ) -> np.ndarray:
-    """Decode one picture in memory, such as an upload, as `read_image` decodes a file.
+    """Decode one image in memory, such as an upload, as `read_image` decodes a file.
 
     Args:
-        data: What a picture file holds, `MAX_BYTES` at most.
+        data: What an image file holds, `MAX_BYTES` at most.
         size: As for `read_image`.
-        name: What an error calls the picture.
+        name: What an error calls the image.
 
     Returns:
         As `read_image`.
 
     Raises:
-        ImageError: If the bytes are no picture in one of the formats of
-            `IMAGE_FORMATS`, or the picture is too large.
+        ImageError: If the bytes are no image in one of the formats of
+            `IMAGE_FORMATS`, or the image is too large.
     """
     if len(data) > MAX_BYTES:
         raise ImageError(name, f"has more than {MAX_BYTES // 10**6} MB; scale it down")
@@ -119,7 +119,7 @@ def _decode(data, name, size, *, formats=None, max_pixels=math.inf):
                 raise ImageError(name, "has too many pixels to decode safely; scale it down")
             if size is not None:
                 # JPEG can decode at 1/2, 1/4 or 1/8 scale; twice the wanted size leaves enough
-                # for the antialiasing, and a square allows for a picture lying on its side.
+                # for the antialiasing, and a square allows for an image lying on its side.
                 image.draft(None, (2 * max(size), 2 * max(size)))
             image = _to_rgb(ImageOps.exif_transpose(image))
             if size is not None:
@@ -157,7 +157,7 @@ def _to_rgb(image):
 
 
 class ImageFiles:
-    """Pictures that are read from disk when indexed, in the place of an array of images.
+    """Image files that are read when indexed, in the place of an array of images.
 
     `files[3]` is one image of shape `(height, width, 3)`; `files[10:20]`,
     `files[[4, 1, 1]]` and `files[mask]` are `uint8` arrays of shape
@@ -190,7 +190,7 @@ class ImageFiles:
         return ImageFiles([*self.paths, *other.paths], self.size)
 
     def stamps(self) -> list[tuple]:
-        """What tells these pictures from others: each one's path, size, and time of change."""
+        """Return path, bytes, time of change and size in pixels of each image, to compare."""
         status = [(path, os.stat(path)) for path in self.paths]
         return [(path, s.st_size, s.st_mtime_ns, self.size) for path, s in status]
 
@@ -212,8 +212,8 @@ def find_damaged(
 
     Args:
         paths: The files.
-        progress: Whether a progress bar is shown on stderr. `None` shows one
-            for more than 2,000 files.
+        progress: Whether a progress bar is shown on stderr, if that is a terminal. `None`
+            shows one for more than 2,000 files.
 
     Returns:
         A dict from the path of each file that cannot be read to the reason.
@@ -224,13 +224,13 @@ def find_damaged(
     if progress is None:
         progress = len(paths) > 2000
     damaged = {}
-    with tqdm(total=len(paths), desc="Checking images", unit="file", disable=not progress) as bar:
-        for start in range(0, len(paths), 1024):  # a million queued files would fill the memory
-            chunk = paths[start : start + 1024]
-            for path, reason in zip(chunk, _threads(os.getpid()).map(_fault, chunk), strict=True):
-                if reason:
-                    damaged[path] = reason
-                bar.update()
+    disable = None if progress else True  # None: where there is no terminal
+    with tqdm(total=len(paths), desc="Checking images", unit="file", disable=disable) as bar:
+        for start in range(0, len(paths), 256):  # a million queued files would fill the memory
+            chunk = paths[start : start + 256]
+            reasons = _threads(os.getpid()).map(_fault, chunk)
+            damaged |= {path: why for path, why in zip(chunk, reasons, strict=True) if why}
+            bar.update(len(chunk))
     return damaged
 
 

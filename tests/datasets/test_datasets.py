@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pickle
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -24,8 +23,8 @@ from cnn_cifar10.datasets import (
     ImageFiles,
     Split,
     cifar10,
-    folders,
-    list_datasets,
+    imagenet,
+    listing,
     load_dataset,
 )
 from cnn_cifar10.datasets.dataset import stratified_split
@@ -52,17 +51,6 @@ def refusal(*args, **options):
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-def in_new_process(code, *args):
-    """What the code prints, in an interpreter of its own."""
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *map(str, args)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONHASHSEED": "7"},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def assert_partition(dataset, count):
@@ -142,9 +130,8 @@ def test_digits_splits_are_stratified(digits):
         np.testing.assert_allclose(share, 0.1, atol=0.01)
 
 
-def test_the_fingerprint_is_the_same_in_another_process(digits):
-    code = "from cnn_cifar10.datasets import load_dataset as f; print(f('digits').fingerprint)"
-    assert in_new_process(code).strip() == digits.fingerprint
+def test_the_fingerprint_is_the_same_in_another_process(digits, run_program):
+    assert run_program("fingerprint.py", PYTHONHASHSEED="7").strip() == digits.fingerprint
     assert len(bytes.fromhex(digits.fingerprint)) == 32
 
 
@@ -194,8 +181,10 @@ def test_a_subset_is_of_the_training_images_alone_and_its_fingerprint_says_so(di
 
 
 def test_every_data_set_is_listed_with_a_line_about_it():
-    assert list_datasets() == list(DATASETS) == ["cifar10", "digits", "folder", "imagenet"]
-    assert all(line and "\n" not in line for line in DATASETS.values())
+    assert list(DATASETS) == ["cifar10", "digits", "folder", "imagenet"]
+    for source in DATASETS.values():
+        assert len(source.description) in range(40, 90)
+        assert not source.description.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +263,7 @@ class FakeCifar10:
         return {
             b"data": self.images[rows].transpose(0, 3, 1, 2).reshape(10_000, 3072),
             b"labels": self.labels[rows].tolist(),
-            b"filenames": [f"picture_{i}.{suffix}".encode() for i in range(10_000)],
+            b"filenames": [f"image_{i}.{suffix}".encode() for i in range(10_000)],
         } | {key.encode(): value for key, value in changes.items()}
 
     def assert_equals(self, dataset):
@@ -686,13 +675,13 @@ def test_a_class_that_is_damaged_altogether_is_refused(tmp_path, caplog):
 @pytest.fixture
 def checks(monkeypatch):
     """The number of files that each check of a folder decoded."""
-    counts, find_damaged = [], folders.find_damaged
+    counts, find_damaged = [], listing.find_damaged
 
     def count(paths):
         counts.append(len(paths))
         return find_damaged(paths)
 
-    monkeypatch.setattr(folders, "find_damaged", count)
+    monkeypatch.setattr(listing, "find_damaged", count)
     return counts
 
 
@@ -727,15 +716,9 @@ def test_the_memory_of_a_check_may_be_damaged_or_out_of_reach(
     assert "cannot be written" in caplog.text
 
 
-def test_local_data_need_no_keras(tmp_path, fake_dir):
+def test_local_data_need_no_keras(tmp_path, fake_dir, run_program):
     make_images(tmp_path, a=3, b=3)
-    code = (
-        "import sys; from cnn_cifar10.datasets import load_dataset\n"
-        "load_dataset('digits'); load_dataset('folder', sys.argv[1])\n"
-        "load_dataset('cifar10', sys.argv[2])\n"
-        "print([m for m in ('keras', 'tensorflow', 'jax', 'torch') if m in sys.modules])"
-    )
-    assert in_new_process(code, tmp_path, fake_dir).strip() == "[]"
+    assert run_program("local_data.py", tmp_path, fake_dir).strip() == "[]"
 
 
 # ImageNet
@@ -785,7 +768,7 @@ def test_imagenet_tests_on_the_official_validation_images(tmp_path, prefix, flat
 
 def test_imagenet_names_are_first_synonyms_made_distinct():
     mapping = "".join(f"{synset} {words}\n" for synset, words in (SYNSETS | OTHERS).items())
-    names = folders._synset_names(mapping)
+    names = imagenet._synset_names(mapping)
     assert list(names.values()) == [
         "crane (n02012849)",
         "crane (n03126707)",

@@ -1,4 +1,4 @@
-"""Pictures on disk to RGB pixels."""
+"""Image files to RGB pixels."""
 
 import multiprocessing
 import pickle
@@ -280,10 +280,10 @@ def test_bytes_may_be_no_larger_than_the_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", len(data))
     assert decode_image(data).shape == (40, 40, 3)
     monkeypatch.setattr(images, "MAX_PIXELS", 1599)
-    with pytest.raises(ImageError, match="picture: has too many pixels"):
+    with pytest.raises(ImageError, match="image: has too many pixels"):
         decode_image(data)
     monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
-    with pytest.raises(ImageError, match="picture: has more than 0 MB; scale it down"):
+    with pytest.raises(ImageError, match="image: has more than 0 MB; scale it down"):
         decode_image(data)
 
 
@@ -369,8 +369,11 @@ def test_find_damaged_lists_all_and_only_the_bad(tmp_path):
     assert damaged[str(tmp_path / "cat.jpg")] == "holds PNG data; rename it to cat.png"
 
 
-def test_find_damaged_shows_progress_on_stderr_for_many_files(tmp_path, capsys):
+def test_find_damaged_shows_progress_for_many_files_on_a_terminal(tmp_path, monkeypatch, capsys):
     path = save(tmp_path / "a.png", noise(2, 2))
+    assert find_damaged([path] * 2001) == {}
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert find_damaged([path] * 10) == {}
     assert capsys.readouterr().err == ""
     assert find_damaged([path] * 2001) == {}

@@ -1,0 +1,165 @@
+"""Image files on disk: listed by class folder, checked for damage, and split."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnn_cifar10.datasets.dataset import DatasetError, Split, stratified_split
+from cnn_cifar10.datasets.images import IMAGE_FORMATS, ImageFiles, find_damaged
+from cnn_cifar10.datasets.source import Place
+from cnn_cifar10.utils import cache_folder, write_json
+
+logger = logging.getLogger(__name__)
+
+Files = dict[str, dict[str, list[str]]]
+"""Split on disk -> class -> its files, as paths relative to the data folder with "/" between."""
+
+
+def open_folder(name: str, data_dir: Place, image_size: int | None) -> Path:
+    """Return the folder of a data set.
+
+    Raises:
+        DatasetError: If there is none, or the size of images is out of its range.
+    """
+    if image_size is not None and image_size < 1:
+        raise DatasetError(f"image_size: {image_size} is not a number of pixels, 1 or more")
+    if data_dir is None or not (root := Path(data_dir).expanduser()).is_dir():
+        raise DatasetError(f"data_dir: {data_dir} is no folder; {name} needs that of the images")
+    return root
+
+
+def list_entries(root: Path, place: str = "") -> tuple[list[str], list[str]]:
+    """Return folders and files in a folder, relative to `root`, without hidden system files."""
+    folders, files = [], []
+    with os.scandir(root / place) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini"):
+                continue
+            name = f"{place}/{entry.name}" if place else entry.name
+            (folders if entry.is_dir() else files).append(name)
+    return sorted(folders), sorted(files)
+
+
+def list_classes(root: Path, place: str = "") -> dict[str, list[str]]:
+    """Return the files of each class folder in a folder, with those in folders inside it.
+
+    Raises:
+        DatasetError: If images lie beside the class folders.
+    """
+    folders, files = list_entries(root, place)
+    refuse_loose(root, files)
+    return {folder.rpartition("/")[2]: _files_below(root, folder) for folder in folders}
+
+
+def _files_below(root: Path, place: str) -> list[str]:
+    folders, files = list_entries(root, place)
+    return files + [file for folder in folders for file in _files_below(root, folder)]
+
+
+def refuse_loose(root: Path, files: Sequence[str]) -> None:
+    """Raise a `DatasetError` if images are among these files outside any class folder."""
+    if loose := [name for name in files if Path(name).suffix.lower() in IMAGE_FORMATS]:
+        raise DatasetError(f"{root}: {few(loose)} outside any class folder; move or remove")
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first twenty names, and how many more there are."""
+    more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more
+
+
+def load_splits(root: Path, files: Files, size: int, seed: int, skip: bool) -> dict[str, Split]:
+    """Return train, validation and test, whose images stay on disk until they are indexed.
+
+    Args:
+        root: Folder that the paths of the files are relative to.
+        files: The files. A missing validation or test split is taken from train,
+            10 % for each.
+        size: Height and width of the images in pixels.
+        seed: Seed of the random split.
+        skip: Whether damaged files are left out; otherwise they are an error.
+
+    Raises:
+        DatasetError: If there are too few classes or images, or files are damaged.
+    """
+    files = _without_damaged(root, files, skip)
+    splits = {}
+    for name, classes in files.items():
+        members = [classes[each] for each in sorted(classes)]
+        ids = np.array([path for paths in members for path in paths], dtype=object)
+        labels = np.repeat(np.arange(len(members), dtype="int64"), list(map(len, members)))
+        splits[name] = Split(ImageFiles([root / path for path in ids], (size, size)), labels, ids)
+    missing = [name for name in ("validation", "test") if name not in files]
+    train, weights = splits["train"], [10 - len(missing), *(1 for _ in missing)]
+    parts = stratified_split(train.labels, weights, seed)
+    return splits | {
+        name: train[part] for name, part in zip(["train", *missing], parts, strict=True)
+    }
+
+
+def _check_classes(root: Path, files: Files) -> None:
+    train = files["train"]
+    if len(train) < 2:
+        raise DatasetError(f"{root}: {len(train)} class folders ({few(list(train))}), 2 needed")
+    for split, classes in files.items():
+        if differing := sorted(classes.keys() ^ train.keys()):
+            raise DatasetError(f"{root}: {few(differing)} not in both train/ and {split}/")
+        needed = 4 - len(files) if split == "train" else 1
+        if short := [f"{name} ({len(paths)})" for name, paths in classes.items()
+                     if len(paths) < needed]:  # fmt: skip
+            raise DatasetError(
+                f"{root}: {split} has too few images of {few(short)}; {needed} or more of each "
+                "class are needed"
+            )
+
+
+def _without_damaged(root: Path, files: Files, skip: bool) -> Files:
+    _check_classes(root, files)
+    paths = [path for classes in files.values() for members in classes.values() for path in members]
+    damaged = _recall_damaged(root, paths)
+    if not damaged:
+        return files
+    lines = [f"\n  {path}: {reason}" for path, reason in damaged.items()]
+    listing = "".join(lines[:20]) + f"\n  and {len(lines) - 20:,} more" * (len(lines) > 20)
+    count = f"{root}: {len(damaged):,} of {len(paths):,} files cannot be used"
+    if not skip:
+        raise DatasetError(f"{count}; repair them or leave them out with skip_damaged:{listing}")
+    logger.warning("%s and are left out:%s", count, listing)
+    kept = {
+        split: {name: [p for p in paths if p not in damaged] for name, paths in classes.items()}
+        for split, classes in files.items()
+    }
+    _check_classes(root, kept)
+    return kept
+
+
+def _recall_damaged(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """`find_damaged`, remembered until the path, size or modification time of a file changes."""
+    from PIL import __version__
+
+    digest = hashlib.sha256(__version__.encode())
+    for path in paths:
+        status = (root / path).stat() if (root / path).exists() else None
+        digest.update(repr((path, status and (status.st_size, status.st_mtime_ns))).encode())
+    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    cache, key = cache_folder() / f"checked-{place}.json", digest.hexdigest()
+    if cache.is_file():
+        try:
+            known = json.loads(cache.read_text())
+            if known["files"] == key:
+                return known["damaged"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be used, so all images are checked (%s)", cache, error)
+    found = find_damaged([root / path for path in paths])
+    damaged = {path: found[str(root / path)] for path in paths if str(root / path) in found}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_json(cache, {"files": key, "damaged": damaged})
+    except OSError as error:
+        logger.warning("%s cannot be written, so the check will be repeated (%s)", cache, error)
+    return damaged

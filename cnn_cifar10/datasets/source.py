@@ -1,0 +1,38 @@
+"""Sources of data sets: the entries of `DATASETS`."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cnn_cifar10.datasets.dataset import Dataset, DatasetError
+
+Place = str | os.PathLike | None
+"""Where the files of a data set are, if it has files."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An entry of `DATASETS`: all that is special about one data set.
+
+    Args:
+        load: Function of `data_dir`, `image_size`, `split_seed` and `skip_damaged`, as
+            for `load_dataset`. It returns the `Dataset`, and raises a `DatasetError` if
+            an argument does not fit. The first line of its docstring describes the data.
+        hub_id: Identifier on the Hugging Face Hub, for model cards.
+    """
+
+    load: Callable[[Place, int | None, int, bool], Dataset]
+    hub_id: str | None = None
+
+    @property
+    def description(self) -> str:
+        """One line for a list of data sets."""
+        return (self.load.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def check_image_size(name: str, image_size: int | None, own: int) -> None:
+    """Raise a `DatasetError` for another size of images than the data set's own."""
+    if image_size not in (None, own):
+        raise DatasetError(
+            f"image_size: {name} is {own}, not {image_size}; leave it out, models resize inside"
+        )
