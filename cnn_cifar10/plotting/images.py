@@ -1,16 +1,24 @@
-"""Galleries of pictures."""
+"""Galleries of images: examples, mistakes, Grad-CAM."""
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from cnn_cifar10.plotting.style import new_figure, shorten, styled
+from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError, overlay
 
 
-@styled
-def plot_images(images, titles=None, columns=8, title=""):
+@style.styled
+def plot_images(
+    images: Sequence[ArrayLike],
+    titles: Sequence[str] | None = None,
+    columns: int = 8,
+    title: str = "",
+) -> Figure:
     """Draw a gallery of images.
 
     Args:
@@ -27,17 +35,20 @@ def plot_images(images, titles=None, columns=8, title=""):
     Raises:
         InputError: If there are no images, or not as many titles.
     """
-    if not len(images):
-        raise InputError("images must hold at least one image, received none")
-    titles = [""] * len(images) if titles is None else list(titles)
-    if len(titles) != len(images):
+    if titles is not None and len(titles) != len(images):
         raise InputError(f"titles must be one per image ({len(images)}), received {len(titles)}")
-    return _gallery(images, titles, min(columns, len(images)), 1.15, title)
+    return _gallery(images, titles, columns, 1.15, title)
 
 
-@styled
-def plot_mistakes(images, true_names, predicted_names, confidences, title=""):
-    """Draw wrongly classified images with what they are and what they were taken for.
+@style.styled
+def plot_mistakes(
+    images: Sequence[ArrayLike],
+    true_names: Sequence[str],
+    predicted_names: Sequence[str],
+    confidences: Sequence[float],
+    title: str = "",
+) -> Figure:
+    """Draw wrongly classified images with their true and their predicted class.
 
     Args:
         images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
@@ -47,34 +58,37 @@ def plot_mistakes(images, true_names, predicted_names, confidences, title=""):
         title: Caption of the figure.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`, six images in a row.
 
     Raises:
         InputError: If there are no images.
     """
-    if not len(images):
-        raise InputError("images must hold at least one image, received none")
+    rows = zip(true_names, predicted_names, confidences, strict=True)
     captions = [
-        f"predicted {shorten(predicted, 15)}, {confidence:.0%}\ntrue {shorten(true, 15)}"
-        for true, predicted, confidence in zip(
-            true_names, predicted_names, confidences, strict=True
-        )
+        f"predicted {style.shorten(predicted, 15)}, {confidence:.0%}\n"
+        f"true {style.shorten(true, 15)}"
+        for true, predicted, confidence in rows
     ]
-    return _gallery(images, captions, min(6, len(images)), 1.75, title)
+    return _gallery(images, captions, 6, 1.75, title)
 
 
-@styled
-def plot_grad_cam(images, maps, captions=None, title=""):
-    """Draw pictures, and beside each what spoke for its class, in warm colours.
+@style.styled
+def plot_grad_cam(
+    images: Sequence[ArrayLike],
+    maps: Sequence[ArrayLike],
+    captions: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw images, and beside each the same with its Grad-CAM map in warm colours.
 
     Args:
         images: Sequence of arrays `(height, width, 3)`, values 0 to 255.
         maps: Array `(n, height, width)` in [0, 1], from `grad_cam`.
-        captions: One caption per picture, such as its predicted class.
+        captions: One caption per image, such as its predicted class.
         title: Caption of the figure.
 
     Returns:
-        A `matplotlib.figure.Figure`, four pictures in a row.
+        A `matplotlib.figure.Figure`, four images in a row.
 
     Raises:
         InputError: If there are no images, or not as many maps or captions.
@@ -86,15 +100,19 @@ def plot_grad_cam(images, maps, captions=None, title=""):
             f"{len(images)} images, {len(maps)} maps and {len(captions)} captions"
         )
     overlays = [overlay(image, map) for image, map in zip(images, maps, strict=True)]
-    pictures = itertools.chain(*zip(images, overlays, strict=True))
+    pairs = itertools.chain(*zip(images, overlays, strict=True))
     titles = itertools.chain(*((caption, "") for caption in captions))
-    return _gallery([*pictures], [*titles], min(8, 2 * len(images)), 1.15, title)
+    return _gallery([*pairs], [*titles], 8, 1.15, title)
 
 
 def _gallery(images, captions, columns, width, title):
+    if not len(images):
+        raise InputError("images must hold at least one image, received none")
+    captions = [""] * len(images) if captions is None else captions
+    columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 if caption else 0 for caption in captions)
-    figure = new_figure(width * columns, (width + 0.12 * lines) * rows + 0.35 * bool(title))
+    figure = style.new_figure(width * columns, (width + 0.12 * lines) * rows + 0.35 * bool(title))
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:

@@ -1,95 +1,15 @@
-"""What a model gets right and wrong."""
-
-import itertools
+"""Accuracy by class, by confidence (reliability diagram) and by severity of corruptions."""
 
 import numpy as np
-import seaborn
-from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnn_cifar10.plotting.style import (
-    BLUE,
-    CYCLE,
-    GREY,
-    ORANGE,
-    PALE_BLUE,
-    PALE_ORANGE,
-    new_figure,
-    percents,
-    shorten,
-    styled,
-)
+from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError
 
 
-@styled
-def plot_confusion_matrix(matrix, class_names, title=""):
-    """Draw a confusion matrix as a heatmap in percent of each true class.
-
-    Cells hold whole percents for up to 25 classes; those that round to 0 are
-    left blank. The colour scale is stretched at its low end, where mistakes are.
-
-    Args:
-        matrix: Counts `(classes, classes)`; rows are true classes, columns
-            predicted ones.
-        class_names: One name per class.
-        title: Caption, such as "CIFAR-10 test split".
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        InputError: If the shape of `matrix` does not go with `class_names`.
-    """
-    matrix, classes = np.asarray(matrix), len(class_names)
-    if matrix.shape != (classes, classes):
-        raise InputError(
-            f"matrix must have shape {(classes, classes)} for {classes} class_names, "
-            f"received {matrix.shape}"
-        )
-    percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    text = np.where(np.round(percent) > 0, np.char.mod("%.0f", percent), "")
-    small = classes <= 25
-    names = [shorten(name, 22) for name in class_names]
-    side = 0.5 * classes if small else 0.155 * classes
-    margin = 0.6 + 0.075 * max(map(len, names))
-    figure = new_figure(max(3.0, side) + margin + 1.0, max(3.0, side) + margin, "compressed")
-    axes = figure.subplots()
-    seaborn.heatmap(
-        percent,
-        ax=axes,
-        norm=PowerNorm(0.5, vmin=0, vmax=100),
-        cmap="Blues",
-        annot=text if small else None,
-        fmt="",
-        annot_kws={"size": 9},
-        square=True,
-        linewidths=0.6 if small else 0.0,
-        linecolor="white",
-        xticklabels=names,
-        yticklabels=names,
-        cbar_kws={
-            "label": "% of the true class",
-            "ticks": [0, 2, 10, 25, 50, 100],
-            "aspect": 25 if small else 50,
-            "pad": 0.02,
-        },
-    )
-    axes.set_title(title, fontsize=11 if small else 16, pad=10)
-    axes.grid(False)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    size = 9 if small else 7
-    axes.tick_params(length=0, labelsize=size)
-    axes.tick_params(axis="x", rotation=90 if classes > 12 else 45)
-    axes.tick_params(axis="y", rotation=0)
-    if classes <= 12:
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    return figure
-
-
-@styled
-def plot_per_class(rows, title=""):
+@style.styled
+def plot_per_class(rows: list[dict], title: str = "") -> Figure:
     """Draw each class's F1 as a bar, with precision and recall as dots, best class first.
 
     Args:
@@ -101,31 +21,20 @@ def plot_per_class(rows, title=""):
     """
     rows = sorted(rows, key=lambda row: row["f1"])
     size = 9 if len(rows) <= 25 else 7
-    figure = new_figure(7.2, max(2.4, 1.1 + len(rows) * (0.27 if size == 9 else 0.15)))
-    axes = figure.subplots()
-    axes.set_title(title)
+    height = max(2.4, 1.1 + len(rows) * (0.27 if size == 9 else 0.15))
+    figure, axes = style.new_axes(7.2, height, title)
     places = np.arange(len(rows))
-    axes.barh(places, [row["f1"] for row in rows], height=0.72, color=PALE_BLUE, label="F1")
-    for key, marker, color in (("precision", "o", BLUE), ("recall", "D", ORANGE)):
-        axes.scatter(
-            [row[key] for row in rows],
-            places,
-            s=22 if size == 9 else 11,
-            marker=marker,
-            color=color,
-            edgecolor="white",
-            linewidth=0.5,
-            label=key,
-            zorder=3,
-            clip_on=False,
-        )
+    axes.barh(places, [row["f1"] for row in rows], height=0.72, color=style.PALE_BLUE, label="F1")
+    dots = {"s": 22 if size == 9 else 11, "edgecolor": "white", "linewidth": 0.5, "zorder": 3}
+    for key, marker, color in (("precision", "o", style.BLUE), ("recall", "D", style.ORANGE)):
+        values = [row[key] for row in rows]
+        axes.scatter(values, places, marker=marker, color=color, label=key, clip_on=False, **dots)
     for place, row in zip(places, rows, strict=True):
         axes.text(0.008, place, f"{row['f1']:.3f}", va="center", fontsize=size - 1)
-    axes.set_yticks(places, [row["class"] for row in rows], fontsize=size)
-    axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
-    axes.tick_params(axis="y", length=0)
+    style.name_rows(axes, [row["class"] for row in rows])
+    axes.tick_params(axis="y", labelsize=size)
     axes.tick_params(labeltop=len(rows) > 25)
-    axes.grid(False, axis="y")
+    axes.set_xlim(0, 1)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
@@ -134,8 +43,8 @@ _RELIABILITY_KEYS = ("low", "high", "examples", "confidence", "accuracy")
 _FEWEST = 10  # images that an accuracy is drawn of
 
 
-@styled
-def plot_reliability(diagrams, title=""):
+@style.styled
+def plot_reliability(diagrams: dict[str, list[dict]], title: str = "") -> Figure:
     """Draw reliability diagrams over histograms of confidences.
 
     Args:
@@ -153,7 +62,7 @@ def plot_reliability(diagrams, title=""):
     """
     if not diagrams:
         raise InputError("diagrams must hold at least one, received none")
-    figure = new_figure(3.6 * len(diagrams) + 0.4, 4.6)
+    figure = style.new_figure(3.6 * len(diagrams) + 0.4, 4.6)
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(
         2, len(diagrams), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
@@ -165,26 +74,26 @@ def plot_reliability(diagrams, title=""):
             [[row[key] for row in rows] for key in _RELIABILITY_KEYS], "float64"
         )
         bar = {"width": highs - lows, "align": "edge", "edgecolor": "white"}
-        lower.bar(lows, examples / examples.sum(), color=BLUE, **bar)
+        lower.bar(lows, examples / examples.sum(), color=style.BLUE, **bar)
         accuracies[examples < _FEWEST] = np.nan
-        upper.bar(lows, np.minimum(accuracies, confidences), color=PALE_BLUE, **bar)
-        gap = {"bottom": accuracies, "color": PALE_ORANGE, "label": "gap to confidence"}
+        upper.bar(lows, np.minimum(accuracies, confidences), color=style.PALE_BLUE, **bar)
+        gap = {"bottom": accuracies, "color": style.PALE_ORANGE, "label": "gap to confidence"}
         upper.bar(lows, confidences - accuracies, **gap, **bar)
-        upper.hlines(accuracies, lows, highs, color=BLUE, linewidth=2.2, label="accuracy")
-        upper.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="calibrated")
+        upper.hlines(accuracies, lows, highs, color=style.BLUE, linewidth=2.2, label="accuracy")
+        upper.plot([0, 1], [0, 1], "--", color=style.GREY, linewidth=1, label="calibrated")
         lower.set(xlabel="confidence", xlim=(0, 1))
     grid[0, 0].set(ylabel="accuracy", ylim=(0, 1))
     grid[1, 0].set_ylabel("share of images")
-    for axes in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
-        axes.set_major_formatter(percents())
+    for axis in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
+        style.show_percents(axis)
     figure.get_layout_engine().set(w_pad=0.1)  # inches
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
-@styled
-def plot_robustness(rows, title=""):
+@style.styled
+def plot_robustness(rows: list[dict], title: str = "") -> Figure:
     """Draw accuracy over the severity of corruptions, one line a corruption.
 
     Args:
@@ -194,19 +103,14 @@ def plot_robustness(rows, title=""):
     Returns:
         A `matplotlib.figure.Figure`; its legend is ordered by the last accuracies.
     """
+    figure, axes = style.new_axes(7.2, 4.0, title)
     curves = {}
     for row in sorted(rows, key=lambda row: row["severity"]):
-        curves.setdefault(row["corruption"], []).append((row["severity"], row["accuracy"]))
-    figure = new_figure(7.2, 4.0)
-    axes = figure.subplots()
-    axes.set_title(title)
-    order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=True)
-    for name, color in zip(order, itertools.cycle(CYCLE), strict=False):
-        severities, accuracies = zip(*curves[name], strict=True)
-        label = f"{name.replace('_', ' ')}, {accuracies[-1]:.1%}"
-        axes.plot(severities, accuracies, "o-", ms=4, color=color, label=label)
+        severities, accuracies = curves.setdefault(row["corruption"].replace("_", " "), ([], []))
+        severities.append(row["severity"])
+        accuracies.append(row["accuracy"])
+    style.draw_curves(figure, curves, title="at the highest severity", digits=".1%", marker="o")
     axes.set(xlabel="severity of the corruption", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(percents())
-    figure.legend(loc="outside right upper", title="at the highest severity")
+    style.show_percents(axes.yaxis)
     return figure

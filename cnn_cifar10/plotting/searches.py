@@ -1,13 +1,19 @@
-"""The trials of a search."""
+"""The trials of a search: parallel coordinates, importances of settings."""
 
-import matplotlib
+from collections.abc import Iterable
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
-from cnn_cifar10.plotting.style import BLUE, GREY, ORANGE, new_figure, shorten, styled
+from cnn_cifar10.plotting import style
+
+_SHADES = LinearSegmentedColormap.from_list("trials", ["#dbe4ea", style.BLUE, "#00304d"])
 
 
-@styled
-def plot_parallel_coordinates(space, rows, title=""):
+@style.styled
+def plot_parallel_coordinates(space: dict, rows: list[dict], title: str = "") -> Figure:
     """Draw every trial of a search as a line through its settings to its accuracy.
 
     Args:
@@ -23,44 +29,27 @@ def plot_parallel_coordinates(space, rows, title=""):
     accuracies = [row["validation_accuracy"] for row in rows]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    high = high if high > low else low + 0.01
-    figure = new_figure(max(6.0, 1.35 * (len(space) + 1)), 4.4)
-    axes = figure.subplots()
+    scale = {"low": low, "high": high if high > low else low + 0.01}
+    figure, axes = style.new_axes(max(6.0, 1.35 * (len(space) + 1)), 4.4)
     axes.set_title(title, pad=30)
-    scale = matplotlib.colors.Normalize(low, high)
-    colors = matplotlib.colors.LinearSegmentedColormap.from_list(
-        "trials", ["#dbe4ea", BLUE, "#00304d"]
-    )
     for row in sorted(rows, key=lambda row: row["validation_accuracy"] or 0.0):
         accuracy = row["validation_accuracy"]
         places = [_place(values, row[name]) for name, values in space.items()]
         if accuracy is not None:
-            best = accuracy == max(known)
-            axes.plot(
-                [*places, (accuracy - low) / (high - low)],
-                color=ORANGE if best else colors(scale(accuracy)),
-                linewidth=2.6 if best else 1.2,
-                alpha=1.0 if best else 0.8,
-                label=f"best: {accuracy:.2%}" if best else None,
-            )
+            place, best = _place(scale, accuracy), accuracy == max(known)
+            look = {"color": _SHADES(place), "linewidth": 1.2, "alpha": 0.8}
+            if best:
+                look = {"color": style.ORANGE, "linewidth": 2.6, "label": f"best: {accuracy:.2%}"}
+            axes.plot([*places, place], **look)
         elif row["failure"]:
-            axes.plot(places, ":", color=GREY, linewidth=1.2, label="failed")
-    for place, (name, values) in enumerate(space.items()):
-        axes.axvline(place, color="#b0b0b0", linewidth=0.8, zorder=0)
-        axes.annotate(
-            name.replace("_", "\n", 1).replace("_", " "),
-            (place, 1.05),
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-        )
+            axes.plot(places, ":", color=style.GREY, linewidth=1.2, label="failed")
+    for x, (name, values) in enumerate(space.items()):
         ends = values if isinstance(values, list) else [values["low"], values["high"]]
-        for value in ends:
-            _value_label(axes, place, _place(values, value), str(value))
-    axes.axvline(len(space), color="#b0b0b0", linewidth=0.8, zorder=0)
-    axes.annotate("validation\naccuracy", (len(space), 1.05), ha="center", va="bottom")
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        _value_label(axes, len(space), share, f"{low + share * (high - low):.1%}")
+        texts = [(_place(values, value), str(value)) for value in ends]
+        _draw_scale(axes, x, name.replace("_", "\n", 1).replace("_", " "), texts)
+    shares = np.linspace(0, 1, 5)
+    texts = [(share, f"{low + share * (scale['high'] - low):.1%}") for share in shares]
+    _draw_scale(axes, len(space), "validation\naccuracy", texts)
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # each label once
     figure.legend(handles.values(), handles.keys(), loc="outside lower right", ncols=2)
     axes.set(xlim=(-0.2, len(space) + 0.55), ylim=(-0.05, 1.05))
@@ -69,7 +58,7 @@ def plot_parallel_coordinates(space, rows, title=""):
 
 
 def _place(values, value):
-    """Return where on its axis, from 0 to 1, a setting's value is."""
+    """Return where on its scale, from 0 to 1, a value is."""
     if isinstance(values, list):
         return values.index(value) / (len(values) - 1) if len(values) > 1 else 0.5
     ends = np.array([values["low"], value, values["high"]], "float64")
@@ -77,20 +66,20 @@ def _place(values, value):
     return (value - low) / (high - low)
 
 
-def _value_label(axes, x, y, text):
-    axes.annotate(
-        shorten(text, 18),
-        (x, y),
-        xytext=(4, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=7.5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-    )
+def _draw_scale(axes: Axes, x: float, name: str, texts: Iterable[tuple[float, str]]):
+    """Draw the scale of a setting, with texts at places from 0 to 1."""
+    axes.axvline(x, color="#b0b0b0", linewidth=0.8, zorder=0)
+    axes.annotate(name, (x, 1.05), ha="center", va="bottom", fontsize=8.5)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "bbox": box}
+    for y, text in texts:
+        axes.annotate(style.shorten(text, 18), (x, y), (4, 0), **beside)
 
 
-@styled
-def plot_importances(importances, out_of_bag_r2, title=""):
+@style.styled
+def plot_importances(
+    importances: dict[str, float], out_of_bag_r2: float, title: str = ""
+) -> Figure:
     """Draw how much the accuracy of trials depends on each setting, according to a forest.
 
     Args:
@@ -101,15 +90,10 @@ def plot_importances(importances, out_of_bag_r2, title=""):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    figure = new_figure(7.2, 1.5 + 0.3 * len(importances))
-    axes = figure.subplots()
-    axes.set_title(f"{title}: out-of-bag R² of the forest {out_of_bag_r2:.2f}")
-    names = list(importances)
-    axes.barh(names, list(importances.values()), color=BLUE, height=0.62)
-    axes.set(
-        xlabel="drop in R² when the setting is shuffled among the trials",
-        ylim=(len(names) - 0.4, -0.6),
-    )
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    title = f"{title}: out-of-bag R² of the forest {out_of_bag_r2:.2f}"
+    figure, axes = style.new_axes(7.2, 1.5 + 0.3 * len(importances), title)
+    axes.barh(range(len(importances)), importances.values(), color=style.BLUE, height=0.62)
+    style.name_rows(axes, list(importances))
+    axes.invert_yaxis()
+    axes.set_xlabel("drop in R² when the setting is shuffled among the trials")
     return figure

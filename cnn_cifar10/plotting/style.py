@@ -1,10 +1,17 @@
-"""How figures look, and parts that they share."""
+"""The style of all figures, and the parts that they share."""
 
 import io
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 # Okabe and Ito's colours: readers of every kind of colour vision tell them apart.
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#333333"
@@ -12,37 +19,10 @@ PALE_BLUE, PALE_ORANGE = "#a9cfe5", "#f3bf9c"
 CYCLE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 DASHES = ("-", "--", ":", "-.")
 
-styled = matplotlib.rc_context(
-    {
-        "figure.dpi": 100,
-        "figure.facecolor": "white",
-        "figure.titlesize": 11,
-        "axes.facecolor": "white",
-        "axes.edgecolor": "#b0b0b0",
-        "axes.labelcolor": INK,
-        "axes.titlecolor": INK,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "axes.labelsize": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.grid": True,
-        "grid.color": "#ececec",
-        "grid.linewidth": 0.8,
-        "font.size": 9,
-        "legend.fontsize": 8.5,
-        "legend.frameon": False,
-        "lines.linewidth": 1.6,
-        "text.color": INK,
-        "xtick.color": "#666666",
-        "ytick.color": "#666666",
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-    }
+_PARAMETERS = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("figures.mplstyle"), use_default_template=False
 )
+styled = matplotlib.rc_context(_PARAMETERS)
 
 
 class _NotebookFigure(Figure):
@@ -54,23 +34,107 @@ class _NotebookFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(width, height, layout="constrained"):
+def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """Return an empty figure, its sides in inches."""
     return _NotebookFigure(figsize=(width, height), layout=layout)
 
 
-def percents():
-    """Return a formatter of shares as percents."""
-    return FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
+def new_axes(
+    width: float, height: float, title: str = "", layout: str = "constrained"
+) -> tuple[Figure, Axes]:
+    """Return a figure, its sides in inches, and the one panel that it holds."""
+    figure = new_figure(width, height, layout)
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes
 
 
-def label_log_axis(axis):
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a panel, which are at 0, 1, 2, ..., from below."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+
+
+def write_beside(axes: Axes, row: int, text: str) -> None:
+    """Write a text to the right of a panel's row."""
+    axes.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+
+
+def show_percents(axis: Axis) -> None:
+    """Label an axis of shares in percent."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+
+
+def label_log_axis(axis: Axis) -> None:
     """Label 1, 2, 5, 10, ... as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
     axis.set_minor_locator(NullLocator())
 
 
-def shorten(name, length):
+def draw_curves(
+    figure: Figure, curves: Mapping[str, tuple], *, title: str, digits: str, marker=None
+) -> None:
+    """Draw a figure's curves, `(x, y)` of each name, and a legend ordered by their last values.
+
+    Args:
+        figure: A figure with one panel.
+        curves: Dict of names to x and y.
+        title: Title of the legend.
+        digits: How it shows the last values, as a format.
+        marker: Drawn at every value; at that of a curve of a single one in any case.
+    """
+    (axes,) = figure.axes
+    looks = itertools.product(DASHES, CYCLE)
+    order = sorted(curves, key=lambda name: curves[name][1][-1], reverse=True)
+    for name, (dashes, color) in zip(order, itertools.cycle(looks), strict=False):
+        x, y = curves[name]
+        dot = "o" if len(y) == 1 else marker
+        label = f"{name}, {y[-1]:{digits}}"
+        axes.plot(x, y, color=color, linestyle=dashes, marker=dot, markersize=4, label=label)
+    figure.legend(loc="outside right upper", title=title)
+
+
+_LINE = {
+    "zorder": 1,
+    "arrowprops": {"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.7, "shrinkB": 3},
+}
+
+
+def name_points(figure: Figure, axes: Axes, points: Sequence[tuple], others=()) -> None:
+    """Write a name beside each point, where it covers neither a name nor a point.
+
+    Args:
+        figure: The figure, of which everything else is drawn.
+        axes: Its only panel.
+        points: `(x, y, name, color)` of each, the most important first.
+        others: `(x, y)` of points without a name.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    sides = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+    places = axes.transData.transform([*(point[:2] for point in points), *others])
+    taken = [Bbox.from_extents(*(place - 6), *(place + 6)) for place in places]
+    for x, y, name, color in points:
+        label = axes.annotate(
+            name, (x, y), (0, 0), textcoords="offset points", fontsize=8, color=color, **_LINE
+        )
+        for distance, (right, up) in itertools.product(range(2, 100, 6), sides):
+            label.set(
+                position=(6 * right, distance * up),
+                ha="left" if right > 0 else "right",
+                va="bottom" if up > 0 else "top",
+            )
+            label.get_window_extent()  # moves it
+            box = Text.get_window_extent(label).padded(1)
+            inside = all(axes.bbox.contains(*corner) for corner in (box.min, box.max))
+            if inside and not box.count_overlaps(taken):
+                break
+        taken.append(box)
+
+
+def shorten(name: str, length: int) -> str:
     """Return a name, cut to so many characters."""
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -490,7 +490,7 @@ def test_times_are_dots_of_both_accuracies_and_names_keep_out_of_each_others_way
     assert not names["long"].overlaps(names["another"])
 
 
-def test_names_below_are_clear_of_the_dots_of_the_same_seconds():
+def test_names_of_recipes_cover_neither_dots_nor_the_edge():
     rows = [
         {"recipe": recipe, "seconds": seconds, "accuracy": plain, "tta_accuracy": plain + 0.01}
         for recipe, seconds, plain in (
@@ -498,14 +498,18 @@ def test_names_below_are_clear_of_the_dots_of_the_same_seconds():
             ("high and wide", 2.0, 0.90),
             ("low", 2.2, 0.88),
             ("high and wide", 2.5, 0.90),
+            ("last and at the edge", 2.6, 0.91),
         )
     ]
     figure = plotting.plot_time_to_accuracy(rows)
-    axes = figure.axes[0]
+    (axes,) = figure.axes
     figure.draw_without_rendering()
-    lowest = axes.transData.transform((2.2, 0.88))[1]
-    (name,) = (each for each in axes.texts if each.get_text() == "high and wide")
-    assert name.get_window_extent().y1 < lowest
+    dots = np.concatenate([line.get_xydata() for line in axes.lines])
+    for name in axes.texts:
+        box = matplotlib.text.Text.get_window_extent(name)
+        assert not box.count_contains(axes.transData.transform(dots))
+        assert axes.bbox.x0 <= box.x0
+        assert box.x1 <= axes.bbox.x1
 
 
 def test_seeds_are_named_with_their_deviation():
@@ -537,7 +541,7 @@ def test_reliability_of_few_images_is_in_the_histogram_alone():
     assert [patch.get_height() for patch in lower.patches] == [0.5, 0, 0.5]
 
 
-def test_grad_cam_lies_beside_each_picture_and_warms_with_the_map():
+def test_grad_cam_lies_beside_each_image_and_warms_with_the_map():
     pictures, maps = np.full((5, 4, 4, 3), 100, "uint8"), np.zeros((5, 4, 4))
     maps[4, 0, 0] = 1
     figure = plotting.plot_grad_cam(pictures, maps, "abcde")
@@ -553,9 +557,15 @@ def test_grad_cam_lies_beside_each_picture_and_warms_with_the_map():
     ("images", "maps", "captions"),
     [([], [], None), (images(2), np.zeros((1, 8, 8)), None), (images(2), np.zeros((2, 8, 8)), "a")],
 )
-def test_grad_cam_wants_a_map_and_a_caption_a_picture(images, maps, captions):
+def test_grad_cam_wants_a_map_and_a_caption_an_image(images, maps, captions):
     with pytest.raises(InputError, match="with a map and a caption for each"):
         plotting.plot_grad_cam(images, maps, captions)
+
+
+def test_more_curves_than_colors_are_told_apart_by_their_dashes():
+    histories = {str(i): {"val_accuracy": [0.1, i / 20]} for i in range(9)}
+    lines = plotting.plot_histories(histories).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
 
 
 def test_robustness_draws_severities_in_order_and_the_sturdiest_first():
