@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import FusedBatchNormalization
+from cnn_cifar10.architectures.layers import FusedBatchNormalization
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import Dataset, Split
 from cnn_cifar10.evaluation import count_training_flops

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnn_cifar10.architectures import model_options
+from cnn_cifar10.architectures import find_network
 from cnn_cifar10.datasets import load_dataset
 
 _MEAN, _STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -233,7 +233,7 @@ def main():
     parser.add_argument("--fastnet", action="store_true", help="with --speed: fastnet's network")
     args = parser.parse_args()
     if args.speed:
-        same = {"filters": model_options("fastnet")["filters"], "activation": F.relu}
+        same = {"filters": find_network("fastnet").options["filters"], "activation": F.relu}
         print(measure_speed(args.batch_size, **(same if args.fastnet else {})))
         return
     data = load_dataset("cifar10")

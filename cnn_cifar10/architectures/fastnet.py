@@ -1,7 +1,6 @@
 """A small network that is trained in minutes."""
 
 import keras
-import numpy as np
 from keras import layers
 
 from cnn_cifar10.architectures.blocks import activation_layer, pixel_input
@@ -82,20 +81,3 @@ def build_fastnet(
     )(x)
     x = layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(pixels, x, name="fastnet")
-
-
-def adapt_whitening(model, images):
-    """Compute the whitening that a model begins with, if it has one, from training images.
-
-    Args:
-        model: `keras.Model` from raw pixels.
-        images: uint8 array `(n, height, width, 3)`. Evenly spaced ones are used, since
-            folders are listed class by class: as many as have the pixels of 5,000 of
-            CIFAR-10.
-    """
-    count = max(1, 5_000 * 32**2 // (images.shape[1] * images.shape[2]))
-    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
-    for layer in model.layers:
-        if isinstance(layer, PatchWhitening):
-            inputs = keras.Model(model.input, layer.input)
-            layer.adapt(inputs.predict(images[chosen], batch_size=100, verbose=0))

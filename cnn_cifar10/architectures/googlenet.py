@@ -1,9 +1,10 @@
 """GoogLeNet, the first Inception network, which Keras Applications lack."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from cnn_cifar10.architectures.blocks import classifier, conv_block, pixel_input
+from cnn_cifar10.architectures.layers import AuxiliaryHeads
 
 _MODULES = (  # name: channels of 1x1; 3x3 and before it; 5x5 and before it; after pooling
     ("stage2_inception1", 64, 96, 128, 16, 32, 32),
@@ -17,7 +18,6 @@ _MODULES = (  # name: channels of 1x1; 3x3 and before it; 5x5 and before it; aft
     ("stage4_inception2", 384, 192, 384, 48, 128, 128),
 )
 _AUXILIARY_AFTER = ("stage3_inception1", "stage3_inception4")
-_AUXILIARY_WEIGHT = 0.3
 
 
 def build_googlenet(
@@ -89,37 +89,3 @@ def _auxiliary_head(x, num_classes, scaled, name):
     x = layers.Dropout(0.7, name=f"{name}_dropout")(x)
     x = layers.Dense(num_classes, name=f"{name}_logits")(x)
     return layers.Activation("softmax", dtype="float32", name=f"{name}_probabilities")(x)
-
-
-@keras.saving.register_keras_serializable("cnn_cifar10")
-class AuxiliaryHeads(keras.Model):
-    """A classifier with further heads that only its training sees.
-
-    It is called, measured and saved as its first output; `fit` adds to the loss
-    a share of the loss of each of the others.
-    """
-
-    def call(self, inputs, training=None, mask=None):
-        outputs = super().call(inputs, training=training, mask=mask)
-        return outputs if training else outputs[0]
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if not training:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        main, *heads = y_pred
-        loss = super().compute_loss(x, y, main, sample_weight, training)
-        head_loss = keras.losses.get(self.loss)
-        for head in heads:
-            loss = loss + _AUXILIARY_WEIGHT * ops.mean(head_loss(y, head))
-        return loss
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        main = y_pred[0] if isinstance(y_pred, (list, tuple)) else y_pred
-        return super().compute_metrics(x, y, main, sample_weight)
-
-
-def main_model(model):
-    """Return the model without auxiliary heads, sharing its layers; itself if it has none."""
-    if not isinstance(model, AuxiliaryHeads):
-        return model
-    return keras.Model(model.input, model.outputs[0], name=model.name)

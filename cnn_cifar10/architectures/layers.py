@@ -1,4 +1,4 @@
-"""Layers that Keras lacks."""
+"""Layers, an initializer and a model that Keras lacks."""
 
 import keras
 import numpy as np
@@ -140,3 +140,33 @@ class PartialIdentity(keras.initializers.Initializer):
 
     def get_config(self):
         return {"seed": self.seed}
+
+
+_AUXILIARY_WEIGHT = 0.3
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
+class AuxiliaryHeads(keras.Model):
+    """A classifier with further heads that only its training sees.
+
+    It is called, measured and saved as its first output; `fit` adds to the loss
+    a share of the loss of each of the others.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if training else outputs[0]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        main, *heads = y_pred
+        loss = super().compute_loss(x, y, main, sample_weight, training)
+        head_loss = keras.losses.get(self.loss)
+        for head in heads:
+            loss = loss + _AUXILIARY_WEIGHT * ops.mean(head_loss(y, head))
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        main = y_pred[0] if isinstance(y_pred, (list, tuple)) else y_pred
+        return super().compute_metrics(x, y, main, sample_weight)

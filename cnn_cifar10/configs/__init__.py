@@ -1,5 +1,13 @@
 """What can be asked for, as data."""
 
+from cnn_cifar10.configs.choices import (
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Loss,
+    Optimizer,
+    Schedule,
+)
 from cnn_cifar10.configs.recipes import RECIPES, make_config
 from cnn_cifar10.configs.searches import (
     ALGORITHMS,
@@ -11,7 +19,7 @@ from cnn_cifar10.configs.searches import (
     parse_values,
     read_space,
 )
-from cnn_cifar10.configs.studies import CLAIMS, STUDIES, Study, find_study
+from cnn_cifar10.configs.studies import Claim, Study, find_study, list_studies, read_claims
 from cnn_cifar10.configs.training import (
     PRECISIONS,
     ConfigError,
@@ -22,21 +30,28 @@ from cnn_cifar10.configs.training import (
 
 __all__ = [
     "ALGORITHMS",
-    "CLAIMS",
+    "LOSSES",
+    "OPTIMIZERS",
     "PRECISIONS",
     "RATE_FACTOR",
     "RECIPES",
+    "SCHEDULES",
     "SHORT_TRIAL",
     "SPACE",
-    "STUDIES",
+    "Claim",
     "ConfigError",
+    "Loss",
+    "Optimizer",
+    "Schedule",
     "Search",
     "Study",
     "TrainingConfig",
     "changed_space",
     "find_study",
+    "list_studies",
     "make_config",
     "parse_values",
+    "read_claims",
     "read_config",
     "read_space",
     "type_name",

@@ -1,5 +1,7 @@
 """Named starting points of a training run."""
 
+from typing import Any
+
 from cnn_cifar10.configs.training import ConfigError, TrainingConfig
 
 _FAST = {
@@ -75,7 +77,7 @@ The figures of the others, with seconds and hardware, are in reports/results.csv
 """
 
 
-def make_config(recipe="standard", **overrides):
+def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     """Return a recipe's config with some fields replaced.
 
     Args:

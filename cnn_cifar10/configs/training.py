@@ -1,4 +1,4 @@
-"""What decides a training run, and named starting points.
+"""The config of a training run: every field with its default, its choices and its range.
 
 Importing this loads neither Keras nor NumPy: the command line builds its options
 from the fields below.
@@ -7,31 +7,29 @@ from the fields below.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cnn_cifar10.utils import InputError, read_object
+from cnn_cifar10.configs.choices import LOSSES, OPTIMIZERS, SCHEDULES
+from cnn_cifar10.utils import InputError, read_object, references
 
-OPTIMIZERS = {  # name: (learning rate, weight decay) where the config says neither
-    "sgd": (0.2, 0.005),
-    "adam": (0.001, 0.0),
-    "adamw": (0.002, 0.05),
-    "rmsprop": (0.001, 0.0),
-    "muon": (0.1, 0.0),
-}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-SCHEDULES = ("constant", "step", "cosine", "one_cycle", "reduce_on_plateau")
 
 
 class ConfigError(InputError):
     """A training configuration that cannot work."""
 
 
-def type_name(field):
+def type_name(field: dataclasses.Field) -> str:
     """Return the name of a field's type, such as `"int"` for `int | None`."""
     return str(getattr(field.type, "__name__", field.type)).removesuffix(" | None")
 
 
-def _option(default, help, choices=None):
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def _option(default, help, choices=None, *, least=None, above=None, below=None):
+    """Return a field: what the command line says of it, and the range of its values."""
+    metadata = {"help": help, "choices": choices, "range": (least, above, below)}
+    if default is dict:
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -41,87 +39,111 @@ class TrainingConfig:
     Two runs of the same config on the same data, machine and package versions
     agree in every weight when `deterministic` is set, and closely when it is not.
 
+    `model` may also be a function of your own, of `input_shape`, `num_classes` and options
+    with defaults, that returns an uncompiled `keras.Model`; it is kept as its reference,
+    `"module:function"`.
+
     Raises:
-        ConfigError: If a value is out of range.
+        ConfigError: If a value is of another type, unknown or out of range.
     """
 
     dataset: str = _option("cifar10", "data set; `cnn-cifar10 datasets` lists them")
     data_dir: str | None = _option(None, "where its files are, for data that is not built in")
-    image_size: int | None = _option(None, "side in pixels that folders of images are read at")
+    image_size: int | None = _option(
+        None, "side in pixels that folders of images are read at", least=1
+    )
     skip_damaged: bool = _option(False, "train without the images that cannot be read")
     train_images: int | None = _option(
-        None, "train on a part of the training split, of this many images at most"
+        None, "train on a part of the training split, of this many images at most", least=1
     )
-    model: str = _option("custom_cnn", "network; `cnn-cifar10 models` lists them")
-    model_options: dict = dataclasses.field(
-        default_factory=dict,
-        metadata={"help": "options of the network, such as width=64 dropout=0.2"},
+    model: str = _option(
+        "custom_cnn",
+        "network; `cnn-cifar10 models` lists them; or a function of your own, my_net.py:build",
+    )
+    model_options: dict = _option(  # noqa: RUF009 (a field with a factory)
+        dict, "options of the network, such as width=64 dropout=0.2"
     )
     start: str | None = _option(
         None, "run whose weights training starts from; another number of classes gets a new head"
     )
     augment: str = _option(
         "crop+flip",
-        "none, or some of crop, small_crop, flip, alternating_flip, rotation, zoom, color, cutout, "
-        "randaugment, mixup, cutmix, joined by '+'",
+        "none, or augmentations joined by '+'; `cnn-cifar10 augmentations` lists them",
     )
-    epochs: int = _option(20, "passes over the training split")
+    epochs: int = _option(20, "passes over the training split", least=1)
     small_epochs: int = _option(
-        0, "epochs, the first ones, on images of three quarters the size; not for every network"
+        0,
+        "how many of the first epochs are on images of three quarters the size; not every network "
+        "can do this",
+        least=0,
     )
     use_validation: bool = _option(
-        False, "train on the validation images too and keep the last epoch, when all is chosen"
+        False,
+        "train on the validation images too and keep the last epoch; use it when all is chosen",
     )
-    batch_size: int = _option(128, "images per training step")
-    optimizer: str = _option("sgd", "SGD is with Nesterov momentum", tuple(OPTIMIZERS))
-    learning_rate: float | None = _option(None, "highest rate; default depends on the optimizer")
-    momentum: float = _option(0.9, "for sgd, rmsprop and muon")
+    batch_size: int = _option(128, "images per training step", least=1)
+    optimizer: str = _option("sgd", "SGD is with Nesterov momentum", OPTIMIZERS)
+    learning_rate: float | None = _option(
+        None, "highest learning rate; the default depends on the optimizer", above=0
+    )
+    momentum: float = _option(0.9, "for sgd, rmsprop and muon", least=0, below=1)
     weight_decay: float | None = _option(
-        None, "decoupled: a step shrinks kernels by rate times this; default by optimizer"
+        None,
+        "decoupled: a step shrinks kernels by the learning rate times this; the default depends "
+        "on the optimizer",
+        least=0,
     )
-    schedule: str = _option("one_cycle", "course of the learning rate", SCHEDULES)
-    warmup: float = _option(0.2, "share of the run in which cosine and one_cycle rise")
-    label_smoothing: float = _option(0.1, "share of the label spread over all classes")
-    early_stopping: int = _option(0, "stop after this many epochs without progress; 0: never")
-    seed: int = _option(0, "decides initial weights, order, augmentation and dropout")
-    precision: str = _option(
-        "auto",
-        "auto: what the hardware multiplies fastest",
-        PRECISIONS,
+    schedule: str = _option("one_cycle", "schedule of the learning rate", SCHEDULES)
+    warmup: float = _option(
+        0.2,
+        "share of the run in which cosine and one_cycle raise the learning rate",
+        least=0,
+        below=1,
     )
+    loss: str = _option(
+        "cross_entropy", "what is minimized; focal is for data with rare classes", LOSSES
+    )
+    label_smoothing: float = _option(
+        0.1, "share of the label spread over all classes", least=0, below=1
+    )
+    early_stopping: int = _option(
+        0, "stop after this many epochs without progress; 0: never", least=0
+    )
+    seed: int = _option(
+        0, "decides initial weights, order, augmentation and dropout", least=0, below=2**31
+    )
+    precision: str = _option("auto", "auto: what the hardware multiplies fastest", PRECISIONS)
     deterministic: bool = _option(False, "the same weights every time, at some cost in speed")
 
     def __post_init__(self):
+        if callable(self.model):
+            object.__setattr__(self, "model", references.name_of(self.model))
         for field in dataclasses.fields(self):
-            self._require(field.name, self._has_type(field), f"of type {type_name(field)}")
-            choices = field.metadata.get("choices")
-            if choices:
-                allowed = getattr(self, field.name) in choices
-                self._require(field.name, allowed, f"one of {', '.join(choices)}")
-        rate, decay = OPTIMIZERS[self.optimizer]
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", rate)
-        if self.weight_decay is None:
-            object.__setattr__(self, "weight_decay", decay)
-        self._require("epochs", self.epochs >= 1, "1 or more")
-        self._require("small_epochs", 0 <= self.small_epochs <= self.epochs, "0 to epochs")
-        self._require("batch_size", self.batch_size >= 1, "1 or more")
-        self._require("image_size", (self.image_size or 1) >= 1, "1 or more")
-        self._require(
-            "train_images", self.train_images is None or self.train_images >= 1, "1 or more"
-        )
-        self._require("learning_rate", self.learning_rate > 0, "above 0")
-        self._require("momentum", 0 <= self.momentum < 1, "in [0, 1)")
-        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
-        self._require("warmup", 0 <= self.warmup < 1, "in [0, 1)")
-        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
-        self._require("early_stopping", self.early_stopping >= 0, "0 or more")
-        if self.use_validation and (self.early_stopping or self.schedule == "reduce_on_plateau"):
+            self._check(field)
+        optimizer = OPTIMIZERS[self.optimizer]
+        for name in ("learning_rate", "weight_decay"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(optimizer, name))
+        self._require("small_epochs", self.small_epochs <= self.epochs, "0 to epochs")
+        if self.use_validation and (self.early_stopping or SCHEDULES[self.schedule].callback):
             raise ConfigError(
                 "use_validation leaves no images to judge epochs by: choose no early_stopping and "
-                "another schedule than reduce_on_plateau"
+                f"another schedule than {self.schedule}"
             )
-        self._require("seed", 0 <= self.seed < 2**31, "in [0, 2**31)")
+
+    def _check(self, field):
+        value, (least, above, below) = getattr(self, field.name), field.metadata["range"]
+        self._require(field.name, self._has_type(field), f"of type {type_name(field)}")
+        if choices := field.metadata["choices"]:
+            self._require(field.name, value in choices, f"one of {', '.join(choices)}")
+        if value is None:
+            return
+        if below is not None:
+            self._require(field.name, least <= value < below, f"in [{least}, {below})")
+        elif least is not None:
+            self._require(field.name, value >= least, f"{least} or more")
+        elif above is not None:
+            self._require(field.name, value > above, f"above {above}")
 
     def _has_type(self, field):
         value = getattr(self, field.name)
@@ -136,26 +158,28 @@ class TrainingConfig:
             raise ConfigError(f"{name} must be {expected}, received {getattr(self, name)!r}")
 
     @property
-    def source(self):
+    def source(self) -> str:
         """Name of the data: the data set, or the folder of a folder of images."""
         if self.dataset == "folder" and self.data_dir:
             return Path(self.data_dir).resolve().name
         return self.dataset
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the run: its source, model, backbone, if it is fine-tuned, seed."""
+        path, _, function = self.model.rpartition(":")
+        model = f"{Path(path).stem.rpartition('.')[2]}_{function}" if path else function
         backbone = self.model_options.get("backbone")
         fine = self.start or self.model_options.get("trainable_layers")
-        parts = (self.source, self.model, backbone, fine and "finetuned", f"seed{self.seed}")
+        parts = (self.source, model, backbone, fine and "finetuned", f"seed{self.seed}")
         return "-".join(part for part in parts if part)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> "TrainingConfig":
         """Build a config from `to_dict`'s result.
 
         Raises:
@@ -168,7 +192,7 @@ class TrainingConfig:
         return cls(**values)
 
 
-def read_config(path):
+def read_config(path: str | Path) -> TrainingConfig:
     """Read a config from a JSON file, such as a run's `config.json`.
 
     Raises:

@@ -9,13 +9,26 @@ arithmetic runs in tf.data's threads, or wherever Keras runs.
 
 import abc
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
 from cnn_cifar10.utils import InputError
+
+AUGMENTATIONS: dict[str, "Augmentation"] = {}
+"""The augmentations, by name."""
+
+
+def register(name: str, **settings: Any):
+    """Return a decorator that gives an augmentation with these settings a name."""
+
+    def add(kind):
+        AUGMENTATIONS[name] = kind(**settings)
+        return kind
+
+    return add
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class Augmentation(abc.ABC):
         return self.transform(images, **draws), labels
 
 
+@register("small_crop", padding=2)
+@register("crop")
 @dataclass(frozen=True)
 class Crop(Augmentation):
     """Shift by up to `padding` pixels; the border is filled by reflection.
@@ -86,6 +101,7 @@ class Crop(Augmentation):
         return ops.take(ops.reshape(images, (-1, channels)), source, axis=0)
 
 
+@register("flip")
 @dataclass(frozen=True)
 class Flip(Augmentation):
     """Mirror left and right with probability one half."""
@@ -97,6 +113,7 @@ class Flip(Augmentation):
         return ops.where(mirror[:, None, None, None], ops.flip(images, axis=2), images)
 
 
+@register("alternating_flip")
 @dataclass(frozen=True)
 class AlternatingFlip(Flip):
     """Mirror a random half of the examples in one epoch, and the other half in the next.
@@ -111,6 +128,7 @@ class AlternatingFlip(Flip):
         return {"mirror": first[examples] ^ (epoch % 2 == 1)}
 
 
+@register("rotation")
 @dataclass(frozen=True)
 class Rotation(Augmentation):
     """Turn about the centre by up to `degrees` either way."""
@@ -125,6 +143,7 @@ class Rotation(Augmentation):
         return _warp(images, matrix)
 
 
+@register("zoom")
 @dataclass(frozen=True)
 class Zoom(Augmentation):
     """Scale about the centre, in or out, by up to `factor` of the size."""
@@ -139,6 +158,7 @@ class Zoom(Augmentation):
         return _warp(images, matrix)
 
 
+@register("color")
 @dataclass(frozen=True)
 class Color(Augmentation):
     """Change brightness, contrast and saturation by up to `strength` each."""
@@ -154,6 +174,7 @@ class Color(Augmentation):
         return _recolor(images, brightness, contrast, saturation)
 
 
+@register("cutout")
 @dataclass(frozen=True)
 class Cutout(Augmentation):
     """Grey out a square of `fraction` of the side, centred anywhere in the image.
@@ -170,53 +191,7 @@ class Cutout(Augmentation):
         return ops.where(_inside(box, images.shape), ops.cast(128, images.dtype), images)
 
 
-@dataclass(frozen=True)
-class MixUp(Augmentation):
-    """Blend each image, and its label, with another of the batch.
-
-    The share of the other image is drawn per image from Beta(`alpha`, `alpha`).
-    Reference: [Zhang et al., 2017](https://arxiv.org/abs/1710.09412).
-    """
-
-    alpha: float = 0.2
-    mixes_images: ClassVar[bool] = True
-
-    def draw(self, rng, count, image_shape):
-        share = rng.beta(self.alpha, self.alpha, count).astype("float32")
-        return {"partner": rng.permutation(count).astype("int32"), "share": share}
-
-    def transform_batch(self, images, labels, partner, share):
-        images = ops.cast(images, "float32")
-        others = ops.take(images, partner, axis=0)
-        images = images + share[:, None, None, None] * (others - images)
-        return images, _mix_labels(labels, partner, share)
-
-
-@dataclass(frozen=True)
-class CutMix(Augmentation):
-    """Paste a box of another image of the batch, and mix the labels by its area.
-
-    The share of the area is drawn per image from Beta(`alpha`, `alpha`).
-    Reference: [Yun et al., 2019](https://arxiv.org/abs/1905.04899).
-    """
-
-    alpha: float = 1.0
-    mixes_images: ClassVar[bool] = True
-
-    def draw(self, rng, count, image_shape):
-        side = np.sqrt(rng.beta(self.alpha, self.alpha, count))
-        box = _boxes(rng, side, image_shape)
-        top, bottom, left, right = box.T
-        share = (bottom - top) * (right - left) / (image_shape[0] * image_shape[1])
-        partner = rng.permutation(count).astype("int32")
-        return {"partner": partner, "box": box, "share": share.astype("float32")}
-
-    def transform_batch(self, images, labels, partner, box, share):
-        others = ops.take(images, partner, axis=0)
-        images = ops.where(_inside(box, images.shape), others, images)
-        return images, _mix_labels(labels, partner, share)
-
-
+@register("randaugment")
 @dataclass(frozen=True)
 class RandAugment(Augmentation):
     """Apply `operations` changes, drawn anew for every image, of strength `magnitude`.
@@ -271,19 +246,53 @@ class RandAugment(Augmentation):
         return _to_pixels(ops.where(solarized, 255.0 - images, images), dtype)
 
 
-AUGMENTATIONS = {
-    "crop": Crop(),
-    "small_crop": Crop(padding=2),
-    "flip": Flip(),
-    "alternating_flip": AlternatingFlip(),
-    "rotation": Rotation(),
-    "zoom": Zoom(),
-    "color": Color(),
-    "cutout": Cutout(),
-    "randaugment": RandAugment(),
-    "mixup": MixUp(),
-    "cutmix": CutMix(),
-}
+@register("mixup")
+@dataclass(frozen=True)
+class MixUp(Augmentation):
+    """Blend each image, and its label, with another of the batch.
+
+    The share of the other image is drawn per image from Beta(`alpha`, `alpha`).
+    Reference: [Zhang et al., 2017](https://arxiv.org/abs/1710.09412).
+    """
+
+    alpha: float = 0.2
+    mixes_images: ClassVar[bool] = True
+
+    def draw(self, rng, count, image_shape):
+        share = rng.beta(self.alpha, self.alpha, count).astype("float32")
+        return {"partner": rng.permutation(count).astype("int32"), "share": share}
+
+    def transform_batch(self, images, labels, partner, share):
+        images = ops.cast(images, "float32")
+        others = ops.take(images, partner, axis=0)
+        images = images + share[:, None, None, None] * (others - images)
+        return images, _mix_labels(labels, partner, share)
+
+
+@register("cutmix")
+@dataclass(frozen=True)
+class CutMix(Augmentation):
+    """Paste a box of another image of the batch, and mix the labels by its area.
+
+    The share of the area is drawn per image from Beta(`alpha`, `alpha`).
+    Reference: [Yun et al., 2019](https://arxiv.org/abs/1905.04899).
+    """
+
+    alpha: float = 1.0
+    mixes_images: ClassVar[bool] = True
+
+    def draw(self, rng, count, image_shape):
+        side = np.sqrt(rng.beta(self.alpha, self.alpha, count))
+        box = _boxes(rng, side, image_shape)
+        top, bottom, left, right = box.T
+        share = (bottom - top) * (right - left) / (image_shape[0] * image_shape[1])
+        partner = rng.permutation(count).astype("int32")
+        return {"partner": partner, "box": box, "share": share.astype("float32")}
+
+    def transform_batch(self, images, labels, partner, box, share):
+        others = ops.take(images, partner, axis=0)
+        images = ops.where(_inside(box, images.shape), others, images)
+        return images, _mix_labels(labels, partner, share)
 
 
 @dataclass(frozen=True)

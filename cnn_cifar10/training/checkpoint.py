@@ -1,15 +1,19 @@
-"""What happens at the end of an epoch besides training."""
+"""Checkpoints: history, best weights, and the state that a run continues from."""
 
 import json
 import math
 import time
 import zipfile
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from cnn_cifar10.training.run import Run, RunError
+from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import InputError, replacing, write_csv
+
+# What Keras's callbacks count with, and set back when training begins.
+_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class TrainingError(InputError):
@@ -29,6 +33,8 @@ class Recorder(keras.callbacks.Callback):
         run: The `Run` to write to.
         images_per_epoch: Images a training epoch reads.
         fingerprint: The data set's, which a run that continues must share.
+        network: Where the network came from, as `references.source_of` says; a run that
+            continues must share it if the network is not this package's own.
         seconds_before: What was spent on training before it begins.
         others: Callbacks whose counters belong to the state.
 
@@ -40,11 +46,21 @@ class Recorder(keras.callbacks.Callback):
         stopped: Whether a callback ended the run before its last epoch.
     """
 
-    def __init__(self, run: Run, *, images_per_epoch, fingerprint, seconds_before=0.0, others=()):
+    def __init__(
+        self,
+        run: Run,
+        *,
+        images_per_epoch: int,
+        fingerprint: str,
+        network: dict[str, str],
+        seconds_before: float = 0.0,
+        others: Sequence[keras.callbacks.Callback] = (),
+    ):
         super().__init__()
         self._run = run
         self._images_per_epoch = images_per_epoch
         self._fingerprint = fingerprint
+        self.network = network
         self._others = others
         self._seconds_before = seconds_before
         self._counters = []
@@ -53,7 +69,7 @@ class Recorder(keras.callbacks.Callback):
         self.best_weights = None
         self.stopped = False
 
-    def restore(self):
+    def restore(self) -> int:
         """Load the run's checkpoint into the model set by `set_model`, if there is one.
 
         Returns:
@@ -79,6 +95,12 @@ class Recorder(keras.callbacks.Callback):
                 f"{path}: the data changed since this run began (its fingerprint is another); "
                 "restore the data or start again with --overwrite"
             )
+        before = state.get("network", self.network)
+        if before != self.network and not is_own(self.network):
+            raise RunError(
+                f"{path}: {self.network['source']} changed since this run began; restore the file "
+                "or start again with --overwrite"
+            )
         variables = self._variables()
         if [v.shape for v in variables] != [a.shape for a in arrays["variables"]]:
             raise RunError(f"{path}: is of another model; start again with --overwrite")
@@ -93,7 +115,9 @@ class Recorder(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         # Callbacks reset their counters when training begins; ours comes last there.
         for callback, numbers in zip(self._others, self._counters, strict=False):
-            vars(callback).update(numbers)
+            for name in _COUNTERS:
+                if name in numbers:
+                    setattr(callback, name, numbers[name])
         self._train_began = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -134,7 +158,7 @@ class Recorder(keras.callbacks.Callback):
     def _write_checkpoint(self):
         variables = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
         counters = [
-            {key: x for key, x in vars(callback).items() if isinstance(x, (bool, int, float))}
+            {name: getattr(callback, name) for name in _COUNTERS if hasattr(callback, name)}
             for callback in self._others
         ]
         state = {
@@ -145,6 +169,7 @@ class Recorder(keras.callbacks.Callback):
             "counters": counters,
             "stopped": self.model.stop_training,
             "fingerprint": self._fingerprint,
+            "network": self.network,
         }
         with replacing(self._run.checkpoint_path) as part:
             np.savez(

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from cnn_cifar10.configs import OPTIMIZERS, TrainingConfig
+from cnn_cifar10.utils import references
+
 # Of the polynomial a x + b x^3 + c x^5, whose slope at 0 is as large as it can be.
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -109,20 +112,18 @@ def orthogonalize(matrix, steps=3):
     return ops.transpose(x) if rows > columns else x
 
 
-def build_optimizer(config, learning_rate):
-    """Return the config's optimizer; only kernels decay, not biases or normalization."""
-    decay = config.weight_decay or None
-    optimizer = {
-        "sgd": lambda: keras.optimizers.SGD(
-            learning_rate, momentum=config.momentum, nesterov=True, weight_decay=decay
-        ),
-        "adam": lambda: keras.optimizers.Adam(learning_rate, weight_decay=decay),
-        "adamw": lambda: keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
-        "rmsprop": lambda: keras.optimizers.RMSprop(
-            learning_rate, momentum=config.momentum, weight_decay=decay
-        ),
-        "muon": lambda: Muon(learning_rate, momentum=config.momentum, weight_decay=decay),
-    }[config.optimizer]()
+def build_optimizer(config: TrainingConfig, learning_rate) -> keras.optimizers.Optimizer:
+    """Return the config's optimizer; only kernels decay, not biases or normalization.
+
+    Args:
+        config: The config.
+        learning_rate: A number, or a `keras.optimizers.schedules.LearningRateSchedule`.
+    """
+    entry, decay = OPTIMIZERS[config.optimizer], config.weight_decay or None
+    fields = {name: getattr(config, name) for name in entry.fields}
+    optimizer = references.load(entry.build)(
+        learning_rate=learning_rate, weight_decay=decay, **fields, **entry.options
+    )
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

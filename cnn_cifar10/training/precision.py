@@ -1,10 +1,12 @@
-"""The number format to train with."""
+"""Number formats, compilation and repeatability."""
 
-from cnn_cifar10.configs import PRECISIONS
+import os
+
+from cnn_cifar10.configs import PRECISIONS, ConfigError
 from cnn_cifar10.utils import InputError, cpu_flags, gpu_names
 
 
-def choose_precision(precision="auto"):
+def choose_precision(precision: str = "auto") -> str:
     """Return the Keras dtype policy to train with.
 
     Args:
@@ -42,3 +44,33 @@ def _gpu_has_bfloat16():
 
     gpu = tf.config.list_physical_devices("GPU")[0]
     return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))[0] >= 8
+
+
+def uses_xla() -> bool:
+    """Return whether Keras should compile training steps with XLA here."""
+    import keras
+
+    # XLA halves the speed of TensorFlow's convolutions on a processor.
+    return {"jax": True, "tensorflow": bool(gpu_names()), "torch": False}[keras.backend.backend()]
+
+
+def make_deterministic() -> None:
+    """Make trainings of this process repeat every weight exactly, at some cost in speed.
+
+    Raises:
+        ConfigError: If the process was started without what this needs.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    elif gpu_names() and "deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
+        raise ConfigError("deterministic on JAX: set XLA_FLAGS=--xla_gpu_deterministic_ops=true")

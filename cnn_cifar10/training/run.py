@@ -10,13 +10,18 @@ checkpoint.npz  only while unfinished: the state to continue from
 
 import csv
 import json
+import logging
 import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.configs import TrainingConfig, read_config
-from cnn_cifar10.utils import InputError, remove_listed
+from cnn_cifar10.utils import InputError, references, remove_listed
+
+logger = logging.getLogger(__name__)
+
+_LAYERS = "cnn_cifar10.architectures.layers:FusedBatchNormalization"
 
 
 class RunError(InputError):
@@ -81,16 +86,38 @@ class Run:
         """Return the trained `keras.Model`."""
         import keras
 
-        import cnn_cifar10.architectures  # noqa: F401 (registers the layers that a model may hold)
-
+        self._load_network()
         try:
             return keras.saving.load_model(self.model_path)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             reason = str(error).partition("\n")[0]
             raise RunError(f"{self.model_path}: cannot be loaded ({reason})") from error
 
+    def _load_network(self):
+        """Register the layers that the model may hold, and say if its network's file changed."""
+        network = self.facts().get("network", {"source": _LAYERS})
+        references.load(_LAYERS)
+        source = network["source"]
+        if is_own(network):
+            return
+        try:
+            if references.source_of(source) != network:
+                logger.warning(
+                    "%s: %s changed since this run was trained; its model is as it was then",
+                    self.path,
+                    source,
+                )
+            references.load(source)
+        except (InputError, OSError, TypeError) as error:
+            logger.warning("%s: the code of its network is not at hand (%s)", self.path, error)
 
-def open_run(path):
+
+def is_own(network: dict[str, str]) -> bool:
+    """Return whether a network, as `run.json` has its source, is one of this package."""
+    return network["source"].startswith("cnn_cifar10.")
+
+
+def open_run(path: str | Path) -> Run:
     """Return the finished run in a folder.
 
     Raises:

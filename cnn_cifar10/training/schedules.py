@@ -2,29 +2,42 @@
 
 import keras
 
+from cnn_cifar10.configs import SCHEDULES, TrainingConfig
+from cnn_cifar10.utils import references
 
-def build_schedule(config, total_steps):
-    """Return the learning rate: a number, or a schedule over `total_steps`.
 
-    constant and reduce_on_plateau: the rate itself. step: a tenth of it from one
-    half of the run on, a hundredth from three quarters. cosine: a linear rise,
-    then half a cosine to 0. one_cycle: a linear rise, then a linear fall to 0.
-    """
-    rate, rise = config.learning_rate, int(config.warmup * total_steps)
-    if config.schedule == "step":
-        return keras.optimizers.schedules.PiecewiseConstantDecay(
-            [total_steps // 2, total_steps * 3 // 4], [rate, rate / 10, rate / 100]
-        )
-    if config.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if rise else rate,
-            total_steps - rise,
-            warmup_target=rate if rise else None,
-            warmup_steps=rise,
-        )
-    if config.schedule == "one_cycle":
-        return OneCycle(rate, total_steps, rise)
-    return rate
+def build_schedule(config: TrainingConfig, total_steps: int):
+    """Return the learning rate of a run: a number, or a schedule over its steps."""
+    build = references.load(SCHEDULES[config.schedule].build)
+    return build(config.learning_rate, total_steps, int(config.warmup * total_steps))
+
+
+def constant(learning_rate: float, total_steps: int, warmup_steps: int):
+    """Return the learning rate itself."""
+    return learning_rate
+
+
+def step(learning_rate: float, total_steps: int, warmup_steps: int):
+    """Return a tenth of it from one half of the run on, a hundredth from three quarters on."""
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        [total_steps // 2, total_steps * 3 // 4],
+        [learning_rate, learning_rate / 10, learning_rate / 100],
+    )
+
+
+def cosine(learning_rate: float, total_steps: int, warmup_steps: int):
+    """Return a linear rise, then half a cosine to 0."""
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else learning_rate,
+        total_steps - warmup_steps,
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+
+
+def reduce_on_plateau():
+    """Return a callback: a fifth of it after three epochs without a lower validation loss."""
+    return keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=3)
 
 
 @keras.saving.register_keras_serializable("cnn_cifar10")

@@ -1,16 +1,14 @@
 """From a config to a trained model and its run on disk."""
 
-import importlib.util
-import os
+import dataclasses
 import statistics
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from cnn_cifar10.architectures import adapt_whitening, create_model, head_of, main_model
-from cnn_cifar10.configs import ConfigError, TrainingConfig
+from cnn_cifar10.architectures import adapt_whitening, find_network, head_of, main_model
+from cnn_cifar10.configs import SCHEDULES, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
     CompiledEpochs,
@@ -20,30 +18,32 @@ from cnn_cifar10.pipelines import (
     steps_per_epoch,
     training_batches,
 )
+from cnn_cifar10.training.build import build_model, compile_model, set_weights_from
 from cnn_cifar10.training.checkpoint import Recorder
 from cnn_cifar10.training.features import frozen_features
-from cnn_cifar10.training.optimizers import build_optimizer
-from cnn_cifar10.training.precision import choose_precision
-from cnn_cifar10.training.run import Run, RunError, open_run
-from cnn_cifar10.training.schedules import build_schedule
+from cnn_cifar10.training.precision import choose_precision, make_deterministic
+from cnn_cifar10.training.progress import EpochLines
+from cnn_cifar10.training.run import Run, RunError
 from cnn_cifar10.utils import (
-    InputError,
     describe_hardware,
     git_commit,
     package_versions,
+    references,
     replacing,
+    require_package,
     write_json,
 )
 
 
 def train(
     config: TrainingConfig,
-    output,
+    output: str | Path,
     *,
     dataset: Dataset | None = None,
-    overwrite=False,
-    tensorboard=False,
-    verbose=1,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    overwrite: bool = False,
+    tensorboard: bool = False,
+    verbose: int = 1,
 ) -> Run:
     """Train a model and write its run.
 
@@ -56,10 +56,11 @@ def train(
         config: What to train.
         output: Folder of the run; created where missing.
         dataset: The data, where it is loaded already; else `config` says.
+        callbacks: Further Keras callbacks, such as those of MLflow or Weights & Biases. They
+            see every epoch's logs. What they count begins anew in a run that continues.
         overwrite: Whether to replace a run that `output` holds.
         tensorboard: Whether to write TensorBoard logs under `output`.
-        verbose: As for `keras.Model.fit`: 0 silent, 1 progress bar, 2 a line an
-            epoch.
+        verbose: 0 silent, 1 a progress bar, 2 a line an epoch.
 
     Returns:
         The finished `Run`.
@@ -76,73 +77,44 @@ def train(
         3
     """
     run = Run(Path(output))
-    _check_output(run, config, overwrite)
-    get_policy(config.augment)
-    if tensorboard:
-        _require_tensorboard()
+    _check(run, config, overwrite, tensorboard)
     dataset = dataset or load_data(config)
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
-    if config.deterministic:
-        _make_deterministic()
     precision = choose_precision(config.precision)
-    model = build_model(config, dataset, precision)
-    adapt_whitening(model, dataset.train.images)
-    if config.start:
-        _set_weights_from(config.start, model)
-    examples, seconds_before = dataset, 0.0
-    if on_features := _trains_on_features(config, model):
-        examples, seconds_before = frozen_features(model, dataset, verbose)
-        model = head_of(model)
-    compile_model(model, config, examples)
-    steps = steps_per_epoch(dataset.train, config.batch_size)
+    model, examples, seconds_before = _prepare(config, dataset, precision, verbose)
 
     run.path.mkdir(parents=True, exist_ok=True)
     if overwrite and run.config_path.exists():
         run.clear()
     write_json(run.config_path, config.to_dict())
-    callbacks = build_callbacks(config)
+    own = _build_callbacks(config)
     if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+        own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+    steps = steps_per_epoch(dataset.train, config.batch_size)
     recorder = Recorder(
         run,
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
         fingerprint=fingerprint,
+        network=references.source_of(find_network(config.model).builder),
         seconds_before=seconds_before,
-        others=callbacks,
+        others=own,
     )
-    recorder.set_model(model)
-    epochs_done = recorder.restore()
+    compile_seconds = _fit(model, config, examples, recorder, [*own, *callbacks], verbose)
 
-    batches, batches_per_epoch = _training_batches(
-        model, examples.train, dataset.num_classes, config, epochs_done
-    )
-    model.fit(
-        batches,
-        validation_data=None
-        if config.use_validation
-        else evaluation_batches(
-            examples.validation, dataset.num_classes, batch_size=max(config.batch_size, 256)
-        ),
-        initial_epoch=epochs_done,
-        epochs=epochs_done if recorder.stopped else config.epochs,
-        steps_per_epoch=batches_per_epoch,
-        callbacks=[*callbacks, recorder],
-        shuffle=False,
-        verbose=verbose,
-    )
-    artifact = build_model(replace(config, small_epochs=0), dataset, "float32")
+    artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
+    on_features = examples is not dataset
     (head_of(artifact) if on_features else artifact).set_weights(recorder.best_weights)
     _save_artifact(run, artifact)
     facts = _facts(run, config, dataset, precision, artifact, recorder)
-    facts["compile_seconds"] = round(getattr(batches, "compile_seconds", 0.0), 1)
-    write_json(run.facts_path, {**facts, "fingerprint": fingerprint})
+    facts |= {"compile_seconds": compile_seconds, "fingerprint": fingerprint}
+    write_json(run.facts_path, facts)
     run.checkpoint_path.unlink()
     return run
 
 
-def load_data(config) -> Dataset:
+def load_data(config: TrainingConfig) -> Dataset:
     """Return the data set that the config names, or the part of it."""
     dataset = load_dataset(
         config.dataset,
@@ -153,64 +125,45 @@ def load_data(config) -> Dataset:
     return dataset if config.train_images is None else dataset.subset(config.train_images)
 
 
-def build_model(config, dataset, precision):
-    """Return the config's model, seeded, built at this precision for these data.
+def _check(run, config, overwrite, tensorboard):
+    """Raise what would stop this training, before data are loaded."""
+    if run.is_finished and not overwrite:
+        raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
+    if run.checkpoint_path.exists() and not overwrite and run.config() != config:
+        raise RunError(
+            f"{run.path}: holds an unfinished run of another config; finish that one, choose "
+            "another output or overwrite it"
+        )
+    get_policy(config.augment)
+    if tensorboard:
+        for package in ("tensorflow", "tensorboard"):
+            require_package(package, "TensorBoard logs need")
 
-    It takes images of any size where the config's first epochs have smaller ones.
+
+def _prepare(config, dataset, precision, verbose):
+    """Return the compiled model, what it is fitted to, and the seconds that were spent on that.
+
+    Where all that is trained sees the same features of an image in every epoch, these are the
+    features and the model's head.
     """
-    keras.utils.set_random_seed(config.seed)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        shape = (None, None, 3) if config.small_epochs else dataset.image_shape
-        return create_model(config.model, shape, dataset.num_classes, **config.model_options)
-    except InputError as error:
-        if config.small_epochs:
-            raise InputError(f"{error}; it may need small_epochs=0: images of one size") from error
-        raise
-    finally:
-        keras.config.set_dtype_policy(before)
+    if config.deterministic:
+        make_deterministic()
+    model, examples, seconds = build_model(config, dataset, precision), dataset, 0.0
+    adapt_whitening(model, dataset.train.images)
+    if config.start:
+        set_weights_from(config.start, model)
+    if config.augment == "none" and (head := head_of(model)):
+        examples, seconds = frozen_features(model, dataset, verbose)
+        model = head
+    compile_model(model, config, examples)
+    return model, examples, seconds
 
 
-def _training_batches(model, split, num_classes, config, epochs_done):
-    """Return what `fit` reads, and how many of its batches are an epoch."""
-    options = {
-        "batch_size": config.batch_size,
-        "augment": config.augment,
-        "seed": config.seed,
-        "small_epochs": config.small_epochs,
-    }
-    if can_compile_epochs(split):
-        return CompiledEpochs(model, split, num_classes, first_epoch=epochs_done, **options), 1
-    steps = steps_per_epoch(split, config.batch_size)
-    first = epochs_done * steps
-    return training_batches(split, num_classes, first_step=first, **options), steps
-
-
-def compile_model(model, config, dataset):
-    """Compile a model for the config, ready to fit the data."""
-    steps = steps_per_epoch(dataset.train, config.batch_size)
-    optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=_jit_compile(),
-    )
-    # Built here, and not by `fit` with the first of the batches, which it would
-    # then leave out.
-    model.optimizer.build(model.trainable_variables)
-    model.test_on_batch(
-        np.zeros((1, *dataset.image_shape), "float32"), np.eye(1, dataset.num_classes)
-    )
-    model.reset_metrics()
-
-
-def build_callbacks(config):
-    """Return early stopping and the reduction of the rate on a plateau, where asked for."""
+def _build_callbacks(config):
+    """Return the schedule's callback and early stopping, where the config asks for them."""
     callbacks = []
-    if config.schedule == "reduce_on_plateau":
-        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=3))
+    if callback := SCHEDULES[config.schedule].callback:
+        callbacks.append(references.load(callback)())
     if config.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping("val_accuracy", patience=config.early_stopping)
@@ -218,42 +171,41 @@ def build_callbacks(config):
     return callbacks
 
 
-def _check_output(run, config, overwrite):
-    if overwrite:
-        return
-    if run.is_finished:
-        raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
-    if run.checkpoint_path.exists() and run.config() != config:
-        raise RunError(
-            f"{run.path}: holds an unfinished run of another config; finish that one, choose "
-            "another output or overwrite it"
-        )
-
-
-def _require_tensorboard():
-    for package in ("tensorflow", "tensorboard"):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"TensorBoard logs need {package}: pip install {package}")
-
-
-def _trains_on_features(config, model):
-    """Whether all that is trained sees the same features of a picture in every epoch."""
-    return config.augment == "none" and head_of(model) is not None
-
-
-def _set_weights_from(path, model):
-    source = open_run(path).load_model()
-    target = main_model(model)
-    if len(source.weights) != len(target.weights):
-        raise RunError(f"{path}: start: holds another network than {model.name}")
-    for variable, other in zip(target.weights, source.weights, strict=True):
-        if variable.shape == other.shape:
-            variable.assign(other)
-        elif "logits" not in variable.path:
-            raise RunError(
-                f"{path}: start: its {other.path} is of shape {tuple(other.shape)}, not "
-                f"{tuple(variable.shape)}; use the same options of the network"
-            )
+def _fit(model, config, dataset, recorder, callbacks, verbose):
+    """Fit a model, or go on with it, and return the seconds of compilation that are known."""
+    recorder.set_model(model)
+    epochs_done, classes = recorder.restore(), dataset.num_classes
+    if verbose:
+        begun = f", goes on after epoch {epochs_done}" if epochs_done else ""
+        print(f"{model.name}: {model.count_params():,} parameters{begun}", flush=True)
+    options = {
+        "batch_size": config.batch_size,
+        "augment": config.augment,
+        "seed": config.seed,
+        "small_epochs": config.small_epochs,
+    }
+    if can_compile_epochs(dataset.train):
+        batches = CompiledEpochs(model, dataset.train, classes, first_epoch=epochs_done, **options)
+        steps = 1
+    else:
+        steps = steps_per_epoch(dataset.train, config.batch_size)
+        first = epochs_done * steps
+        batches = training_batches(dataset.train, classes, first_step=first, **options)
+    validation = None
+    if not config.use_validation:
+        size = max(config.batch_size, 256)
+        validation = evaluation_batches(dataset.validation, classes, batch_size=size)
+    model.fit(
+        batches,
+        validation_data=validation,
+        initial_epoch=epochs_done,
+        epochs=epochs_done if recorder.stopped else config.epochs,
+        steps_per_epoch=steps,
+        callbacks=[*callbacks, recorder, *([EpochLines()] if verbose == 2 else [])],
+        shuffle=False,
+        verbose=1 if verbose == 1 else 0,
+    )
+    return round(getattr(batches, "compile_seconds", 0.0), 1)
 
 
 def _save_artifact(run, artifact):
@@ -268,6 +220,7 @@ def _facts(run, config, dataset, precision, artifact, recorder):
     return {
         "run": run.path.name,
         "model": config.model,
+        "network": recorder.network,
         "dataset": dataset.title,
         "class_names": list(dataset.class_names),
         "input_shape": list(dataset.image_shape),
@@ -288,24 +241,3 @@ def _facts(run, config, dataset, precision, artifact, recorder):
         "versions": package_versions(),
         "commit": git_commit(),
     }
-
-
-def _jit_compile():
-    # XLA halves the speed of TensorFlow's convolutions on a processor.
-    on_gpu = bool(describe_hardware()["gpu"])
-    return {"jax": True, "tensorflow": on_gpu, "torch": False}[keras.backend.backend()]
-
-
-def _make_deterministic():
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    elif backend == "torch":
-        import torch
-
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    elif describe_hardware()["gpu"] and "deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
-        raise ConfigError("deterministic on JAX: set XLA_FLAGS=--xla_gpu_deterministic_ops=true")

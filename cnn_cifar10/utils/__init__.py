@@ -1,5 +1,6 @@
 """Errors, files, checksums, environment and overlays: what every room uses."""
 
+from cnn_cifar10.utils import references
 from cnn_cifar10.utils.checksums import CHECKSUMS, read_checked, remove_listed, write_checksums
 from cnn_cifar10.utils.environment import (
     cpu_flags,
@@ -8,9 +9,10 @@ from cnn_cifar10.utils.environment import (
     git_commit,
     gpu_names,
     package_versions,
+    require_package,
     usable_cores,
 )
-from cnn_cifar10.utils.errors import InputError
+from cnn_cifar10.utils.errors import InputError, require
 from cnn_cifar10.utils.files import (
     cache_folder,
     read_object,
@@ -35,8 +37,11 @@ __all__ = [
     "package_versions",
     "read_checked",
     "read_object",
+    "references",
     "remove_listed",
+    "require",
     "replacing",
+    "require_package",
     "usable_cores",
     "write_checksums",
     "write_csv",

@@ -1,10 +1,13 @@
 """Hardware, package versions and the commit that stand beside every figure."""
 
+import importlib.util
 import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+
+from cnn_cifar10.utils.errors import InputError
 
 
 def describe_hardware():
@@ -91,3 +94,18 @@ def format_hardware(hardware):
     cores = hardware["cores"]
     parts = [hardware.get("gpu"), hardware["cpu"], f"{cores} core{'s' if cores > 1 else ''}"]
     return ", ".join(part for part in parts if part)
+
+
+def require_package(package: str, purpose: str, install: str | None = None) -> None:
+    """Raise where a package is not installed.
+
+    Args:
+        package: Name that is imported.
+        purpose: What needs it, such as `"export needs"`.
+        install: What `pip install` takes; the package's name where omitted.
+
+    Raises:
+        InputError: If it is not installed; the message says how to install it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"{purpose} {package}: pip install {install or package}")

@@ -1,0 +1,108 @@
+"""Optimizers, schedules and losses that a config can name: one entry each.
+
+An entry is data: what builds it is named as `"module:name"` and loaded when a training
+needs it, so that the command line lists the names without Keras. An entry may also hold
+the function or class itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer.
+
+    Args:
+        build: Class or function of `learning_rate` and `weight_decay` (`None` for none), and of
+            what `fields` and `options` name, that returns a `keras.optimizers.Optimizer`.
+        learning_rate: Highest learning rate where the config says none.
+        weight_decay: Weight decay where the config says none.
+        fields: Fields of the config that are passed on, such as `"momentum"`.
+        options: Further arguments.
+    """
+
+    build: str | Callable
+    learning_rate: float
+    weight_decay: float = 0.0
+    fields: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the learning rate.
+
+    Args:
+        build: Function of the highest learning rate, the steps of the run and the steps of
+            warm-up. It returns a number, or a `keras.optimizers.schedules.LearningRateSchedule`.
+        callback: Function that returns a Keras callback which changes the learning rate by
+            the validation loss; `None` for none.
+    """
+
+    build: str | Callable
+    callback: str | Callable | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss function of one-hot labels and probabilities.
+
+    Args:
+        build: Class or function of what `fields` and `options` name that returns a
+            `keras.losses.Loss`.
+        fields: Fields of the config that are passed on.
+        options: Further arguments.
+    """
+
+    build: str | Callable
+    fields: tuple[str, ...] = ("label_smoothing",)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(
+        "keras.optimizers:SGD", 0.2, 0.005, fields=("momentum",), options={"nesterov": True}
+    ),
+    "adam": Optimizer("keras.optimizers:Adam", 0.001),
+    "adamw": Optimizer("keras.optimizers:Adam", 0.002, 0.05),
+    "rmsprop": Optimizer("keras.optimizers:RMSprop", 0.001, fields=("momentum",)),
+    "muon": Optimizer("cnn_cifar10.training:Muon", 0.1, fields=("momentum",)),
+}
+"""sgd: with Nesterov momentum ([Sutskever et al., 2013](https://proceedings.mlr.press/v28/sutskever13.html)).
+adam: [Kingma and Ba, 2014](https://arxiv.org/abs/1412.6980).
+adamw: Adam with decoupled weight decay
+    ([Loshchilov and Hutter, 2017](https://arxiv.org/abs/1711.05101)).
+rmsprop: [Hinton, 2012](https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf).
+muon: for the kernels of convolutions, see `training.Muon`.
+"""
+
+SCHEDULES = {
+    "constant": Schedule("cnn_cifar10.training.schedules:constant"),
+    "step": Schedule("cnn_cifar10.training.schedules:step"),
+    "cosine": Schedule("cnn_cifar10.training.schedules:cosine"),
+    "one_cycle": Schedule("cnn_cifar10.training.schedules:OneCycle"),
+    "reduce_on_plateau": Schedule(
+        "cnn_cifar10.training.schedules:constant",
+        callback="cnn_cifar10.training.schedules:reduce_on_plateau",
+    ),
+}
+"""constant: the learning rate itself.
+step: a tenth of it from one half of the run on, a hundredth from three quarters on.
+cosine: a linear rise, then half a cosine to 0
+    ([Loshchilov and Hutter, 2016](https://arxiv.org/abs/1608.03983), without restarts).
+one_cycle: a linear rise, then a linear fall to 0
+    ([Smith and Topin, 2017](https://arxiv.org/abs/1708.07120)).
+reduce_on_plateau: a fifth of it after three epochs in which the validation loss did not fall.
+"""
+
+LOSSES = {
+    "cross_entropy": Loss("keras.losses:CategoricalCrossentropy"),
+    "focal": Loss("keras.losses:CategoricalFocalCrossentropy", options={"alpha": 1.0}),
+}
+"""cross_entropy: the negative logarithm of the probability of the label.
+focal: the same times (1 - probability)², so that images which the network gets right already
+    count less; for data where some classes are rare
+    ([Lin et al., 2017](https://arxiv.org/abs/1708.02002)).
+"""

@@ -1,0 +1,68 @@
+"""A config's model: built, seeded, started from another run's weights, compiled."""
+
+import keras
+import numpy as np
+
+from cnn_cifar10.architectures import create_model, main_model
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.datasets import Dataset
+from cnn_cifar10.pipelines import steps_per_epoch
+from cnn_cifar10.training.losses import build_loss
+from cnn_cifar10.training.optimizers import build_optimizer
+from cnn_cifar10.training.precision import uses_xla
+from cnn_cifar10.training.run import RunError, open_run
+from cnn_cifar10.training.schedules import build_schedule
+from cnn_cifar10.utils import InputError
+
+
+def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> keras.Model:
+    """Return the config's model, seeded, built at this precision for these data.
+
+    It takes images of any size where the config's first epochs have smaller ones.
+    """
+    keras.utils.set_random_seed(config.seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        shape = (None, None, 3) if config.small_epochs else dataset.image_shape
+        return create_model(config.model, shape, dataset.num_classes, **config.model_options)
+    except InputError as error:
+        if config.small_epochs:
+            raise InputError(f"{error}; it may need small_epochs=0: images of one size") from error
+        raise
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def compile_model(model: keras.Model, config: TrainingConfig, dataset: Dataset) -> None:
+    """Compile a model for the config, ready to fit the data."""
+    steps = steps_per_epoch(dataset.train, config.batch_size)
+    optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
+    model.compile(optimizer, build_loss(config), metrics=["accuracy"], jit_compile=uses_xla())
+    # Built here, and not by `fit` with the first of the batches, which it would
+    # then leave out.
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(
+        np.zeros((1, *dataset.image_shape), "float32"), np.eye(1, dataset.num_classes)
+    )
+    model.reset_metrics()
+
+
+def set_weights_from(path: str, model: keras.Model) -> None:
+    """Start a model from a run's weights; another number of classes keeps a new classifier.
+
+    Raises:
+        RunError: If the run holds another network.
+    """
+    source = open_run(path).load_model()
+    target = main_model(model)
+    if len(source.weights) != len(target.weights):
+        raise RunError(f"{path}: start: holds another network than {model.name}")
+    for variable, other in zip(target.weights, source.weights, strict=True):
+        if variable.shape == other.shape:
+            variable.assign(other)
+        elif "logits" not in variable.path:
+            raise RunError(
+                f"{path}: start: its {other.path} is of shape {tuple(other.shape)}, not "
+                f"{tuple(variable.shape)}; use the same options of the network"
+            )
