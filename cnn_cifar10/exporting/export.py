@@ -1,12 +1,14 @@
-"""From a finished run to an artifact: the model in other formats, each checked against Keras."""
+"""Export of a finished run: the model in other formats, each compared with Keras."""
 
-import importlib.util
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.evaluation import measure_latency
 from cnn_cifar10.exporting.formats import FORMATS
 from cnn_cifar10.exporting.model_card import model_card
@@ -17,16 +19,28 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     package_versions,
-    replacing,
+    require_package,
     write_checksums,
     write_json,
+    write_page,
 )
+
+if TYPE_CHECKING:
+    from cnn_cifar10.training import Run
 
 _CARD = "README.md"
 _BATCH_SIZE = 32
 
 
-def export_run(run, dataset, report, formats=None, *, images=1000, license=None):
+def export_run(
+    run: "Run",
+    dataset: Dataset,
+    report: dict[str, Any],
+    formats: Sequence[str] | None = None,
+    *,
+    images: int = 1000,
+    license: str | None = None,
+) -> dict[str, Any]:
     """Export a finished run's model into its folder, with its card and checksums.
 
     Every format is loaded back and compared with the Keras model on the same
@@ -34,8 +48,8 @@ def export_run(run, dataset, report, formats=None, *, images=1000, license=None)
     kept unless all pass: see `Format`. An earlier export is replaced.
 
     Args:
-        run: `Run`.
-        dataset: `Dataset` that the model was trained on; its training images
+        run: The run.
+        dataset: The data set that the model was trained on; its training images
             calibrate int8, by post-training quantization.
         report: What `read_report` returns for this run.
         formats: Some of `FORMATS`; `None` takes all.
@@ -53,44 +67,17 @@ def export_run(run, dataset, report, formats=None, *, images=1000, license=None)
     formats = list(FORMATS) if formats is None else formats
     facts = run.facts()
     _check(run, facts, dataset, report, formats, images)
-    split = getattr(dataset, report["split"])
+    split = dataset.split(report["split"])
     count = min(images, len(split))
     chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
-    pictures, labels = split.images[chosen], split.labels[chosen]
-    model, names, shape = run.load_model(), facts["class_names"], tuple(facts["input_shape"])
-    reference = _predict(model.predict_on_batch, pictures)
-
-    def row(name, path, predict, probabilities):
-        return {
-            "format": name,
-            "bytes": _size(path),
-            **_compare(probabilities, reference, labels),
-            "milliseconds": measure_latency(predict, shape),
-        }
-
-    rows = [row("keras", run.model_path, model.predict_on_batch, reference)]
-    with tempfile.TemporaryDirectory(dir=run.path) as folder:
-        for name in formats:
-            path = Path(folder) / FORMATS[name].file
-            predict = FORMATS[name].export(model, path, names, dataset.train.images)
-            rows.append(row(name, path, predict, _predict(predict, pictures)))
-        found = (
-            FORMATS[name].fault(row, rows[0]) for name, row in zip(formats, rows[1:], strict=True)
-        )
-        if faults := [fault for fault in found if fault]:
-            raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
-        _remove_export(run.path)
-        for name in formats:
-            (Path(folder) / FORMATS[name].file).rename(run.path / FORMATS[name].file)
+    examples = split.images[chosen], split.labels[chosen]
+    rows = _export_formats(run, facts, formats, dataset.train.images, *examples)
+    runtimes = dict.fromkeys(FORMATS[name].runtime for name in formats if FORMATS[name].runtime)
+    values, names = {"dtype": "float32", "values": "RGB, 0 to 255"}, facts["class_names"]
     document = {
         "run": facts["run"],
         "class_names": names,
-        "input": {
-            "name": "pixels",
-            "shape": [None, *shape],
-            "dtype": "float32",
-            "values": "RGB, 0 to 255",
-        },
+        "input": {"name": "pixels", "shape": [None, *facts["input_shape"]], **values},
         "output": {"shape": [None, len(names)], "dtype": "float32", "values": "probabilities"},
         "metrics": report["metrics"],
         "comparison": {
@@ -98,13 +85,14 @@ def export_run(run, dataset, report, formats=None, *, images=1000, license=None)
             "images": count,
             "formats": rows,
             "hardware": format_hardware(describe_hardware()),
-            "versions": package_versions("onnxruntime", "ai-edge-litert"),
+            "versions": package_versions(*runtimes),
         },
     }
     write_json(run.path / DESCRIPTION, document)
-    with replacing(run.path / _CARD) as part:
-        part.write_text(model_card(document, report, license), encoding="utf-8", newline="\n")
-    write_checksums(run.path)
+    write_page(run.path / _CARD, [model_card(document, report, license)])
+    own = [run.config_path, run.facts_path, run.history_path, run.model_path]
+    exported = [DESCRIPTION, _CARD, *(FORMATS[name].file for name in formats)]
+    write_checksums(run.path, [*own, *(run.path / name for name in exported)])
     return document
 
 
@@ -117,8 +105,7 @@ def _check(run, facts, dataset, report, formats, images):
     if unknown := [name for name in formats if name not in FORMATS]:
         raise InputError(f"formats: {unknown[0]!r} is not one of {', '.join(FORMATS)}")
     for package in (package for name in formats for package in FORMATS[name].packages):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"export needs {package}: pip install 'cnn-cifar10[export]'")
+        require_package(package, "export needs", "'cnn-cifar10[export]'")
     if images < 1:
         raise InputError(f"images must be 1 or more, received {images}")
     if facts["fingerprint"] != dataset.fingerprint:
@@ -127,19 +114,42 @@ def _check(run, facts, dataset, report, formats, images):
         raise InputError(f"{run.path}: the report is of another run; evaluate this one")
 
 
+def _export_formats(run, facts, formats, calibration, images, labels):
+    """Write the formats into the run's folder if all pass; return how each compares with Keras."""
+    model = run.load_model()
+    reference = _predict(model.predict_on_batch, images)
+
+    def compare(name, path, predict, probabilities):
+        classes = probabilities.argmax(axis=1)
+        return {
+            "format": name,
+            "bytes": _size(path),
+            "largest_difference": float(np.abs(probabilities - reference).max()),
+            "agreement": float((classes == reference.argmax(axis=1)).mean()),
+            "accuracy": float((classes == labels).mean()),
+            "milliseconds": measure_latency(predict, tuple(facts["input_shape"])),
+        }
+
+    rows, faults = [compare("keras", run.model_path, model.predict_on_batch, reference)], []
+    with tempfile.TemporaryDirectory(dir=run.path) as folder:
+        for name in formats:
+            path = Path(folder) / FORMATS[name].file
+            predict = FORMATS[name].export(model, path, facts["class_names"], calibration)
+            rows.append(compare(name, path, predict, _predict(predict, images)))
+            if fault := FORMATS[name].fault(rows[-1], rows[0]):
+                faults.append(fault)
+        if faults:
+            raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
+        _remove_export(run.path)
+        for file in (FORMATS[name].file for name in formats):
+            (Path(folder) / file).rename(run.path / file)
+    return rows
+
+
 def _predict(predict, images):
     starts = range(0, len(images), _BATCH_SIZE)
     batches = (images[start : start + _BATCH_SIZE].astype("float32") for start in starts)
     return np.concatenate([predict(batch) for batch in batches])
-
-
-def _compare(probabilities, reference, labels):
-    classes = probabilities.argmax(axis=1)
-    return {
-        "largest_difference": float(np.abs(probabilities - reference).max()),
-        "agreement": float((classes == reference.argmax(axis=1)).mean()),
-        "accuracy": float((classes == labels).mean()),
-    }
 
 
 def _remove_export(folder):

@@ -1,17 +1,14 @@
 """Export formats: ONNX, LiteRT, LiteRT int8, SavedModel.
 
-A format is one object in `FORMATS`. Importing this loads no Keras: the command
-line's help lists the formats.
+A format is one object in `FORMATS`. Importing this loads neither Keras nor NumPy: the
+command line's help lists the formats.
 """
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from cnn_cifar10.evaluation import grad_cam, with_class_activation
-from cnn_cifar10.inference import MODEL_FILE, ArtifactError, Classifier, open_session
 from cnn_cifar10.utils import usable_cores
 
 _CALIBRATION_IMAGES, _EXPLAINED_IMAGES = 500, 32
@@ -19,15 +16,17 @@ _CALIBRATION_IMAGES, _EXPLAINED_IMAGES = 500, 32
 
 @dataclass(frozen=True)
 class Format:
-    """A format that a trained model can be exported to.
+    """An entry of `FORMATS`: all that is special about one export format.
 
     Args:
         file: Name of the file or folder in the run's folder.
         export: Function of a `keras.Model`, the path to write, the class names and the
             training images. It writes the format, loads it back, and returns a function
             from float32 images `(n, height, width, 3)` to probabilities `(n, classes)`.
-        packages: What must be installed.
+        packages: What the export imports and must be installed.
+        runtime: Package whose version stands beside the comparison, as `pip` names it.
         tag: Tag of the model card; `None` for none.
+        use: Paragraphs of the model card on how to use the file, each with an empty line after.
         largest_difference: How far a probability may be from Keras's; the most probable
             class must be the same. `None` allows any.
         largest_loss: How much accuracy may be lost, where classes may differ.
@@ -36,11 +35,13 @@ class Format:
     file: str
     export: Callable
     packages: tuple[str, ...] = ()
+    runtime: str | None = None
     tag: str | None = None
+    use: str = ""
     largest_difference: float | None = 1e-4
     largest_loss: float = 0.0
 
-    def fault(self, row, reference):
+    def fault(self, row: dict[str, Any], reference: dict[str, Any]) -> str | None:
         """Return what is wrong with a row of the comparison with Keras's row; `None` if nothing."""
         if self.largest_difference is None:
             lost = reference["accuracy"] - row["accuracy"]
@@ -55,6 +56,11 @@ class Format:
 
 
 def _export_onnx(model, path, class_names, images):
+    import numpy as np
+
+    from cnn_cifar10.evaluation import grad_cam, with_class_activation
+    from cnn_cifar10.inference import ArtifactError, Classifier, open_session
+
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
@@ -88,6 +94,7 @@ def _export_litert(model, path, class_names, images, **options):
 
 
 def _export_litert_int8(model, path, class_names, images):
+    import numpy as np
     import tensorflow as tf
 
     count = min(_CALIBRATION_IMAGES, len(images))
@@ -128,17 +135,30 @@ def _signature(model):
     return [keras.InputSpec(shape=model.input_shape, dtype="float32", name="pixels")]
 
 
-FORMATS = {
-    "onnx": Format(MODEL_FILE, _export_onnx, ("tf2onnx",), tag="onnx"),
-    "litert": Format("model.tflite", _export_litert, ("ai_edge_litert",), tag="litert"),
+_ONNX_USE = """\
+    cnn-cifar10 predict --model FOLDER photo.jpg
+
+```python
+from cnn_cifar10.inference import Classifier
+
+Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)
+```
+
+"""
+_LITERT = {"packages": ("ai_edge_litert",), "runtime": "ai-edge-litert", "tag": "litert"}
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(
+        "model.onnx", _export_onnx, ("tf2onnx",), "onnxruntime", tag="onnx", use=_ONNX_USE
+    ),
+    "litert": Format("model.tflite", _export_litert, **_LITERT),
     "litert_int8": Format(
         "model_int8.tflite",
         _export_litert_int8,
-        ("ai_edge_litert",),
-        tag="litert",
+        **_LITERT,
         largest_difference=None,
         largest_loss=0.01,
     ),
     "saved_model": Format("saved_model", _export_saved_model),
 }
-"""What a model can be exported to, by name."""
+"""The export formats by name. To add one, add an entry here."""

@@ -1,17 +1,20 @@
-"""The model card: what a model is, what it is for, its figures with their conditions, its limits.
+"""Model card in Hugging Face's format: use, data, figures with their conditions, limits.
 
-In [Hugging Face's format](https://huggingface.co/docs/hub/model-cards), written
-from what the run and its report hold.
+[The format](https://huggingface.co/docs/hub/model-cards) is Markdown with metadata. The text
+is model_card.md beside this file, filled in from what the run and its report hold.
 """
 
 import json
+from pathlib import Path
+from typing import Any
 
+from cnn_cifar10.datasets import DATASETS
+from cnn_cifar10.evaluation import compared_metrics
 from cnn_cifar10.exporting.formats import FORMATS
-from cnn_cifar10.inference import MODEL_FILE
 from cnn_cifar10.reporting import format_metrics, format_per_class, format_table
 from cnn_cifar10.utils import format_hardware
 
-_HUB_DATASETS = {"cifar10": "uoft-cs/cifar10"}
+_TEMPLATE = Path(__file__).with_name("model_card.md")
 _COLUMNS = {
     "format": "format",
     "bytes": "bytes",
@@ -22,14 +25,7 @@ _COLUMNS = {
 }
 
 
-_USE = (
-    "    cnn-cifar10 predict --model FOLDER photo.jpg",
-    "```python\nfrom cnn_cifar10.inference import Classifier\n\n"
-    'Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)\n```',
-)
-
-
-def format_comparison(description):
+def format_comparison(description: dict[str, Any]) -> str:
     """Return how the formats compare as a Markdown table with its conditions.
 
     Args:
@@ -41,11 +37,13 @@ def format_comparison(description):
         f"{format_table(comparison['formats'], _COLUMNS)}\n\n"
         f"On {comparison['images']:,} images of the {comparison['split']} split. The difference is "
         "of a probability, and the class the most probable one, both against `model.keras`; times "
-        f"are medians, of one picture at a time, on {comparison['hardware']}; {versions}."
+        f"are medians, of one image at a time, on {comparison['hardware']}; {versions}."
     )
 
 
-def model_card(description, report, license=None):
+def model_card(
+    description: dict[str, Any], report: dict[str, Any], license: str | None = None
+) -> str:
     """Return the text of a model card.
 
     Args:
@@ -55,91 +53,70 @@ def model_card(description, report, license=None):
     """
     facts, names = report["facts"], description["class_names"]
     formats = [row["format"] for row in description["comparison"]["formats"][1:]]
-    files = [FORMATS[name].file for name in formats]
     height, width, _ = description["input"]["shape"][1:]
     config = {key: value for key, value in facts["config"].items() if value not in (None, {})}
-    weakest = min(report["per_class"], key=lambda row: row["recall"])
-    limits = [
-        f"It names one of its {len(names)} classes for every picture, also for one that shows none "
-        "of them; `--threshold` makes it answer “unsure” below a probability.",
-        f"It sees {width}x{height} pixels: larger pictures are scaled down and cropped to the "
-        "centre, and what is small in them is lost.",
-        f"Weakest class: {weakest['class']}, of whose pictures {weakest['recall']:.1%} are named "
-        "rightly.",
-        f"One training run, of seed {facts['seed']}: another seed gives other figures.",
-    ]
-    if report["most_confused"]:
-        most = report["most_confused"][0]
-        limits.append(
-            f"Confused most: {most['share']:.1%} of {most['true_class']} are taken for "
-            f"{most['predicted_class']}."
+    text = _TEMPLATE.read_text(encoding="utf-8").format(
+        facts=facts,
+        report=report,
+        names=", ".join(names),
+        count=len(names),
+        height=height,
+        width=width,
+        use="".join(FORMATS[name].use for name in formats),
+        comparison=format_comparison(description),
+        metrics=format_metrics(report),
+        per_class=format_per_class(report),
+        weakest=min(report["per_class"], key=lambda row: row["recall"]),
+        limits="".join(f"- {limit}\n" for limit in _limits(report)),
+        hardware=format_hardware(facts["hardware"]),
+        commit=facts["commit"] or "unknown",
+        config=format_table([{"setting": key, "value": str(config[key])} for key in config]),
+    )
+    return f"{_metadata(report, formats, license)}\n\n{text.strip()}"
+
+
+def _limits(report):
+    """Yield the limits that not every model has."""
+    for most in report["most_confused"][:1]:
+        yield (
+            f"Most confused classes: {most['share']:.1%} of the images of {most['true_class']} are "
+            f"classified as {most['predicted_class']}."
         )
-    if "copy" in facts["dataset"]:
-        limits.append(
-            f"{facts['dataset']} does not have the pixels that were published; figures on those "
-            "would differ, and are not to be compared with these."
+    if "copy" in (title := report["facts"]["dataset"]):
+        yield (
+            f"{title} does not have the pixels that were published. Do not compare its figures "
+            "with those of the published pixels."
         )
-    parts = [
-        _metadata(report, formats, license),
-        f"# {facts['run']}",
-        report["headline"],
-        "## Use",
-        *(_USE if MODEL_FILE in files else ()),
-        f"Every format takes `pixels`, float32 of shape (n, {height}, {width}, 3): RGB from 0 to "
-        "255, as they are, since all scaling is inside. It gives the probabilities of "
-        f"{', '.join(names)}, in this order.",
-        format_comparison(description),
-        "`sha256sum --check SHA256SUMS` tells whether the files are those that were measured.",
-        "## Intended use",
-        f"To name which of these {len(names)} classes a picture shows; to learn from, and to "
-        "measure others against. Nothing that touches a person's safety, rights or money should "
-        "rest on its answers.",
-        "## Data",
-        f"{facts['dataset']}: {facts['examples']['train']:,} images to train on, "
-        f"{facts['examples']['validation']:,} to choose the epoch by, "
-        f"{facts['examples']['test']:,} to test; fingerprint of the splits "
-        f"`{facts['fingerprint']}`.",
-        "## Figures",
-        format_metrics(report),
-        f"Of the {report['split']} split, class by class:",
-        format_per_class(report),
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in limits),
-        "## Training",
-        f"{facts['parameters']:,} parameters, {facts['epochs']} epochs in {facts['seconds']:,.0f} "
-        f"seconds on {format_hardware(facts['hardware'])}, in {facts['precision']}, at commit "
-        f"{facts['commit'] or 'unknown'}.",
-        format_table([{"setting": key, "value": str(value)} for key, value in config.items()]),
-    ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _metadata(report, formats, license):
     """Return the card's YAML; JSON is the part of YAML that needs no library to write."""
     facts, metrics = report["facts"], report["metrics"][report["split"]]
-    dataset = facts["config"]["dataset"]
-    hub = _HUB_DATASETS.get(dataset)
+    source = DATASETS.get(facts["config"]["dataset"])
+    hub = source.hub_id if source else None
     exported = dict.fromkeys(tag for name in formats if (tag := FORMATS[name].tag))
-    tags = ["image-classification", facts["model"], *exported]
-    lines = [
-        "---",
-        *([f"license: {json.dumps(license)}"] if license else []),
-        "library_name: keras",
-        "pipeline_tag: image-classification",
-        f"tags: {json.dumps(tags)}",
-        *([f"datasets: {json.dumps([hub])}"] if hub else []),
-        "metrics: [accuracy, f1]",
-        "model-index:",
-        f"- name: {json.dumps(facts['run'])}",
-        "  results:",
-        "  - task: {type: image-classification, name: Image Classification}",
-        "    dataset:",
-        f"      type: {json.dumps(hub or dataset)}",
-        f"      name: {json.dumps(facts['dataset'])}",
-        f"      split: {report['split']}",
-        "    metrics:",
-        f"    - {{type: accuracy, value: {metrics['accuracy']:.4f}}}",
-        f"    - {{type: f1, name: macro F1, value: {metrics['macro_f1']:.4f}}}",
-        "---",
+    figures = [
+        {"type": metric.hub_name or name, "name": metric.heading, "value": round(metrics[name], 4)}
+        for name, metric in compared_metrics().items()
+        if name in metrics and not metric.augmented
     ]
-    return "\n".join(lines)
+    result = {
+        "task": {"type": "image-classification", "name": "Image Classification"},
+        "dataset": {
+            "type": hub or facts["config"]["dataset"],
+            "name": facts["dataset"],
+            "split": report["split"],
+        },
+        "metrics": figures,
+    }
+    data = {
+        "license": license,
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", facts["model"], *exported],
+        "datasets": [hub] if hub else None,
+        "metrics": [figure["type"] for figure in figures],
+        "model-index": [{"name": facts["run"], "results": [result]}],
+    }
+    lines = [f"{key}: {json.dumps(value)}" for key, value in data.items() if value]
+    return "\n".join(["---", *lines, "---"])

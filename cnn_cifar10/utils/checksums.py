@@ -1,6 +1,8 @@
 """SHA-256 checksums of the files in a folder, as `sha256sum` writes and checks them."""
 
 import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from cnn_cifar10.utils.errors import InputError
@@ -10,18 +12,24 @@ CHECKSUMS = "SHA256SUMS"
 """The file that lists them, for `sha256sum --check SHA256SUMS`."""
 
 
-def write_checksums(folder):
-    """List every file in a folder, and in the folders in it, with its checksum."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
+def write_checksums(folder: Path, paths: Iterable[Path]) -> None:
+    """List files of a folder, and all files in folders of it, with their checksums.
+
+    Args:
+        folder: Where the list is written.
+        paths: Files and folders in it.
+    """
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
-        for path in files
+        for path in sorted(files)
+        if path.is_file()
     ]
     with replacing(folder / CHECKSUMS) as part:
         part.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read_checked(folder, name, error=InputError):
+def read_checked(folder: str | Path, name: str, error: type[InputError] = InputError) -> bytes:
     """Return the bytes of a file, if they are those that were listed.
 
     Args:
@@ -42,17 +50,19 @@ def read_checked(folder, name, error=InputError):
     return data
 
 
-def remove_listed(folder):
-    """Delete the files that a folder's list names, the folders that this empties, and the list."""
-    sums = Path(folder) / CHECKSUMS
+def remove_listed(folder: Path) -> None:
+    """Delete the files that a folder's list names, folders that are empty then, and the list."""
+    sums = folder / CHECKSUMS
     if not sums.exists():
         return
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        path = folder / line.partition("  ")[2]
-        if not path.resolve().is_relative_to(folder.resolve()):
-            continue
+    folder = folder.resolve()
+    lines = sums.read_text(encoding="utf-8").splitlines()
+    paths = [folder / line.partition("  ")[2] for line in lines]
+    inside = [path for path in paths if folder in path.resolve().parents]
+    for path in inside:
         path.unlink(missing_ok=True)
-        for parent in path.relative_to(folder).parents:
-            if parent.parts and (folder / parent).is_dir() and not any((folder / parent).iterdir()):
-                (folder / parent).rmdir()
+    for top in {folder / path.resolve().relative_to(folder).parts[0] for path in inside}:
+        for inner, *_ in os.walk(top, topdown=False):
+            if not os.listdir(inner):
+                os.rmdir(inner)
     sums.unlink()

@@ -14,6 +14,7 @@ from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.evaluation import grad_cam
 from cnn_cifar10.exporting import FORMATS, export, export_run, formats
 from cnn_cifar10.inference import (
+    MODEL_FILE,
     ArtifactError,
     Classifier,
     open_session,
@@ -100,7 +101,7 @@ def test_what_the_files_give_is_what_the_document_says(artifact, digits):
             assert difference < 1e-4
             assert row["agreement"] == 1
         assert row["milliseconds"] > 0
-        path = artifact / FORMATS.get(name, "model.keras")
+        path = artifact / (FORMATS[name].file if name in FORMATS else "model.keras")
         files = [p for p in path.rglob("*") if p.is_file()] or [path]
         assert row["bytes"] == sum(p.stat().st_size for p in files)
     assert rows["litert_int8"]["largest_difference"] > 0
@@ -151,8 +152,12 @@ def test_a_format_that_differs_fails_and_nothing_is_kept(
     assert sorted(run.path.iterdir()) == before
 
 
+def test_the_file_that_is_exported_is_the_one_that_is_read():
+    assert FORMATS["onnx"].file == MODEL_FILE
+
+
 def test_a_class_activation_that_differs_fails(run, digits, digits_report, monkeypatch):
-    monkeypatch.setattr(formats, "grad_cam", lambda *given: grad_cam(*given) + 2e-4)
+    monkeypatch.setattr("cnn_cifar10.evaluation.grad_cam", lambda *given: grad_cam(*given) + 2e-4)
     with pytest.raises(ArtifactError, match="class activation differs from Grad-CAM"):
         export_run(run, digits, digits_report, ["onnx"], images=10)
     assert not (run.path / FORMATS["onnx"].file).exists()
@@ -171,7 +176,7 @@ def test_a_model_with_hidden_layers_is_exported_without_class_activation(tmp_pat
 
 def test_int8_may_lose_a_point_of_accuracy_and_no_more(quick, run, digits, digits_report):
     def lose(count):
-        """Change the class of so many of the pictures that were right."""
+        """Change the class of so many of the images that were classified correctly."""
         left = [count]
 
         def flaw(probabilities):
@@ -197,14 +202,42 @@ def test_int8_may_lose_a_point_of_accuracy_and_no_more(quick, run, digits, digit
 
 
 def test_an_export_replaces_the_one_before(quick, run, digits, digits_report):
+    def there():
+        return {name for name, each in FORMATS.items() if (run.path / each.file).exists()}
+
     export_run(run, digits, digits_report, images=10)
-    assert {name for name, file in FORMATS.items() if (run.path / file).exists()} == set(FORMATS)
+    assert there() == set(FORMATS)
     document = export_run(run, digits, digits_report, ["onnx"], images=10)
     assert [row["format"] for row in document["comparison"]["formats"]] == ["keras", "onnx"]
-    assert {name for name, file in FORMATS.items() if (run.path / file).exists()} == {"onnx"}
+    assert there() == {"onnx"}
     assert json.loads((run.path / "artifact.json").read_text()) == document
     assert "model.tflite" not in (run.path / "SHA256SUMS").read_text()
     assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", "part"))]
+
+
+def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digits_report):
+    notes = [run.path / "notes.txt", run.path / "saved_model_notes" / "notes.txt"]
+    notes[1].parent.mkdir()
+    for path in notes:
+        path.write_text("mine")
+    export_run(run, digits, digits_report, images=10)
+    listed = {
+        line.partition("  ")[2] for line in (run.path / "SHA256SUMS").read_text().splitlines()
+    }
+    own = {"config.json", "run.json", "history.csv", "model.keras"}
+    files = {each.file for each in FORMATS.values()}
+    assert listed == own | files | {"artifact.json", "README.md"}
+    run.clear()
+    left = {path for path in run.path.rglob("*") if path.is_file()} - {run.config_path}
+    assert left == set(notes)
+
+
+def test_the_versions_are_those_of_what_runs_the_formats(quick, run, digits, digits_report):
+    def versions(*formats):
+        return export_run(run, digits, digits_report, formats, images=10)["comparison"]["versions"]
+
+    assert {"onnxruntime", "ai-edge-litert"} <= set(versions(*FORMATS))
+    assert "ai-edge-litert" not in versions("onnx")
 
 
 def test_a_run_reported_on_validation_leaves_the_test_split_alone(
@@ -232,12 +265,13 @@ def test_what_cannot_be_exported_is_said_before_anything_is(
     facts = digits_report["facts"]
     other = {**digits_report, "facts": {**facts, "seconds": facts["seconds"] + 1}}
     refused("the report is of another run; evaluate this one", report=other)
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused(r"export needs tf2onnx: pip install 'cnn-cifar10\[export\]'")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     refused("export needs Keras on TensorFlow; unset KERAS_BACKEND")
 
 
+@pytest.mark.slow
 def test_the_shipped_files_agree_on_cifar10(cifar10_dir):
     """1,000 test images in every format, and 2,000 in int8 and float."""
     folder = shipped_artifact()
