@@ -10,14 +10,15 @@ import dataclasses
 from pathlib import Path
 
 from cnn_cifar10.cli.options import add_fields, add_quiet, given_fields
-from cnn_cifar10.configs import STUDIES, find_study
+from cnn_cifar10.configs import find_study, list_studies
 
 _FIELDS = ("dataset", "data_dir", "image_size", "train_images", "epochs")
 
 
 def add_arguments(parser):
-    width = max(map(len, STUDIES))
-    listed = "".join(f"  {name:{width}}  {each.question}\n" for name, each in STUDIES.items())
+    questions = list_studies()
+    width = max(map(len, questions))
+    listed = "".join(f"  {name:{width}}  {asked}\n" for name, asked in questions.items())
     parser.epilog = f"studies:\n{listed}"
     parser.add_argument("study", help="one of those below, or a .json file that declares another")
     add_fields(parser, _FIELDS, show_defaults=False)

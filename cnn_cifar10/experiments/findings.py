@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cnn_cifar10 import plotting
-from cnn_cifar10.configs import CLAIMS
+from cnn_cifar10.configs import Claim, read_claims
 from cnn_cifar10.experiments.significance import (
     BETTER,
     NO_DIFFERENCE,
@@ -45,17 +45,19 @@ def measure_effects(studies):
     return sorted(effects, key=lambda effect: -effect["spread"])
 
 
-def judge_claims(effects, claims=CLAIMS):
+def judge_claims(effects: list[dict], claims: list[Claim] | None = None) -> list[dict]:
     """Compare claims with what was measured.
 
     Args:
         effects: What `measure_effects` returns.
-        claims: `Claim`s.
+        claims: What is judged; those of `read_claims` where omitted.
 
     Returns:
         A dict per claim: `claim`, `here` (what it comes to, in words) and `measured`.
     """
-    return [_judge(claim, [effect["study"] for effect in effects], effects) for claim in claims]
+    names = [effect["study"] for effect in effects]
+    claims = read_claims() if claims is None else claims
+    return [_judge(claim, names, effects) for claim in claims]
 
 
 def _judge(claim, names, effects):

@@ -23,6 +23,8 @@ from cnn_cifar10.utils.files import (
     write_page,
 )
 from cnn_cifar10.utils.overlays import overlay
+from cnn_cifar10.utils.quiet import quiet_tensorflow
+from cnn_cifar10.utils.values import read_assignment, read_list, read_value
 
 __all__ = [
     "CHECKSUMS",
@@ -35,12 +37,16 @@ __all__ = [
     "gpu_names",
     "overlay",
     "package_versions",
+    "quiet_tensorflow",
+    "read_assignment",
     "read_checked",
+    "read_list",
     "read_object",
+    "read_value",
     "references",
     "remove_listed",
-    "require",
     "replacing",
+    "require",
     "require_package",
     "usable_cores",
     "write_checksums",

@@ -5,58 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from cnn_cifar10.configs import STUDIES, Study
+from cnn_cifar10.configs import find_study, list_studies
 from cnn_cifar10.experiments import compare_with_reference, summarize_study, write_study
 from cnn_cifar10.utils import InputError
 
 T_OF_2 = 4.30265273
 
-SIZES = Study(
-    name="sizes",
-    question="Which width is best?",
-    base={"dataset": "digits", "epochs": 3},
-    variants={f"width {width}": {"model_options": {"width": width}} for width in (8, 16, 32, 64)},
-    reference="width 16",
-)
-
-
-def rows_of(study, accuracies):
-    """The rows of runs that reached these accuracies; `None` for one that failed."""
-    settings = {"dataset": "digits", "epochs": 3}
-    return [
-        {
-            "run": f"{label}-seed{seed}",
-            "variant": label,
-            "seed": seed,
-            "dataset": "digits (scikit-learn)",
-            "train_images": 1258,
-            "validation_accuracy": accuracy,
-            "parameters": 1000 if accuracy else None,
-            "seconds": 10.0 + seed if accuracy else None,
-            "precision": "float32" if accuracy else "",
-            "backend": "tensorflow" if accuracy else "",
-            "hardware": "a CPU, 2 cores",
-            "settings": json.dumps({**settings, "learning_rate": 0.2, **study.variants[label]}),
-            "failure": "" if accuracy else "the loss became nan",
-        }
-        for label, values in accuracies.items()
-        for seed, accuracy in values.items()
-    ]
-
-
-# Compared with width 16 by seed, width 32 is better by 2.0, 2.1 and 1.9 points, width 8
-# worse by 1, 0.8 and 0 points; width 64 failed but once.
-MEASURED = {
-    "width 8": {0: 0.70, 1: 0.712, 2: 0.73},
-    "width 16": {0: 0.71, 1: 0.72, 2: 0.73},
-    "width 32": {0: 0.73, 1: 0.741, 2: 0.749},
-    "width 64": {0: None, 1: 0.75, 2: None},
-}
-
 
 @pytest.fixture
-def summaries():
-    return {row["variant"]: row for row in summarize_study(SIZES, rows_of(SIZES, MEASURED))}
+def summaries(sizes, measured, rows_of):
+    return {row["variant"]: row for row in summarize_study(sizes, rows_of(sizes, measured))}
 
 
 def test_variants_are_measured_by_hand_and_sorted_by_their_mean(summaries):
@@ -71,11 +29,11 @@ def test_variants_are_measured_by_hand_and_sorted_by_their_mean(summaries):
     )
 
 
-def test_differences_are_paired_by_seed_and_corrected_for_their_number(summaries):
+def test_differences_are_paired_by_seed_and_corrected_for_their_number(summaries, measured):
     better, worse = summaries["width 32"], summaries["width 8"]
     assert better["difference"] == pytest.approx(0.02)
     found = compare_with_reference(
-        {label: MEASURED[label] for label in ("width 8", "width 16", "width 32")}, "width 16"
+        {label: measured[label] for label in ("width 8", "width 16", "width 32")}, "width 16"
     )
     for row in (better, worse):
         expected = found[row["variant"]]
@@ -93,28 +51,28 @@ def test_failed_runs_are_counted_and_leave_too_little_to_tell(summaries):
     assert (row["verdict"], row["p_value"]) == ("cannot be told", None)
 
 
-def test_a_variant_of_which_all_runs_failed_comes_last():
-    rows = rows_of(SIZES, {**MEASURED, "width 64": {0: None, 1: None}})
-    last = summarize_study(SIZES, rows)[-1]
+def test_a_variant_of_which_all_runs_failed_comes_last(sizes, measured, rows_of):
+    rows = rows_of(sizes, {**measured, "width 64": {0: None, 1: None}})
+    last = summarize_study(sizes, rows)[-1]
     assert (last["variant"], last["verdict"], last["mean"]) == ("width 64", "training failed", None)
     assert last["seconds"] is None
 
 
-def test_seeds_that_the_reference_lacks_are_not_compared():
-    rows = rows_of(SIZES, {"width 8": {0: 0.1, 1: 0.2, 7: 0.9}, "width 16": {0: 0.2, 1: 0.4}})
-    better, worse = summarize_study(SIZES, rows)
+def test_seeds_that_the_reference_lacks_are_not_compared(sizes, rows_of):
+    rows = rows_of(sizes, {"width 8": {0: 0.1, 1: 0.2, 7: 0.9}, "width 16": {0: 0.2, 1: 0.4}})
+    better, worse = summarize_study(sizes, rows)
     assert (better["variant"], worse["variant"]) == ("width 8", "width 16")
     assert better["difference"] == pytest.approx(-0.15)
     assert better["verdict"] == "cannot be told"
 
 
-def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path):
-    rows = rows_of(SIZES, MEASURED)
+def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path, sizes, measured, rows_of):
+    rows = rows_of(sizes, measured)
     for row in rows:
         settings = json.loads(row["settings"])
         options = {**settings["model_options"], "depth": 1}
         row["settings"] = json.dumps({**settings, "model_options": options})
-    document = write_study(SIZES, rows, tmp_path / "study")
+    document = write_study(sizes, rows, tmp_path / "study")
     assert document["answer"] == (
         "Compared with width 16 (72.00%): Better: width 32 (+2.00 points). No difference seen: "
         "width 8 (-0.60 points). Cannot be told: width 64 (+3.00 points)."
@@ -138,23 +96,23 @@ def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path):
     assert document["runs"] == rows
 
 
-def test_two_seeds_tell_nothing(tmp_path):
-    few = {label: {0: values[0], 1: values[1]} for label, values in MEASURED.items()}
-    answer = write_study(SIZES, rows_of(SIZES, few), tmp_path)["answer"]
+def test_two_seeds_tell_nothing(tmp_path, sizes, measured, rows_of):
+    few = {label: {0: values[0], 1: values[1]} for label, values in measured.items()}
+    answer = write_study(sizes, rows_of(sizes, few), tmp_path)["answer"]
     assert "Better" not in answer
     assert "Cannot be told: width 64 (+3.00 points); width 32 (+2.05 points)" in answer
 
 
-def test_without_its_reference_a_study_says_so(tmp_path):
-    rows = rows_of(SIZES, {**MEASURED, "width 16": {0: None}})
-    answer = write_study(SIZES, rows, tmp_path)["answer"]
+def test_without_its_reference_a_study_says_so(tmp_path, sizes, measured, rows_of):
+    rows = rows_of(sizes, {**measured, "width 16": {0: None}})
+    answer = write_study(sizes, rows, tmp_path)["answer"]
     assert answer == "The reference, width 16, has no figure to compare with."
     with pytest.raises(InputError, match="study 'sizes' has no runs yet"):
-        write_study(SIZES, [], tmp_path)
+        write_study(sizes, [], tmp_path)
 
 
-def test_seed_variance_says_what_chance_alone_does(tmp_path):
-    study = STUDIES["seed_variance"]
+def test_seed_variance_says_what_chance_alone_does(tmp_path, rows_of):
+    study = find_study("seed_variance")
     values = dict(enumerate((0.70, 0.72, 0.71, 0.74, 0.73)))
     document = write_study(study, rows_of(study, {"same config": values}), tmp_path)
     assert document["answer"] == (
@@ -167,8 +125,9 @@ def test_seed_variance_says_what_chance_alone_does(tmp_path):
     assert one["answer"] == "How far apart runs are cannot be told from fewer than two."
 
 
-@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
-def test_every_named_study_gets_its_page_whatever_failed(study, tmp_path):
+@pytest.mark.parametrize("name", list_studies())
+def test_every_named_study_gets_its_page_whatever_failed(name, tmp_path, rows_of):
+    study = find_study(name)
     rng = np.random.default_rng(0)
     accuracies = {
         label: {seed: round(rng.uniform(0.6, 0.8), 4) for seed in study.seeds}
