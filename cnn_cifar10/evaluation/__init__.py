@@ -1,4 +1,4 @@
-"""Predictions to numbers."""
+"""Metrics, calibration, robustness, Grad-CAM, label errors and cost of a model."""
 
 from cnn_cifar10.evaluation.calibration import (
     expected_calibration_error,
@@ -9,7 +9,11 @@ from cnn_cifar10.evaluation.calibration import (
 from cnn_cifar10.evaluation.gradcam import grad_cam, with_class_activation
 from cnn_cifar10.evaluation.label_errors import likely_label_errors
 from cnn_cifar10.evaluation.metrics import (
+    HEADLINE,
+    METRICS,
     Evaluation,
+    Metric,
+    compared_metrics,
     confident_mistakes,
     confusion_matrix,
     most_confused,
@@ -28,25 +32,10 @@ from cnn_cifar10.evaluation.profiling import (
 from cnn_cifar10.evaluation.robustness import CORRUPTIONS, corrupt, evaluate_corruptions
 
 __all__ = [
-    "CORRUPTIONS",
-    "Evaluation",
-    "confident_mistakes",
-    "confusion_matrix",
-    "corrupt",
-    "count_flops",
-    "count_training_flops",
-    "evaluate_corruptions",
-    "evaluate_split",
-    "expected_calibration_error",
-    "fit_temperature",
-    "grad_cam",
-    "likely_label_errors",
-    "measure_latency",
-    "most_confused",
-    "predict_split",
-    "profile_model",
-    "reliability",
-    "with_class_activation",
-    "with_temperature",
+    "CORRUPTIONS", "HEADLINE", "METRICS", "Evaluation", "Metric", "compared_metrics",
+    "confident_mistakes", "confusion_matrix", "corrupt", "count_flops", "count_training_flops",
+    "evaluate_corruptions", "evaluate_split", "expected_calibration_error", "fit_temperature",
+    "grad_cam", "likely_label_errors", "measure_latency", "most_confused", "predict_split",
+    "profile_model", "reliability", "with_class_activation", "with_temperature",
     "with_test_time_augmentation",
-]
+]  # fmt: skip

@@ -1,18 +1,21 @@
-"""Whether a model is right as often as it says, and how to make it so."""
+"""Reliability diagram, expected calibration error, temperature scaling."""
 
 import dataclasses
+import itertools
 
 import numpy as np
+
+from cnn_cifar10.evaluation.metrics import Evaluation
 
 _BINS = 15
 _LOWEST, _HIGHEST = 0.05, 20.0
 
 
-def reliability(evaluation):
-    """Return how often predictions of each confidence are right.
+def reliability(evaluation: Evaluation) -> list[dict]:
+    """Return the accuracy of predictions by their confidence.
 
     Args:
-        evaluation: `Evaluation`, or `Predictions` of a report.
+        evaluation: `Evaluation`, or the `Predictions` that a report keeps.
 
     Returns:
         One row for each of 15 bins of confidence, equally wide: `low` (exclusive),
@@ -27,23 +30,17 @@ def reliability(evaluation):
     bins = np.searchsorted(edges[1:-1], confidences)
     right = evaluation.predictions == evaluation.labels
     rows = []
-    for index in range(_BINS):
+    for index, (low, high) in enumerate(itertools.pairwise(edges.tolist())):
         members = bins == index
-        filled = members.any()
-        rows.append(
-            {
-                "low": float(edges[index]),
-                "high": float(edges[index + 1]),
-                "examples": int(members.sum()),
-                "confidence": float(confidences[members].mean()) if filled else None,
-                "accuracy": float(right[members].mean()) if filled else None,
-            }
-        )
+        row = {"low": low, "high": high, "examples": int(members.sum())}
+        for key, values in (("confidence", confidences), ("accuracy", right)):
+            row[key] = float(values[members].mean()) if row["examples"] else None
+        rows.append(row)
     return rows
 
 
-def expected_calibration_error(evaluation):
-    """Return how far confidence and accuracy are apart, 0 for a calibrated model.
+def expected_calibration_error(evaluation: Evaluation) -> float:
+    """Return the mean distance between confidence and accuracy, 0 for a calibrated model.
 
     Args:
         evaluation: As for `reliability`.
@@ -57,11 +54,11 @@ def expected_calibration_error(evaluation):
     return sum(gaps) / sum(row["examples"] for row in rows)
 
 
-def fit_temperature(evaluation):
-    """Return the temperature that makes a model's probabilities fit the labels best.
+def fit_temperature(evaluation: Evaluation) -> float:
+    """Return the temperature at which a model's probabilities fit the labels best.
 
-    It minimizes the cross-entropy. Fit it on the validation split, whose images the
-    model was not trained on; the test split then tells what it is worth.
+    It minimizes the cross-entropy. Fit it on the validation split: the model was not
+    trained on those images. Then measure its effect on the test split.
 
     Args:
         evaluation: `Evaluation` of the validation split.
@@ -77,21 +74,22 @@ def fit_temperature(evaluation):
         >>> calibrated = with_temperature(test_evaluation, temperature)
     """
     from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
 
     logits, true = _logits(evaluation), (np.arange(len(evaluation.labels)), evaluation.labels)
 
     def cross_entropy(log_temperature):
-        return -_log_softmax(logits / np.exp(log_temperature))[true].mean()
+        return -log_softmax(logits / np.exp(log_temperature), axis=1)[true].mean()
 
     bounds = np.log([_LOWEST, _HIGHEST])
     found = minimize_scalar(cross_entropy, bounds=bounds, method="bounded")
     return float(np.exp(found.x))
 
 
-def with_temperature(evaluation, temperature):
+def with_temperature(evaluation: Evaluation, temperature: float) -> Evaluation:
     """Return an evaluation whose logits are divided by a temperature.
 
-    The predicted classes stay the same; above 1 their probabilities fall.
+    The predicted classes stay the same. A temperature above 1 lowers their probabilities.
 
     Args:
         evaluation: `Evaluation`.
@@ -100,16 +98,13 @@ def with_temperature(evaluation, temperature):
     Returns:
         An `Evaluation` of the same labels.
     """
-    probabilities = np.exp(_log_softmax(_logits(evaluation) / temperature))
+    from scipy.special import log_softmax
+
+    probabilities = np.exp(log_softmax(_logits(evaluation) / temperature, axis=1))
     return dataclasses.replace(evaluation, probabilities=probabilities)
 
 
 def _logits(evaluation):
-    """Return logits, up to a constant in each row; of a probability of 0, the least float32."""
+    """Return logits, up to a constant in each row; the least float32 stands for probability 0."""
     smallest = np.finfo("float32").tiny
     return np.log(np.maximum(evaluation.probabilities, smallest, dtype="float64"))
-
-
-def _log_softmax(logits):
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,33 +1,39 @@
-"""Where in a picture a model sees what speaks for a class."""
+"""Grad-CAM, class activation mapping."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnn_cifar10.architectures import main_model
 from cnn_cifar10.utils import InputError
 
+if TYPE_CHECKING:
+    import keras
 
-def grad_cam(model, images, classes=None):
-    """Return what parts of pictures speak for a class, by Grad-CAM.
 
-    The channels of the last feature map before pooling are added up, each weighted
-    by the mean gradient of the class's logit; what speaks against the class is cut
-    off. The feature map is found inside a nested backbone too.
+def grad_cam(
+    model: "keras.Model", images: np.ndarray, classes: np.ndarray | None = None
+) -> np.ndarray:
+    """Return heatmaps of the parts of images that support a class, by Grad-CAM.
+
+    A heatmap is a sum over the channels of the last feature map before pooling. Each channel
+    is weighted by the mean gradient of the logit of the class, and negative values become 0.
+    The feature map may be inside a nested backbone.
 
     Args:
         model: Functional `keras.Model` from raw pixels to probabilities, as every
             model of this package.
         images: Array `(n, height, width, 3)`, RGB in [0, 255], of the model's size.
-            All are computed at once.
-        classes: One class per picture, integers `(n,)`; `None` takes the predicted
-            ones.
+            They are one batch.
+        classes: One class per image, integers `(n,)`; `None` takes the predicted classes.
 
     Returns:
-        float32 array `(n, height, width)` in [0, 1]: the highest value of each picture
-        is 1, or all are 0 where nothing speaks for the class.
+        float32 array `(n, height, width)` in [0, 1]. The highest value of each image is 1, or
+        all are 0 where nothing supports the class.
 
     Raises:
-        InputError: If the model does not end in a softmax, or has no feature map
-            that all of its answer comes from.
+        InputError: If the model does not end in a softmax, or has no feature map on which
+            its whole output depends.
 
     Reference:
         [Selvaraju et al., 2016](https://arxiv.org/abs/1610.02391)
@@ -62,20 +68,20 @@ def grad_cam(model, images, classes=None):
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
 
 
-def with_class_activation(model):
-    """Return a model that, where it can, also gives what `grad_cam` needs a gradient for.
+def with_class_activation(model: "keras.Model") -> "keras.Model":
+    """Return a model that also returns class activation maps, where they can be computed.
 
-    Where one dense layer follows on the mean of the last feature map, the gradient of a
-    logit is the same all over the map, so that Grad-CAM is class activation mapping: the
-    channels added up, weighted by the dense layer.
+    They are what `grad_cam` returns, without a gradient. They need a model in which one dense
+    layer follows the mean of the last feature map. The gradient of a logit is then the same
+    everywhere in the map, and the weights of the channels are those of the dense layer.
 
     Args:
         model: As for `grad_cam`.
 
     Returns:
-        `keras.Model` from pixels to a dict: `probabilities` `(n, classes)` and, if the
-        model ends in this way, `class_activation` `(n, height, width, classes)`,
-        positive where the feature map, of more than one position, speaks for the class.
+        `keras.Model` from pixels to a dict: `probabilities` `(n, classes)` and, if the model
+        ends in this way and its feature map has more than one position, `class_activation`
+        `(n, height, width, classes)`, positive where the feature map supports the class.
 
     Reference:
         [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
@@ -124,7 +130,7 @@ def _split(model):
     import keras
 
     for operation in reversed(model.operations):
-        # A nested model's own `input` and `output` are those inside of it.
+        # `input` and `output` of a nested model are the tensors inside it.
         inputs, outputs = (
             getattr(keras.Operation, end).fget(operation) for end in ("input", "output")
         )
@@ -145,12 +151,12 @@ def _rest(features, model):
         return keras.Model(features, model.output)
     except ValueError as error:
         raise InputError(
-            f"{model.name}: no feature map is all that its answer comes from"
+            f"{model.name}: its output does not depend on one feature map alone"
         ) from error
 
 
 def _gradient(function, inputs):
-    """Return the gradient of a number that a function makes of a tensor."""
+    """Return the gradient of a function of a tensor that returns a number."""
     import keras
 
     backend = keras.backend.backend()

@@ -2,19 +2,22 @@
 
 import importlib.util
 
+import numpy as np
+
+from cnn_cifar10.evaluation.metrics import Evaluation
 from cnn_cifar10.utils import InputError
 
 
-def likely_label_errors(evaluation, count):
+def likely_label_errors(evaluation: Evaluation, count: int) -> np.ndarray:
     """Return the indices of examples whose label is probably wrong, the likeliest first.
 
-    Confident learning estimates from the predictions how many labels of each class
-    are really of each other, and takes the examples that fit their label least.
+    Confident learning estimates from the predictions how many examples with the label of
+    one class belong to another. It returns the examples that fit their label least.
 
     Args:
-        evaluation: `Evaluation` of examples that the model was not trained on, such as
-            the validation split: a model that has seen a wrong label repeats it. For
-            the training split, predict each part by a model trained on the others
+        evaluation: `Evaluation` of examples that the model was not trained on, such as the
+            validation split: a model repeats the wrong labels that it was trained on. For
+            the training split, predict each part with a model trained on the other parts
             (cross-validation).
         count: How many at most.
 

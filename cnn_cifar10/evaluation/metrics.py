@@ -1,7 +1,9 @@
-"""Predictions to metrics, as plain arrays and rows."""
+"""Loss, accuracy, precision, recall and F1; confusion matrix; most confident mistakes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -12,7 +14,7 @@ _EPSILON = 1e-7  # Keras clips probabilities to it before it takes the logarithm
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model predicted for a split, and every metric made of it.
+    """A model's predictions for a split, and the metrics computed from them.
 
     Args:
         labels: Integer array `(n,)`, values 0 to classes - 1.
@@ -63,28 +65,28 @@ class Evaluation:
             )
 
     @cached_property
-    def predictions(self):
+    def predictions(self) -> np.ndarray:
         """Most probable class of each example, integer array `(n,)`."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
-    def confidences(self):
+    def confidences(self) -> np.ndarray:
         """Probability of the predicted class of each example, array `(n,)`."""
         return self.probabilities.max(axis=1)
 
     @cached_property
-    def loss(self):
+    def loss(self) -> float:
         """Mean cross-entropy in nats, clipped as Keras does."""
         true = self.probabilities[np.arange(len(self.labels)), self.labels].astype("float64")
         true /= self.probabilities.sum(axis=1, dtype="float64")
         return float(-np.log(np.clip(true, _EPSILON, 1 - _EPSILON)).mean())
 
     @cached_property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of examples predicted correctly, in [0, 1]."""
         return float((self.predictions == self.labels).mean())
 
-    def top_k_accuracy(self, k):
+    def top_k_accuracy(self, k: int) -> float:
         """Return the share of examples whose class is among the k most probable.
 
         Of equally probable classes the first counts as more probable, as for
@@ -104,7 +106,7 @@ class Evaluation:
         return float((ahead.sum(axis=1) < k).mean())
 
     @cached_property
-    def confusion_matrix(self):
+    def confusion_matrix(self) -> np.ndarray:
         """Number of examples by true class (row) and predicted class (column)."""
         return confusion_matrix(self.labels, self.predictions, len(self.class_names))
 
@@ -119,53 +121,108 @@ class Evaluation:
             zero_division=0,
         )
 
-    def per_class(self):
+    def per_class(self) -> list[dict]:
         """Return one row per class: `class`, `precision`, `recall`, `f1`, `support`.
 
         Scores are in [0, 1], and 0 where they are not defined; support is the
         number of examples of the class.
         """
+        keys = ("precision", "recall", "f1", "support")
+        scores = zip(*(score.tolist() for score in self._scores), strict=True)
         return [
-            {
-                "class": name,
-                "precision": float(precision),
-                "recall": float(recall),
-                "f1": float(f1),
-                "support": int(support),
-            }
-            for name, precision, recall, f1, support in zip(
-                self.class_names, *self._scores, strict=True
-            )
+            {"class": name, **dict(zip(keys, values, strict=True))}
+            for name, values in zip(self.class_names, scores, strict=True)
         ]
 
-    def summary(self):
+    def summary(self, augmented: bool = False) -> dict[str, float]:
         """Return the metrics as a dict of plain numbers.
 
+        Args:
+            augmented: Whether the model predicted with test-time augmentation.
+
         Returns:
-            `examples`, `loss`, `accuracy`, `top5_accuracy` where there are more
-            than five classes, and `macro_precision`, `macro_recall` and
-            `macro_f1`, the means over classes.
+            `examples`, and the metrics in `METRICS` that are of such predictions; without
+            those that say nothing of these, such as `top5_accuracy` of five classes.
         """
-        top5 = {"top5_accuracy": self.top_k_accuracy(5)} if len(self.class_names) > 5 else {}
-        precision, recall, f1, _ = (float(scores.mean()) for scores in self._scores)
-        return {
-            "examples": len(self.labels),
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            **top5,
-            "macro_precision": precision,
-            "macro_recall": recall,
-            "macro_f1": f1,
-        }
+        given = {"examples": len(self.labels)}
+        for name, metric in METRICS.items():
+            if metric.augmented == augmented and (value := metric.compute(self)) is not None:
+                given[name] = metric.type(value)
+        return given
 
 
-def confusion_matrix(labels, predictions, classes):
+@dataclass(frozen=True)
+class Metric:
+    """Declares a metric; its entry in `METRICS` is all that the library knows about it.
+
+    Args:
+        compute: Function of an `Evaluation` that returns the metric as a number, or `None`
+            where it has no meaning.
+        heading: The metric's name for readers.
+        format: How the number is written, as for Python's `format`.
+        type: What the number is in a table that is read, `float` or `int`.
+        augmented: Whether the metric is of predictions with test-time augmentation. They are
+            made where a report is asked for them.
+        recorded: Whether reports show the metric, and `results.csv` has it for the test split.
+            `report.json` has every metric.
+        compared: Whether tables of several runs show the mean over seeds of what is recorded.
+        short: Heading in tables of several runs, where it is not `heading`.
+        hub_name: Name in the metadata of a model card, where Hugging Face has another one.
+    """
+
+    compute: Callable[[Evaluation], float | None]
+    heading: str
+    format: str = ".4f"
+    type: Callable[[str | float], float] = float
+    augmented: bool = False
+    recorded: bool = True
+    compared: bool = True
+    short: str = ""
+    hub_name: str = ""
+
+
+def _top5(evaluation):
+    return evaluation.top_k_accuracy(5) if len(evaluation.class_names) > 5 else None
+
+
+def _macro(score):
+    """Return a function that averages a score of `Evaluation.per_class` over the classes."""
+    return lambda evaluation: np.mean([row[score] for row in evaluation.per_class()])
+
+
+HEADLINE = "accuracy"
+"""The metric that runs are sorted and compared by, recorded for every split."""
+
+METRICS: dict[str, Metric] = {
+    "loss": Metric(attrgetter("loss"), "loss", compared=False),
+    "accuracy": Metric(attrgetter("accuracy"), "accuracy"),
+    "tta_accuracy": Metric(
+        attrgetter("accuracy"), "accuracy over six views", short="with TTA", augmented=True
+    ),
+    "top5_accuracy": Metric(_top5, "top-5 accuracy", compared=False),
+    "macro_precision": Metric(_macro("precision"), "macro precision", recorded=False),
+    "macro_recall": Metric(_macro("recall"), "macro recall", recorded=False),
+    "macro_f1": Metric(_macro("f1"), "macro F1", hub_name="f1"),
+}
+"""Every metric by its name, in the order of reports.
+
+A new metric is one new entry: `report.json` and `report.md`, `results.csv`, comparisons and
+model cards then have it. Tables written before it are still read.
+"""
+
+
+def compared_metrics() -> dict[str, Metric]:
+    """Return the entries of `METRICS` that tables of several runs show."""
+    return {name: metric for name, metric in METRICS.items() if metric.recorded and metric.compared}
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
     """Return the number of examples by true class (row) and predicted class (column)."""
     cells = np.asarray(labels, "int64") * classes + predictions
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def confident_mistakes(evaluation, count):
+def confident_mistakes(evaluation: Evaluation, count: int) -> np.ndarray:
     """Return the indices of wrong predictions, the most confident first.
 
     Args:
@@ -179,7 +236,7 @@ def confident_mistakes(evaluation, count):
     return wrong[np.argsort(-evaluation.confidences[wrong], kind="stable")][:count]
 
 
-def most_confused(evaluation, count):
+def most_confused(evaluation: Evaluation, count: int) -> list[dict]:
     """Return the most frequent confusions of one class with another.
 
     Args:

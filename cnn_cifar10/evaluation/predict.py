@@ -1,12 +1,21 @@
-"""Class probabilities of a split, with or without test-time augmentation."""
+"""Class probabilities of a split; test-time augmentation."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnn_cifar10.datasets import Split
 from cnn_cifar10.evaluation.metrics import Evaluation
 from cnn_cifar10.utils import InputError
 
+if TYPE_CHECKING:
+    import keras
 
-def predict_split(model, split, num_classes, batch_size=500):
+
+def predict_split(
+    model: "keras.Model", split: Split, num_classes: int, batch_size: int = 500
+) -> np.ndarray:
     """Predict the class probabilities of every example of a split.
 
     Args:
@@ -33,19 +42,19 @@ def predict_split(model, split, num_classes, batch_size=500):
     return probabilities
 
 
-def evaluate_split(model, split, class_names):
-    """Predict a split, class names in the order of its labels, and return its `Evaluation`."""
+def evaluate_split(model: "keras.Model", split: Split, class_names: Sequence[str]) -> Evaluation:
+    """Predict a split and return its `Evaluation`; class names are in the order of labels."""
     probabilities = predict_split(model, split, len(class_names))
     return Evaluation(split.labels, probabilities, class_names)
 
 
-def with_test_time_augmentation(model):
-    """Return a model that averages a model's answers over six views of each image.
+def with_test_time_augmentation(model: "keras.Model") -> "keras.Model":
+    """Return a model that averages the predictions of a model over six views of each image.
 
-    The views are the image, and the image shifted by one pixel up and left, and down
-    and right, with the mirror images of the three. The unshifted two count twice.
-    What is averaged are logits, up to a constant: the result is the views' weighted
-    geometric mean.
+    Three views are the image, the image shifted by one pixel up and left, and by one pixel
+    down and right; the others are their mirror images. The two unshifted views count twice.
+    The mean is of logits (up to a constant), so that the result is a weighted geometric mean
+    of probabilities.
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.

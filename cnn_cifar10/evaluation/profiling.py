@@ -1,18 +1,25 @@
-"""What a model costs: operations and time for one picture."""
+"""Cost of a model: floating-point operations, size, latency."""
 
 import math
 import statistics
 import time
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
 
-def profile_model(model, path):
+
+def profile_model(model: "keras.Model", path: Path) -> dict[str, float]:
     """Return `mflops`, `megabytes` and `latency_ms` of a model.
 
     Args:
-        model: `keras.Model` from pictures to probabilities.
-        path: The file that holds it.
+        model: `keras.Model` from images to probabilities.
+        path: File that holds the model.
     """
     return {
         "mflops": count_flops(model) / 1e6,
@@ -21,24 +28,24 @@ def profile_model(model, path):
     }
 
 
-def count_flops(model):
-    """Return the floating-point operations for one picture, a multiply-add as two.
+def count_flops(model: "keras.Model") -> int:
+    """Return the floating-point operations for one image; a multiply-add counts as two.
 
-    Convolutions and dense layers are counted; the rest is a few percent. A layer
+    Convolutions and dense layers are counted; other layers add a few percent. A layer
     that is called several times counts once.
 
     Args:
-        model: Functional `keras.Model` of a fixed input size; models nested in
-            it count.
+        model: Functional `keras.Model` of a fixed input size; nested models count too.
     """
     return sum(flops for _, flops in _layer_flops(model))
 
 
-def count_training_flops(model):
-    """Return the floating-point operations that one picture takes in training.
+def count_training_flops(model: "keras.Model") -> int:
+    """Return the floating-point operations of one image in training.
 
-    A layer's output, its kernel's gradient where it is trained, and its input's
-    gradient where something before it is trained, take as many operations each.
+    Three things take equally many operations: the output of a layer, the gradient of its
+    kernel (if the layer is trained), and the gradient of its input (if a layer before it
+    is trained).
 
     Args:
         model: As for `count_flops`.
@@ -52,11 +59,11 @@ def count_training_flops(model):
 
 
 def _layer_flops(model):
-    """Yield the layers that multiply, in order, with their operations for one picture."""
+    """Yield the layers that multiply, in order, with their operations for one image."""
     import keras
 
-    kinds = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
-    multiplying = tuple(getattr(keras.layers, kind) for kind in kinds)
+    layers = keras.layers
+    multiplying = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _layer_flops(layer)
@@ -66,19 +73,17 @@ def _layer_flops(model):
             yield layer, 2 * positions * sum(map(math.prod, kernels))
 
 
-def measure_latency(predict, input_shape, rounds=30):
-    """Return the median milliseconds from one picture in memory to its probabilities.
+def measure_latency(
+    predict: Callable, input_shape: tuple[int, int, int], rounds: int = 30
+) -> float:
+    """Return the median milliseconds from one image in memory to its probabilities.
 
     Args:
         predict: Function from float32 pixels `(1, height, width, 3)` to probabilities.
         input_shape: `(height, width, 3)`.
-        rounds: How many times to measure, after a first call that may compile.
+        rounds: Number of measurements, after a first call that may compile.
     """
-    picture = np.zeros((1, *input_shape), "float32")
-    predict(picture)
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        predict(picture)
-        times.append(time.perf_counter() - began)
+    image = np.zeros((1, *input_shape), "float32")
+    predict(image)
+    times = timeit.repeat(lambda: predict(image), timer=time.perf_counter, repeat=rounds, number=1)
     return 1000 * statistics.median(times)

@@ -1,29 +1,36 @@
-"""Pictures made worse on purpose, at five severities, to see what a model withstands."""
+"""Corruptions of images at five severities; robustness of a model to them."""
 
 import dataclasses
 import io
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnn_cifar10.datasets import Split
 from cnn_cifar10.evaluation.predict import evaluate_split
 from cnn_cifar10.utils import InputError
 
+if TYPE_CHECKING:
+    import keras
+
 SEVERITIES = range(6)
-"""0 leaves pictures as they are, 5 corrupts them most."""
+"""From 0, which changes nothing, to 5."""
 
 
-def corrupt(images, corruption, severity, seed=0):
-    """Corrupt pictures.
+def corrupt(images: np.ndarray, corruption: str, severity: int, seed: int = 0) -> np.ndarray:
+    """Corrupt images.
 
-    The six corruptions and their severities are those of CIFAR-10-C that need neither
-    pictures of frost nor a particular library. Blur and pixelation are in proportion
-    to the picture's height: a larger picture loses as much of what it shows.
+    The six corruptions and their severities are taken from CIFAR-10-C; the others there need
+    photographs of frost or a particular library. Blur and pixelation are in proportion to the
+    height of the image, so that a larger image loses as much of its content.
 
     Args:
         images: uint8 array `(n, height, width, 3)`, RGB in [0, 255].
         corruption: One of `CORRUPTIONS`.
         severity: 0 to 5; 0 changes nothing.
-        seed: Seed of the noise; pictures get the same noise at every severity, scaled.
+        seed: Seed of the noise. An image gets the same noise at every severity, scaled.
 
     Returns:
         uint8 array of the same shape.
@@ -63,7 +70,7 @@ def _gaussian_noise(images, deviation, rng):
 def _gaussian_blur(images, deviation, rng):
     from scipy import ndimage
 
-    # In pixels of a picture that is 32 high.
+    # In pixels of an image that is 32 high.
     deviation *= images.shape[1] / 32
     pixels = images.astype("float32")
     return ndimage.gaussian_filter(pixels, deviation, mode="nearest", axes=(1, 2))
@@ -87,22 +94,22 @@ def _pixelate(images, factor, rng):
     height, width = images.shape[1:3]
     small = max(1, int(factor * width)), max(1, int(factor * height))
     box = Image.Resampling.BOX
-    pictures = (Image.fromarray(image).resize(small, box) for image in images)
-    return np.stack([picture.resize((width, height), box) for picture in pictures])
+    reduced = (Image.fromarray(image).resize(small, box) for image in images)
+    return np.stack([image.resize((width, height), box) for image in reduced])
 
 
 def _jpeg(images, quality, rng):
     from PIL import Image
 
-    pictures = []
+    compressed = []
     for image in images:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=quality)
-        pictures.append(np.asarray(Image.open(file)))
-    return np.stack(pictures)
+        compressed.append(np.asarray(Image.open(file)))
+    return np.stack(compressed)
 
 
-CORRUPTIONS = {  # name: function, and its amount at severities 1 to 5
+CORRUPTIONS: dict[str, tuple[Callable, tuple[float, ...]]] = {
     "gaussian_noise": (_gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
     "gaussian_blur": (_gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1.0)),
     "contrast": (_contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
@@ -110,33 +117,30 @@ CORRUPTIONS = {  # name: function, and its amount at severities 1 to 5
     "pixelate": (_pixelate, (0.95, 0.9, 0.85, 0.75, 0.65)),
     "jpeg": (_jpeg, (80, 65, 58, 50, 40)),
 }
+"""Names to a function of images, an amount and a random generator, and to the amounts at
+severities 1 to 5."""
 
 
-def evaluate_corruptions(model, split, class_names):
-    """Measure a model on pictures corrupted in every way, at every severity.
+def evaluate_corruptions(
+    model: "keras.Model", split: Split, class_names: Sequence[str]
+) -> list[dict]:
+    """Measure the accuracy of a model under every corruption at every severity.
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.
-        split: `Split`; its images are held in memory.
+        split: `Split`; its images are loaded into memory.
         class_names: One name per class, in the order of the labels.
 
     Returns:
-        Rows of `corruption`, `severity` (0 to 5) and `accuracy`. At severity 0 each
-        corruption has the accuracy on pictures as they are.
+        Rows of `corruption`, `severity` (0 to 5) and `accuracy`. At severity 0 the accuracy
+        is that on unchanged images.
     """
-    images = split.images[:]
-
-    def accuracy(corruption, severity):
-        corrupted = dataclasses.replace(split, images=corrupt(images, corruption, severity))
-        return evaluate_split(model, corrupted, class_names).accuracy
-
+    images, rows = split.images[:], []
     clean = evaluate_split(model, split, class_names).accuracy
-    return [
-        {
-            "corruption": corruption,
-            "severity": severity,
-            "accuracy": accuracy(corruption, severity) if severity else clean,
-        }
-        for corruption in CORRUPTIONS
-        for severity in SEVERITIES
-    ]
+    for corruption, severity in itertools.product(CORRUPTIONS, SEVERITIES):
+        accuracy = clean
+        if severity:
+            corrupted = dataclasses.replace(split, images=corrupt(images, corruption, severity))
+            accuracy = evaluate_split(model, corrupted, class_names).accuracy
+        rows.append({"corruption": corruption, "severity": severity, "accuracy": accuracy})
+    return rows

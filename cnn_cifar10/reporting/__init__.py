@@ -1,4 +1,4 @@
-"""Numbers to pages, tables and the table of record."""
+"""Reports of runs, tables of results, comparisons."""
 
 from cnn_cifar10.reporting.comparison import (
     comparable_predictions,
@@ -6,9 +6,9 @@ from cnn_cifar10.reporting.comparison import (
     write_comparison,
 )
 from cnn_cifar10.reporting.results import (
-    SUMMARY_COLUMNS,
     add_result,
     read_results,
+    result_columns,
     summarize_results,
     summarize_times,
     summary_columns,
@@ -22,19 +22,7 @@ from cnn_cifar10.reporting.run_report import (
 from cnn_cifar10.reporting.tables import format_cell, format_table
 
 __all__ = [
-    "SUMMARY_COLUMNS",
-    "add_result",
-    "comparable_predictions",
-    "compare_predictions",
-    "format_cell",
-    "format_metrics",
-    "format_per_class",
-    "format_table",
-    "read_report",
-    "read_results",
-    "report_run",
-    "summarize_results",
-    "summarize_times",
-    "summary_columns",
-    "write_comparison",
-]
+    "add_result", "comparable_predictions", "compare_predictions", "format_cell", "format_metrics",
+    "format_per_class", "format_table", "read_report", "read_results", "report_run",
+    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
+]  # fmt: skip

@@ -1,45 +1,49 @@
-"""Runs side by side: accuracy against cost, confusions, and where they disagree."""
+"""Comparison of runs: accuracy against cost, confusion matrices, agreement."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cnn_cifar10 import plotting
+from cnn_cifar10.evaluation import HEADLINE
 from cnn_cifar10.reporting.results import summary_columns
-from cnn_cifar10.reporting.run_report import read_predictions
-from cnn_cifar10.reporting.tables import format_table
+from cnn_cifar10.reporting.run_report import Predictions, read_predictions
+from cnn_cifar10.reporting.tables import format_table, split_and_metric
 from cnn_cifar10.utils import InputError, write_figure, write_page
 
 _FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
 
 
-def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
+def write_comparison(
+    output_dir: str | Path, summaries: list[dict], reports_dir: str | Path, metric: str = HEADLINE
+) -> None:
     """Write a comparison of runs on one data set as a page with its figures.
 
-    The files are `comparison.md`, `accuracy.png`, where operations are known
-    `pareto.png` and, of the runs whose reports hold predictions of the same
-    images, `confusions.png` and `agreement.png`. To choose by validation accuracy,
-    these are images of the validation split. Figures of an earlier comparison
-    are deleted.
+    The files are `comparison.md`, `accuracy.png`, `pareto.png` (where operations are known)
+    and, of the runs whose reports hold predictions of the same images, `confusions.png` and
+    `agreement.png`. To choose by validation accuracy, these are images of the validation
+    split. Figures of an earlier comparison are deleted.
 
     Args:
         output_dir: Folder to write to; created where missing.
         summaries: What `summarize_results` returns, of one data set.
-        reports_dir: Folder of the runs' reports.
+        reports_dir: Folder of the reports of the runs.
         metric: What was summarized.
 
     Raises:
         InputError: If there are no runs, or they are of several data sets.
     """
+    from cnn_cifar10 import plotting
+
     datasets = sorted({row["dataset"] for row in summaries})
     if len(datasets) != 1:
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
     figures = {"accuracy.png": plotting.plot_comparison(summaries, datasets[0])}
     parts = [
         f"# Comparison on {datasets[0]}",
-        f"{metric.replace('_', ' ').capitalize()}: mean over seeds, the standard deviation beside "
-        "it where there are several. Seconds and images/s are of training, where it ran (of "
-        "features where those were computed once); ms/image is of a prediction.",
+        f"{metric.replace('_', ' ').capitalize()}: mean over seeds, with the standard deviation "
+        "where there are several. Seconds and images/s are of training (of features where those "
+        "were computed once); ms/image is of a prediction.",
         format_table(summaries, summary_columns(metric)),
         "![Accuracy of each run](accuracy.png)",
     ]
@@ -47,11 +51,11 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
         title = f"{datasets[0]}: accuracy against cost"
         figures["pareto.png"] = plotting.plot_pareto(summaries, title)
         parts += [
-            "Further up is more accurate, further left cheaper; nothing is both more accurate and "
-            "cheaper than the runs on the line.",
-            "![Accuracy against operations for one picture](pareto.png)",
+            "Runs further up are more accurate, runs further left are cheaper. No run is both more "
+            "accurate and cheaper than the runs on the line.",
+            "![Accuracy against operations for one image](pareto.png)",
         ]
-    split = "test" if metric == "accuracy" else "validation"
+    split, _ = split_and_metric(metric)
     predictions = comparable_predictions(summaries, reports_dir, split)
     if len(predictions) > 1:
         agreement = compare_predictions(predictions)
@@ -60,18 +64,9 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
             next(iter(predictions.values())).class_names,
         )
         figures["agreement.png"] = plotting.plot_agreement(
-            agreement["matrix"], list(predictions), "share of pictures named the same"
+            agreement["matrix"], list(predictions), "share of images classified the same"
         )
-        parts += [
-            "## Confusions",
-            "![Confusion matrices side by side](confusions.png)",
-            "## Agreement",
-            f"Of the {agreement['images']:,} pictures of the {split} split, "
-            f"{agreement['all_right']:,} are named rightly by each of these {len(predictions)} "
-            f"models, and {agreement['all_wrong']:,} by none; on {agreement['disputed']:,} some "
-            "are right and some are wrong.",
-            "![Share of pictures on which two models agree](agreement.png)",
-        ]
+        parts += _format_agreement(agreement, len(predictions), split)
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     for name in set(_FIGURES) - set(figures):
@@ -81,18 +76,32 @@ def write_comparison(output_dir, summaries, reports_dir, metric="accuracy"):
     write_page(output_dir / "comparison.md", parts)
 
 
-def comparable_predictions(summaries, reports_dir, split="test", limit=8):
+def _format_agreement(agreement, models, split):
+    return [
+        "## Confusions",
+        "![Confusion matrices side by side](confusions.png)",
+        "## Agreement",
+        f"Of the {agreement['images']:,} images of the {split} split, all {models} models classify "
+        f"{agreement['all_right']:,} correctly, and no model classifies {agreement['all_wrong']:,} "
+        f"correctly; on {agreement['disputed']:,}, some models are right and some are wrong.",
+        "![Share of images on which two models agree](agreement.png)",
+    ]
+
+
+def comparable_predictions(
+    summaries: list[dict], reports_dir: str | Path, split: str = "test", limit: int = 8
+) -> dict[str, Predictions]:
     """Return the predictions of runs that were measured on the same images.
 
     Args:
         summaries: What `summarize_results` returns, the most accurate first.
-        reports_dir: Folder of the runs' reports.
-        split: Which split's predictions, `"test"` or `"validation"`; a report
-            keeps those of one.
-        limit: How many at most.
+        reports_dir: Folder of the reports of the runs.
+        split: Split of the predictions, `"test"` or `"validation"`; a report keeps
+            those of one split.
+        limit: Number of runs at most.
 
     Returns:
-        Dict of the names of runs to `Predictions`, of the first seed that has any.
+        Dict of names of runs to the `Predictions` of the first seed that has any.
     """
     found = {}
     for row in summaries:
@@ -107,16 +116,16 @@ def comparable_predictions(summaries, reports_dir, split="test", limit=8):
     return found
 
 
-def compare_predictions(predictions):
-    """Count where models agree.
+def compare_predictions(predictions: dict[str, Predictions]) -> dict[str, Any]:
+    """Count the images on which models agree.
 
     Args:
         predictions: Dict of names to `Predictions` of the same images.
 
     Returns:
-        `matrix` (share of images that two models name the same, `(models,
-        models)`), and the numbers of `images`, `all_right`, `all_wrong` and
-        `disputed` ones.
+        `matrix` (share of images that two models classify the same, `(models, models)`),
+        and the numbers of `images` and of those that all models classify correctly
+        (`all_right`), that none does (`all_wrong`), and that some do (`disputed`).
     """
     named = np.stack([each.predictions for each in predictions.values()])
     labels = next(iter(predictions.values())).labels

@@ -1,10 +1,13 @@
-"""A closer look at a model: how sure it is, where it looks, what it withstands, what it doubts."""
+"""Diagnostics of a model: calibration, robustness, Grad-CAM, likely label errors."""
 
 import importlib.util
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_cifar10.datasets import Split
 from cnn_cifar10.evaluation import (
+    Evaluation,
     evaluate_corruptions,
     expected_calibration_error,
     fit_temperature,
@@ -15,20 +18,30 @@ from cnn_cifar10.evaluation import (
 )
 from cnn_cifar10.reporting.tables import format_table
 
-_CORRUPTED, _EXPLAINED = 1_000, 12
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+_CORRUPTED, _SHOWN = 1_000, 12
 
 
-def diagnose(model, split, evaluation, validation=None, title=""):
-    """Measure calibration and robustness, and draw them and what the model looks at.
+def diagnose(
+    model: "keras.Model",
+    split: Split,
+    evaluation: Evaluation,
+    validation: Evaluation | None = None,
+    title: str = "",
+) -> "tuple[dict[str, Any], dict[str, Figure]]":
+    """Measure calibration, robustness and likely label errors; draw them and Grad-CAM.
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.
-        split: `Split` of n images that the model was not trained on. A random 1,000 of
-            them are corrupted, 12 of those explained.
+        split: `Split` of n images that the model was not trained on. A random 1,000 of them
+            are corrupted; Grad-CAM is shown for 12 of these.
         evaluation: `Evaluation` of the split.
-        validation: `Evaluation` of the validation split, which a temperature is fitted
-            to; `None` fits none.
-        title: What captions call the split.
+        validation: `Evaluation` of the validation split, to fit a temperature to; `None`
+            fits none.
+        title: Name of the split in captions.
 
     Returns:
         A pair: a dict of `calibration_error`, `corrupted_images`, `corruptions` (the rows
@@ -38,39 +51,26 @@ def diagnose(model, split, evaluation, validation=None, title=""):
     """
     from cnn_cifar10 import plotting
 
-    error = expected_calibration_error(evaluation)
-    found = {"calibration_error": error}
-    diagrams = {f"as trained: error {error:.1%}": reliability(evaluation)}
-    if validation is not None:
-        temperature = fit_temperature(validation)
-        scaled = with_temperature(evaluation, temperature)
-        error = expected_calibration_error(scaled)
-        found |= {"temperature": temperature, "calibrated_error": error}
-        diagrams[f"temperature {temperature:.2f}: error {error:.1%}"] = reliability(scaled)
-
+    found, diagrams = _calibration(evaluation, validation)
     names, count = evaluation.class_names, min(len(split), _CORRUPTED)
     chosen = np.random.default_rng(0).choice(len(split), count, replace=False)
     found["corrupted_images"] = count
     found["corruptions"] = evaluate_corruptions(model, split[chosen], names)
-
-    explained = chosen[:_EXPLAINED]
-    pictures, classes = split.images[explained], evaluation.predictions[explained]
+    shown = chosen[:_SHOWN]
+    images, classes = split.images[shown], evaluation.predictions[shown]
     captions = [
         f"{names[predicted]}, {confidence:.0%}"
-        for predicted, confidence in zip(classes, evaluation.confidences[explained], strict=True)
+        for predicted, confidence in zip(classes, evaluation.confidences[shown], strict=True)
     ]
+    maps = grad_cam(model, images, classes)
+    heading = f"{title}: Grad-CAM of the predicted class"
     figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
         "robustness.png": plotting.plot_robustness(found["corruptions"], title),
-        "gradcam.png": plotting.plot_grad_cam(
-            pictures,
-            grad_cam(model, pictures, classes),
-            captions,
-            f"{title}: what spoke for the predicted class",
-        ),
+        "gradcam.png": plotting.plot_grad_cam(images, maps, captions, heading),
     }
     if importlib.util.find_spec("cleanlab"):
-        suspects = likely_label_errors(evaluation, _EXPLAINED)
+        suspects = likely_label_errors(evaluation, _SHOWN)
         found["label_errors"] = [
             {
                 "index": int(index),
@@ -82,18 +82,35 @@ def diagnose(model, split, evaluation, validation=None, title=""):
         ]
     if rows := found.get("label_errors"):
         columns = ([row[key] for row in rows] for key in ("label", "predicted", "confidence"))
-        caption = f"{title}: labels to check"
-        figures["labels.png"] = plotting.plot_mistakes(split.images[suspects], *columns, caption)
+        heading = f"{title}: labels to check"
+        figures["labels.png"] = plotting.plot_mistakes(split.images[suspects], *columns, heading)
     return found, figures
 
 
-def format_diagnostics(found):
-    """Return paragraphs of Markdown that say what `diagnose` found, with its figures."""
-    calibration = f"Confidence and accuracy are {100 * found['calibration_error']:.1f} points apart"
+def _calibration(evaluation, validation):
+    """Return the calibration errors, and reliability diagrams by their captions."""
+    error = expected_calibration_error(evaluation)
+    found = {"calibration_error": error}
+    diagrams = {f"as trained: error {error:.1%}": reliability(evaluation)}
+    if validation is not None:
+        temperature = fit_temperature(validation)
+        scaled = with_temperature(evaluation, temperature)
+        error = expected_calibration_error(scaled)
+        found |= {"temperature": temperature, "calibrated_error": error}
+        diagrams[f"temperature {temperature:.2f}: error {error:.1%}"] = reliability(scaled)
+    return found, diagrams
+
+
+def format_diagnostics(found: dict[str, Any]) -> list[str]:
+    """Return what `diagnose` found as paragraphs of Markdown, with its figures."""
+    calibration = (
+        "The expected calibration error (15 bins) is "
+        f"{100 * found['calibration_error']:.1f} percentage points"
+    )
     if "temperature" in found:
         calibration += (
-            f"; {100 * found['calibrated_error']:.1f} where logits are divided by the temperature "
-            f"{found['temperature']:.2f}, which was fitted to the validation split"
+            f". With the temperature {found['temperature']:.2f}, fitted to the validation split, "
+            f"it is {100 * found['calibrated_error']:.1f}"
         )
     rows = {}
     for row in found["corruptions"]:
@@ -102,13 +119,13 @@ def format_diagnostics(found):
     return [
         "## Calibration",
         "![Accuracy by confidence](calibration.png)",
-        f"{calibration} (expected calibration error, 15 bins).",
+        f"{calibration}.",
         "## Robustness",
         "![Accuracy by severity of each corruption](robustness.png)",
         f"Accuracy on {found['corrupted_images']:,} images, corrupted at severities 0 to 5:",
         format_table(list(rows.values())),
-        "## Where the model looks",
-        "![Pictures, and what spoke for the predicted class](gradcam.png)",
+        "## Grad-CAM",
+        "![Images with the parts that support the predicted class](gradcam.png)",
         "## Labels to check",
         *_format_label_errors(found),
     ]
@@ -116,11 +133,11 @@ def format_diagnostics(found):
 
 def _format_label_errors(found):
     if "label_errors" not in found:
-        return ["They need cleanlab: `pip install 'cnn-cifar10[label-errors]'`."]
+        return ["To find them, install cleanlab: `pip install 'cnn-cifar10[label-errors]'`."]
     if not found["label_errors"]:
-        return ["No image's label is doubtful."]
+        return ["No label is likely to be wrong."]
     return [
-        "The images whose label the model doubts most, by confident learning; some are its own "
-        "mistakes, and some are wrong labels.",
-        "![The most doubtful labels](labels.png)",
+        "The labels that are most likely wrong, by confident learning. Some are wrong labels, and "
+        "some are mistakes of the model.",
+        "![The labels that are most likely wrong](labels.png)",
     ]

@@ -1,14 +1,20 @@
-"""Evaluations and the facts of a run to files: a report to read, a table of record."""
+"""Report of a run: metrics, confusion matrix, mistakes, training curves, settings."""
 
 import json
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.evaluation import (
+    HEADLINE,
+    METRICS,
+    Evaluation,
+    compared_metrics,
     confident_mistakes,
     confusion_matrix,
     evaluate_split,
@@ -17,8 +23,13 @@ from cnn_cifar10.evaluation import (
     with_test_time_augmentation,
 )
 from cnn_cifar10.reporting.diagnostics import diagnose, format_diagnostics
-from cnn_cifar10.reporting.results import RESULT_COLUMNS, add_result
-from cnn_cifar10.reporting.tables import escape_cell, format_cell, format_table
+from cnn_cifar10.reporting.results import add_result, result_columns
+from cnn_cifar10.reporting.tables import (
+    escape_cell,
+    format_cell,
+    format_table,
+    split_and_metric,
+)
 from cnn_cifar10.utils import (
     InputError,
     format_hardware,
@@ -26,31 +37,44 @@ from cnn_cifar10.utils import (
     write_csv,
     write_figure,
     write_json,
+    write_page,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cnn_cifar10.training import Run
 
 _SPLITS = ("train", "validation", "test")
 _TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
 _TRAIN_SAMPLE = 5_000
+_PHOTOGRAPHS = ("mistakes.png", "gradcam.png", "labels.png")
 
 
 def report_run(
-    run, dataset, output_dir, results_csv, splits=_SPLITS, *, tta=False, diagnostics=False
-):
-    """Evaluate a finished run's model, write its report and add its row to the results.
+    run: "Run",
+    dataset: Dataset,
+    output_dir: str | Path,
+    results_csv: str | Path,
+    splits: tuple[str, ...] = _SPLITS,
+    *,
+    tta: bool = False,
+    diagnostics: bool = False,
+) -> dict[str, Any]:
+    """Evaluate the model of a finished run, write its report and its row in the results.
 
-    The row is left as it is where the data are not those the run was trained with.
-
-    Of the training split, a random sample of 5,000 images is evaluated.
+    The row is not written if these are not the data that the run was trained with. A random
+    sample of 5,000 images stands for the training split.
 
     Args:
         run: `Run`.
         dataset: `Dataset` to evaluate on.
         output_dir: Folder of the report.
-        results_csv: Path of the table of record.
-        splits: Some of `"train"`, `"validation"` and `"test"`; a run that was trained
+        results_csv: Path of the table of results.
+        splits: Some of `"train"`, `"validation"` and `"test"`. A run that was trained
             on the validation split is not evaluated on it.
-        tta: Whether to measure the accuracy with test-time augmentation too.
-        diagnostics: Whether to look diagnostics at the split in detail, as `diagnose` does.
+        tta: Whether to measure metrics with test-time augmentation too.
+        diagnostics: Whether to examine the last of the splits with `diagnose`.
 
     Returns:
         What `write_report` returns.
@@ -61,31 +85,34 @@ def report_run(
     """
     facts, model = run.facts(), run.load_model()
     if facts["class_names"] != list(dataset.class_names):
-        raise InputError(f"{run.path}: its model knows other classes than {dataset.title}")
-    evaluations, further = {}, {}
-    views = with_test_time_augmentation(model) if tta else None
+        raise InputError(f"{run.path}: its model has other classes than {dataset.title}")
     skipped = {"validation"} if run.config().use_validation else set()
-    for name in (name for name in _SPLITS if name in {*splits} - skipped):
-        split = getattr(dataset, name)
-        if name == "train" and len(split) > _TRAIN_SAMPLE:
-            chosen = np.random.default_rng(0).choice(len(split), _TRAIN_SAMPLE, replace=False)
-            split = split[chosen]
-        evaluations[name] = evaluate_split(model, split, dataset.class_names)
-        if tta and name != "train":
-            further[name] = evaluate_split(views, split, dataset.class_names).accuracy
-    found = None
-    if diagnostics and evaluations:  # at the last split, which is reported in detail
-        title = f"{dataset.title} {name} split"
-        # A temperature fitted to the images that it is judged on would flatter itself.
+    images = {name: dataset.split(name) for name in _SPLITS if name in {*splits} - skipped}
+    if len(images.get("train", ())) > _TRAIN_SAMPLE:
+        count = len(images["train"])
+        chosen = np.random.default_rng(0).choice(count, _TRAIN_SAMPLE, replace=False)
+        images["train"] = images["train"][chosen]
+
+    def evaluate(model, names):
+        return {name: evaluate_split(model, images[name], dataset.class_names) for name in names}
+
+    evaluations, augmented, found = evaluate(model, images), {}, None
+    if tta:
+        judged = [name for name in images if name != "train"]
+        augmented = evaluate(with_test_time_augmentation(model), judged)
+    if diagnostics and evaluations:
+        name = list(evaluations)[-1]
+        # A temperature is not judged by the images that it was fitted to.
         validation = evaluations.get("validation") if name == "test" else None
-        found = diagnose(model, split, evaluations[name], validation, title)
+        title = f"{dataset.title} {name} split"
+        found = diagnose(model, images[name], evaluations[name], validation, title)
     report = write_report(
         output_dir,
         facts=facts,
         dataset=dataset,
         evaluations=evaluations,
         history=run.history(),
-        tta_accuracies=further,
+        augmented=augmented,
         diagnostics=found,
     )
     if facts["fingerprint"] == dataset.fingerprint:
@@ -95,9 +122,16 @@ def report_run(
 
 
 def write_report(
-    output_dir, *, facts, dataset, evaluations, history, tta_accuracies=None, diagnostics=None
-):
-    """Write a run's evaluation as a report to read, as tables and as one document.
+    output_dir: str | Path,
+    *,
+    facts: dict[str, Any],
+    dataset: Dataset,
+    evaluations: dict[str, Evaluation],
+    history: dict[str, list[float]],
+    augmented: dict[str, Evaluation] | None = None,
+    diagnostics: "tuple[dict, dict[str, Figure]] | None" = None,
+) -> dict[str, Any]:
+    """Write the evaluation of a run as a page, as tables and as one document.
 
     The files are `report.md`, `report.json`, `predictions.npz`, `per_class.csv`,
     `confusion_matrix.csv`, `confusion_matrix.png`, `per_class.png`, and, where
@@ -106,13 +140,13 @@ def write_report(
 
     Args:
         output_dir: Folder to write to; created where missing.
-        facts: What a run's `run.json` holds.
+        facts: What `run.json` of a run holds.
         dataset: `Dataset` that was evaluated.
         evaluations: Dict of `"train"`, `"validation"` and `"test"`, at least one
             of them, to `Evaluation`. The last in this order is reported in
             detail. All but `"train"`, which may be a sample, cover their split.
         history: Dict of lists, one value an epoch, as for `plot_history`.
-        tta_accuracies: Dict of splits to their accuracy with test-time augmentation.
+        augmented: Dict of splits to `Evaluation` with test-time augmentation.
         diagnostics: What `diagnose` returns for the split in detail; its figures
             become files too.
 
@@ -126,14 +160,46 @@ def write_report(
         InputError: If evaluations are missing or do not belong to the data set.
     """
     evaluations = _check_evaluations(dataset, evaluations)
+    report = _describe(facts, dataset, evaluations, history, augmented or {})
+    output_dir, figures = Path(output_dir), _figures(report, dataset)
+    if diagnostics:
+        report["diagnostics"], further = diagnostics
+        figures |= further
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        # Photographs do not compress the way enlarged pixels do.
+        large = name in _PHOTOGRAPHS and dataset.image_shape[0] > 64
+        write_figure(output_dir / name, figure, dpi=72 if large else 110)
+    write_csv(
+        output_dir / "per_class.csv",
+        report["per_class"][0],
+        [[format_cell(*cell) for cell in row.items()] for row in report["per_class"]],
+    )
+    write_csv(
+        output_dir / "confusion_matrix.csv",
+        ["true class", *dataset.class_names],
+        [
+            [name, *row]
+            for name, row in zip(dataset.class_names, report["confusion_matrix"], strict=True)
+        ],
+    )
+    split = report["split"]
+    _write_predictions(output_dir / "predictions.npz", split, evaluations[split])
+    write_page(output_dir / "report.md", _page(report, figures))
+    write_json(output_dir / "report.json", report)
+    return report
+
+
+def _describe(facts, dataset, evaluations, history, augmented):
+    """Return the document in `report.json`, without diagnostics."""
     split, evaluation = list(evaluations.items())[-1]
     metrics = {name: each.summary() for name, each in evaluations.items()}
-    for name, accuracy in (tta_accuracies or {}).items():
-        metrics[name]["tta_accuracy"] = accuracy
-    # Where the data lay on one machine means nothing to a reader on another.
+    for name, each in augmented.items():
+        metrics[name] |= each.summary(augmented=True)
+    # The folder of the data on one machine means nothing to a reader on another.
     config = {key: value for key, value in facts["config"].items() if key != "data_dir"}
-    report = {
-        "headline": _headline(facts, dataset, split, evaluation),
+    return {
+        "headline": _headline(facts, dataset, split, metrics[split]),
         "facts": {**facts, "config": config},
         "data": {"title": dataset.title, "fingerprint": dataset.fingerprint},
         "split": split,
@@ -144,37 +210,10 @@ def write_report(
         "mistakes": _mistakes(evaluation) if _covers(evaluation, dataset, split) else [],
         "history": {key: [float(value) for value in values] for key, values in history.items()},
     }
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    figures = _figures(report, dataset)
-    if diagnostics:
-        report["diagnostics"], further = diagnostics
-        figures |= further
-    for name, figure in figures.items():
-        # Photographs do not compress the way enlarged pixels do.
-        photographs = name in ("mistakes.png", "gradcam.png", "labels.png")
-        large = photographs and dataset.image_shape[0] > 64
-        write_figure(output_dir / name, figure, dpi=72 if large else 110)
-    write_csv(
-        output_dir / "per_class.csv",
-        report["per_class"][0],
-        [[format_cell(*cell) for cell in row.items()] for row in report["per_class"]],
-    )
-    names = evaluation.class_names
-    write_csv(
-        output_dir / "confusion_matrix.csv",
-        ["true class", *names],
-        [[name, *row] for name, row in zip(names, report["confusion_matrix"], strict=True)],
-    )
-    _write_predictions(output_dir / "predictions.npz", split, evaluation)
-    with replacing(output_dir / "report.md") as path:
-        path.write_text(_markdown(report, figures), encoding="utf-8")
-    write_json(output_dir / "report.json", report)
-    return report
 
 
-def read_report(folder):
-    """Return the document in a report's `report.json`.
+def read_report(folder: str | Path) -> dict[str, Any]:
+    """Return the document in the `report.json` of a report.
 
     Raises:
         InputError: If the folder holds no report.
@@ -190,7 +229,7 @@ def read_report(folder):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a report keeps of its split: integer arrays `(n,)`, and the confidence in [0, 1]."""
+    """What a report keeps of its split: integer arrays `(n,)`, and confidences in [0, 1]."""
 
     split: str
     labels: np.ndarray
@@ -199,13 +238,17 @@ class Predictions:
     class_names: tuple[str, ...]
 
     @property
-    def confusion_matrix(self):
+    def confusion_matrix(self) -> np.ndarray:
         """As for `Evaluation`."""
         return confusion_matrix(self.labels, self.predictions, len(self.class_names))
 
 
-def read_predictions(path):
-    """Return the `Predictions` in a report's `predictions.npz`."""
+def read_predictions(path: str | Path) -> Predictions:
+    """Return the `Predictions` in the `predictions.npz` of a report.
+
+    Raises:
+        InputError: If the file cannot be read, or holds no predictions.
+    """
     try:
         with open(path, "rb") as opened, np.load(opened) as file:
             arrays = {key: file[key] for key in ("labels", "predictions", "confidences")}
@@ -238,7 +281,7 @@ def _check_evaluations(dataset, evaluations):
             raise InputError(f"evaluations[{split!r}] has other class names than {dataset.title}")
         if split != "train" and not _covers(evaluation, dataset, split):
             raise InputError(
-                f"evaluations[{split!r}] must hold the {len(getattr(dataset, split))} labels of "
+                f"evaluations[{split!r}] must hold the {len(dataset.split(split))} labels of "
                 f"{dataset.title}'s {split} split in order; it has {len(evaluation.labels)}, or "
                 "others"
             )
@@ -246,21 +289,25 @@ def _check_evaluations(dataset, evaluations):
 
 
 def _covers(evaluation, dataset, split):
-    return np.array_equal(evaluation.labels, getattr(dataset, split).labels)
+    return np.array_equal(evaluation.labels, dataset.split(split).labels)
 
 
-def _headline(facts, dataset, split, evaluation):
-    metrics = evaluation.summary()
+def _headline(facts, dataset, split, metrics):
+    others = [
+        f"{metric.heading} {format(metrics[name], metric.format)}"
+        for name, metric in compared_metrics().items()
+        if name != HEADLINE and not metric.augmented and name in metrics
+    ]
     text = (
-        f"{facts['model']} classifies {metrics['accuracy']:.2%} of the {metrics['examples']:,} "
-        f"images of the {dataset.title} {split} split correctly (macro F1 "
-        f"{metrics['macro_f1']:.4f}); trained with seed {facts['seed']} for {facts['epochs']} "
-        f"epochs in {facts['seconds']:,.0f} seconds on {format_hardware(facts['hardware'])}."
+        f"{facts['model']} classifies {metrics[HEADLINE]:.2%} of the {metrics['examples']:,} "
+        f"images of the {dataset.title} {split} split correctly ({', '.join(others)}); trained "
+        f"with seed {facts['seed']} for {facts['epochs']} epochs in {facts['seconds']:,.0f} "
+        f"seconds on {format_hardware(facts['hardware'])}."
     )
     if facts["fingerprint"] != dataset.fingerprint:
         text += (
-            " These are not the splits it was trained with (their fingerprints differ): images "
-            "it was trained on may be among them."
+            " The model was trained with other splits than these (their fingerprints differ), so "
+            "that its training images may be among them."
         )
     return text if split == "test" else f"{text} The test split was not used."
 
@@ -293,48 +340,48 @@ def _figures(report, dataset):
         )
     if mistakes := report["mistakes"]:
         indices, *columns = zip(*(row.values() for row in mistakes), strict=True)
-        images = getattr(dataset, report["split"]).images[np.array(indices)]
+        images = dataset.split(report["split"]).images[np.array(indices)]
         title = f"{title}: the most confident mistakes"
         figures["mistakes.png"] = plotting.plot_mistakes(images, *columns, title)
     return figures
 
 
-def _markdown(report, figures):
-    facts = report["facts"]
-    parts = [f"# {facts['run']}", report["headline"], "## Results", format_metrics(report)]
+def _page(report, figures):
+    """Yield the paragraphs of `report.md`."""
+    yield from (f"# {report['facts']['run']}", report["headline"])
+    yield from ("## Results", format_metrics(report))
     if "training_curves.png" in figures:
-        parts += [
-            "## Training",
-            "![Loss and accuracy over epochs](training_curves.png)",
-            "The training curves are means over an epoch, of images as augmentation left them and "
-            "weights that still changed, and the loss is the one trained on; the table above is of "
-            "unchanged images, the weights kept and plain cross-entropy.",
-        ]
-
-    parts += ["## Confusions", "![Confusion matrix](confusion_matrix.png)"]
-    if confused := report["most_confused"]:
-        true, predicted = (
-            escape_cell(confused[0][f"{which}_class"]) for which in ("true", "predicted")
+        yield from ("## Training", "![Loss and accuracy over epochs](training_curves.png)")
+        yield (
+            "The training curves are means over an epoch, of augmented images and of weights that "
+            "still changed, and their loss is the one trained on. The table above is of unchanged "
+            "images and the weights kept, and its loss is plain cross-entropy."
         )
-        columns = {"true_class": "true class", "predicted_class": "predicted class"}
-        parts += [
-            f"Confused most: {confused[0]['images']} images of {true} "
-            f"({confused[0]['share']:.1%} of them) are taken for {predicted}.",
-            format_table(confused, {**columns, "images": "images", "share": "of the true class"}),
-        ]
-    else:
-        parts.append("No image is classified wrongly.")
-
-    parts += [
-        "## Classes",
-        "![F1, precision and recall of every class](per_class.png)",
-        format_per_class(report),
-    ]
+    yield from ("## Confusions", "![Confusion matrix](confusion_matrix.png)")
+    yield from _format_confusions(report["most_confused"])
+    yield from ("## Classes", "![F1, precision and recall of every class](per_class.png)")
+    yield format_per_class(report)
     if "mistakes.png" in figures:
-        parts += ["## Most confident mistakes", "![Wrongly classified images](mistakes.png)"]
+        yield from ("## Most confident mistakes", "![Wrongly classified images](mistakes.png)")
     if "diagnostics" in report:
-        parts += format_diagnostics(report["diagnostics"])
+        yield from format_diagnostics(report["diagnostics"])
+    yield from ("## How it was trained", _format_settings(report["facts"]))
 
+
+def _format_confusions(confused):
+    if not confused:
+        return ["No image is classified wrongly."]
+    first = confused[0]
+    true, predicted = escape_cell(first["true_class"]), escape_cell(first["predicted_class"])
+    columns = {"true_class": "true class", "predicted_class": "predicted class"}
+    return [
+        f"The most frequent confusion: {first['images']} images of {true} ({first['share']:.1%} of "
+        f"them) are classified as {predicted}.",
+        format_table(confused, {**columns, "images": "images", "share": "of the true class"}),
+    ]
+
+
+def _format_settings(facts):
     settings = {
         "data": facts["dataset"],
         "split fingerprint": facts["fingerprint"],
@@ -348,61 +395,54 @@ def _markdown(report, figures):
         "versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
         **{f"`{key}`": value for key, value in facts["config"].items()},
     }
-    rows = [{"setting": setting, "value": value} for setting, value in settings.items()]
-    parts += ["## How it was trained", format_table(rows)]
-    return "\n\n".join(parts) + "\n"
+    return format_table([{"setting": key, "value": value} for key, value in settings.items()])
 
 
-def format_metrics(report):
-    """Return the metrics of every split as a Markdown table, and what they say of overfitting.
+def format_metrics(report: dict[str, Any]) -> str:
+    """Return the metrics of every split as a Markdown table, with a sentence on overfitting.
 
     Args:
         report: What `write_report` returns.
     """
     metrics = report["metrics"]
-    columns = {"split": "split", "examples": "images", "loss": "loss", "accuracy": "accuracy"}
-    if "top5_accuracy" in metrics[report["split"]]:
-        columns["top5_accuracy"] = "top-5 accuracy"
-    columns["macro_f1"] = "macro F1"
-    if any("tta_accuracy" in values for values in metrics.values()):
-        columns["tta_accuracy"] = "accuracy over six views"
-    table = format_table([{"split": split, **values} for split, values in metrics.items()], columns)
+    measured = dict.fromkeys(name for figures in metrics.values() for name in figures)
+    shown = {
+        name: METRICS[name].heading
+        for name in measured
+        if name in METRICS and METRICS[name].recorded
+    }
+    rows = [{"split": split, **figures} for split, figures in metrics.items()]
+    table = format_table(rows, {"split": "split", "examples": "images", **shown})
     if not {"train", "validation"} <= set(metrics):
         return table
-    return f"{table}\n\n{_gap(metrics['train']['accuracy'], metrics['validation']['accuracy'])}"
+    train, validation = (metrics[split][HEADLINE] for split in ("train", "validation"))
+    gap = 100 * (train - validation)
+    words = "clear" if gap >= 5 else "some" if gap >= 1 else "no sign of"
+    return (
+        f"{table}\n\nTraining accuracy is {abs(gap):.1f} points "
+        f"{'above' if gap >= 0 else 'below'} validation accuracy ({train:.2%} and "
+        f"{validation:.2%}): {words} overfitting."
+    )
 
 
-def format_per_class(report):
+def format_per_class(report: dict[str, Any]) -> str:
     """Return the scores of every class, on the split in detail, as a Markdown table."""
     columns = {"class": "class", "precision": "precision", "recall": "recall", "f1": "F1"}
     return format_table(report["per_class"], {**columns, "support": "images"})
 
 
-def _gap(train, validation):
-    gap = 100 * (train - validation)
-    words = "clear" if gap >= 5 else "some" if gap >= 1 else "no sign of"
-    return (
-        f"Training accuracy is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-        f"validation accuracy ({train:.2%} and {validation:.2%}): {words} overfitting."
-    )
-
-
-def result_row(facts, metrics, costs):
-    """Return a run's row for `add_result`; figures of splits not evaluated are left empty.
+def result_row(
+    facts: dict[str, Any], metrics: dict[str, dict], costs: dict[str, float]
+) -> dict[str, Any]:
+    """Return the row of a run for `add_result`; what was not measured is `None`.
 
     Args:
         facts: As for `write_report`.
         metrics: Dict of splits to metrics, as in `report.json`.
         costs: What `profile_model` returns.
     """
-    known = {column: facts[column] for column in RESULT_COLUMNS if column in facts}
-    test = metrics.get("test", {})
-    keys = ("accuracy", "tta_accuracy", "macro_f1", "loss", "top5_accuracy")
-    return {
-        **known,
-        **costs,
-        **{key: test.get(key) for key in keys},
-        "validation_accuracy": metrics.get("validation", {}).get("accuracy"),
-        "train_accuracy": metrics.get("train", {}).get("accuracy"),
-        "hardware": format_hardware(facts["hardware"]),
-    }
+    row = {}
+    for column in result_columns():
+        split, name = split_and_metric(column)
+        row[column] = metrics.get(split, {}).get(name) if name in METRICS else facts.get(column)
+    return row | costs | {"hardware": format_hardware(facts["hardware"])}

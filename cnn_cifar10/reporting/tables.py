@@ -1,28 +1,71 @@
-"""Rows as Markdown tables; how each column is formatted."""
+"""Columns of tables: type, format and heading. Rows as Markdown tables."""
 
 import numbers
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-_FORMATS = {
-    **dict.fromkeys(("accuracy", "top5_accuracy", "validation_accuracy", "train_accuracy"), ".4f"),
-    **dict.fromkeys(("tta_accuracy", "loss", "macro_f1", "mean", "std"), ".4f"),
-    **dict.fromkeys(("precision", "recall", "f1"), ".4f"),
-    "validation_loss": ".4f",
-    **dict.fromkeys(("seconds", "mflops", "megabytes", "latency_ms"), ".1f"),
-    "images_per_second": ".0f",
-    **dict.fromkeys(("share", "confidence"), ".1%"),
-    "bytes": ",",
-    "largest_difference": ".1e",
-    "agreement": ".2%",
-    "milliseconds": ".2f",
+from cnn_cifar10.evaluation import METRICS
+
+
+@dataclass(frozen=True)
+class Column:
+    """Declares how the values of a column are read and written.
+
+    Args:
+        type: What a cell of a file is read as: `float`, `int` or `str`.
+        format: How numbers are written, as for Python's `format`; `None` writes whole numbers
+            in full and others with four digits.
+        heading: Heading in tables of several runs; the name of the column where it is empty.
+    """
+
+    type: Callable[[str], Any] = float
+    format: str | None = None
+    heading: str = ""
+
+
+_TEXT, _COUNT, _SCORE = Column(str), Column(int), Column(format=".4f")
+
+COLUMNS: dict[str, Column] = {
+    **dict.fromkeys(("run", "model", "dataset", "backend", "hardware", "fingerprint"), _TEXT),
+    **dict.fromkeys(("commit", "variant", "settings", "failure"), _TEXT),
+    "precision": Column(str, ".4f"),  # of a run, a number format; of a class, a number
+    **dict.fromkeys(("seed", "epochs", "parameters", "train_images"), _COUNT),
+    **dict.fromkeys(("mean", "std", "recall", "f1"), _SCORE),
+    **dict.fromkeys(("share", "confidence"), Column(format=".1%")),
+    "seconds": Column(format=".1f"),
+    "images_per_second": Column(format=".0f", heading="images/s"),
+    "mflops": Column(format=".1f", heading="MFLOPs"),
+    "megabytes": Column(format=".1f", heading="MB"),
+    "latency_ms": Column(format=".1f", heading="ms/image"),
+    "milliseconds": Column(format=".2f"),
+    "bytes": Column(int, ","),
+    "largest_difference": Column(format=".1e"),
+    "agreement": Column(format=".2%"),
 }
+"""Columns of all tables by name, besides the metrics, which `METRICS` declares."""
 
 
-def format_table(rows, columns=None):
-    """Format rows as a Markdown table that is aligned as plain text too.
+def find_column(name: str) -> Column:
+    """Return the declaration of a column; a metric of a split, `validation_loss`, is as `loss`."""
+    metric = METRICS.get(name) or METRICS.get(split_and_metric(name)[1])
+    if metric:
+        return Column(metric.type, metric.format, metric.short or metric.heading)
+    return COLUMNS.get(name, Column())
+
+
+def split_and_metric(column: str) -> tuple[str, str]:
+    """Return what a column is of: `validation_loss`, the split and its metric `loss`."""
+    split, _, name = column.partition("_")
+    return (split, name) if split in ("train", "validation") else ("test", column)
+
+
+def format_table(rows: list[dict], columns: Iterable[str] | None = None) -> str:
+    """Format rows as a Markdown table, aligned for reading as plain text.
 
     Args:
         rows: Dicts; a missing value or `None` gives an empty cell.
-        columns: Keys to show, or a dict of keys to headings; `None` shows those
+        columns: Keys to show, or a dict of keys to headings; `None` shows the keys
             of the first row.
 
     Returns:
@@ -53,17 +96,19 @@ def _is_numeric(values):
     return bool(given) and all(isinstance(value, numbers.Real) for value in given)
 
 
-def format_cell(column, value):
-    """Format a value the way its column is shown everywhere; `None` is empty."""
+def format_cell(column: str, value: Any) -> str:
+    """Format a value as its column is declared; `None` is empty."""
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    is_number = isinstance(value, numbers.Real)
+    if not isinstance(value, numbers.Real):
+        return str(value)
     default = ".4g" if isinstance(value, float) else ""
-    return format(value, _FORMATS.get(column, default)) if is_number else str(value)
+    declared = find_column(column).format
+    return format(value, default if declared is None else declared)
 
 
-def escape_cell(text):
-    """Return text that a Markdown table can hold."""
+def escape_cell(text: str) -> str:
+    """Return text as a Markdown table can hold it."""
     return " ".join(text.split()).replace("|", "\\|")

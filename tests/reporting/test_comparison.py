@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from cnn_cifar10.reporting import (
-    SUMMARY_COLUMNS,
     add_result,
     comparable_predictions,
     compare_predictions,
@@ -75,10 +74,10 @@ def test_the_page_holds_the_table_the_figures_and_the_counts(reports):
     text = (reports / "new" / "page" / "comparison.md").read_text(encoding="utf-8")
     assert text.startswith("# Comparison on three pets\n")
     assert text.endswith(")\n")
-    assert format_table(summaries, SUMMARY_COLUMNS) in text
+    assert format_table(summaries, summary_columns()) in text
     assert (
-        "Of the 6 pictures of the test split, 2 are named rightly by each of these 3 models, and "
-        "1 by none; on 3 some are right and some are wrong."
+        "Of the 6 images of the test split, all 3 models classify 2 correctly, and no model "
+        "classifies 1 correctly; on 3, some models are right and some are wrong."
     ) in text
     figures = ["accuracy.png", "pareto.png", "confusions.png", "agreement.png"]
     assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", text) == figures
@@ -179,7 +178,7 @@ def test_a_page_to_choose_by_holds_nothing_of_the_test_split(tmp_path, split):
     write_comparison(tmp_path / "page", summaries, tmp_path, "validation_accuracy")
     text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
     assert format_table(summaries, summary_columns("validation_accuracy")) in text
-    assert ("Of the 6 pictures of the validation split, 2 are" in text) == (split == "validation")
+    assert ("Of the 6 images of the validation split, all" in text) == (split == "validation")
     for figure in ("confusions.png", "agreement.png"):
         assert (tmp_path / "page" / figure).exists() == (split == "validation")
 
@@ -210,7 +209,7 @@ def test_agreement_by_hand():
         for name, predicted in PREDICTED.items()
     }
     agreement = compare_predictions(predictions)
-    # big and small differ in pictures 3 and 4; tiny differs from both in 1 and 5, and in 4,
+    # big and small differ in images 3 and 4; tiny differs from both in 1 and 5, and in 4,
     # and from big in 3.
     np.testing.assert_allclose(agreement.pop("matrix") * 6, [[6, 4, 2], [4, 6, 3], [2, 3, 6]])
     assert agreement == {"images": 6, "all_right": 2, "all_wrong": 1, "disputed": 3}

@@ -1,22 +1,27 @@
-"""The table of record: round trips, replacement, sorting, summaries by hand."""
+"""The table of results: round trips, replacement, sorting, summaries by hand."""
 
+import csv
 import math
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn_cifar10.reporting import (
-    SUMMARY_COLUMNS,
     add_result,
     format_table,
+    read_report,
     read_results,
+    result_columns,
     summarize_results,
     summarize_times,
     summary_columns,
 )
-from cnn_cifar10.reporting.results import RESULT_COLUMNS
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.reporting.run_report import result_row
+from cnn_cifar10.utils import InputError, write_csv
+
+REPORTS = Path(__file__).parents[2] / "reports"
 
 
 def row(run, **values):
@@ -43,9 +48,9 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
     add_result(path, row("c-z-seed0", dataset="c", model="z"))
     rows = read_results(path)
     assert [r["run"] for r in rows] == ["c-z-seed0", "d-a-seed3", "d-m-seed2", "d-m-seed10"]
-    assert tuple(rows[2]) == RESULT_COLUMNS
+    assert tuple(rows[2]) == result_columns()
     assert rows[2] | {"commit": ""} == {
-        **dict.fromkeys(RESULT_COLUMNS),
+        **dict.fromkeys(result_columns()),
         **dict.fromkeys(("precision", "backend", "commit"), ""),
         **given,
         "accuracy": 0.9313,
@@ -57,7 +62,7 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
         "latency_ms": 3.1,
         "fingerprint": "0123456789ab",
     }
-    assert path.read_text().splitlines()[0] == ",".join(RESULT_COLUMNS)
+    assert path.read_text().splitlines()[0] == ",".join(result_columns())
 
 
 def test_a_table_may_have_columns_of_its_own(tmp_path):
@@ -67,8 +72,6 @@ def test_a_table_may_have_columns_of_its_own(tmp_path):
     assert read_results(path, columns) == [
         {**dict.fromkeys(columns, ""), "seed": None, **given},
     ]
-    with pytest.raises(InputError, match="the first line must be run,model,dataset,seed,epochs"):
-        read_results(path)
     with pytest.raises(InputError, match="unknown columns \\['accuracy'\\]: use run, model"):
         add_result(path, {"run": "b", "accuracy": 0.5}, columns)
 
@@ -98,7 +101,8 @@ def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
     ("damage", "message"),
     [
         (lambda text: "", "first line"),
-        (lambda text: text.replace("macro_f1", "f1"), "first line"),
+        (lambda text: text.replace("run,", "name,", 1), "first line must name .*, run among them"),
+        (lambda text: text.replace("macro_f1", "loss"), "first line must name .* each once"),
         (lambda text: text.replace("0.5000", "good"), "line 2: accuracy must be a number.*'good'"),
         (lambda text: text.replace("0.5000", "nan"), "line 2: accuracy must be a number"),
         (lambda text: text + "a,b\n", "line 3: expected 23 cells, received 2"),
@@ -116,6 +120,67 @@ def test_malformed_results_are_refused_and_kept(tmp_path, damage, message):
         assert str(error.value).startswith(str(path))
         assert "\n" not in str(error.value)
     assert path.read_bytes() == before
+
+
+def without(path, column):
+    """Take a column out of a table, as if an older version had written it."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name != column]
+    write_csv(path, names, [[row[name] for name in names] for row in rows])
+
+
+def test_a_table_without_a_column_is_read_and_gets_it(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed in (0, 1):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, macro_f1=0.25, hardware="a, b"))
+    without(path, "macro_f1")
+    without(path, "hardware")
+    before = path.read_text().splitlines()
+    rows = read_results(path)
+    assert [(r["macro_f1"], r["hardware"], r["accuracy"]) for r in rows] == 2 * [(None, None, 0.5)]
+    add_result(path, row("d-m-seed1", seed=1, macro_f1=0.75, hardware="c"))
+    after = path.read_text().splitlines()
+    assert after[:2] == [f"{before[0]},macro_f1,hardware", f"{before[1]},,"]
+    assert [r["macro_f1"] for r in read_results(path)] == [None, 0.75]
+    assert set(read_results(path)[0]) == set(result_columns())
+
+
+def test_columns_of_a_newer_version_and_cells_of_other_rows_are_kept_as_they_are(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed in (0, 1):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed))
+    lines = path.read_text().replace("0.5000", "0.50001").splitlines()
+    extra = ("skill", '"a ""b"", 1.50"', "007")
+    path.write_text("".join(f"{cell},{line}\n" for cell, line in zip(extra, lines, strict=True)))
+    assert [r["skill"] for r in read_results(path)] == ['a "b", 1.50', "007"]
+    before = path.read_text().splitlines()
+    add_result(path, row("d-m-seed2", seed=2))
+    assert path.read_text().splitlines()[:3] == before
+    assert [r["skill"] for r in read_results(path)] == ['a "b", 1.50', "007", ""]
+    add_result(path, row("d-m-seed1", seed=1))  # which is written anew, with what is unknown
+    assert path.read_text().splitlines()[2] == before[2].replace("0.50001", "0.5000")
+
+
+def test_the_table_of_the_repository_stays_as_it_is_where_nothing_new_is_measured(tmp_path):
+    path, name = tmp_path / "results.csv", "cifar10-custom_cnn-seed0"
+    before = (REPORTS / "results.csv").read_bytes()
+    path.write_bytes(before)
+    rows = {found["run"]: found for found in read_results(path)}
+    assert len(rows) == len(before.splitlines()) - 1
+    add_result(path, rows[name])
+    assert path.read_bytes() == before
+    report, costs = read_report(REPORTS / name), ("mflops", "megabytes", "latency_ms")
+    measured = result_row(
+        report["facts"], report["metrics"], {key: rows[name][key] for key in costs}
+    )
+    add_result(path, measured | {"commit": rows[name]["commit"]})
+    assert path.read_bytes() == before
+
+
+def test_every_table_of_the_repository_is_read():
+    for path in sorted(REPORTS.glob("**/results.csv")):
+        assert read_results(path), path
 
 
 def test_missing_results_and_unknown_columns(tmp_path):
@@ -155,7 +220,7 @@ def test_summary_by_hand(tmp_path):
         "megabytes": None,
         "latency_ms": None,
     }
-    assert set(SUMMARY_COLUMNS) <= set(first)
+    assert set(summary_columns()) <= set(first)
     assert second["run"] == "d-m"
     assert second["runs"] == ["d-m-seed0", "d-m-seed1", "d-m-seed2"]
     assert second["seeds"] == [0, 1, 2]
@@ -202,7 +267,7 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
     costs = {"mflops": 81.64, "megabytes": 1.16, "latency_ms": 3.34, "images_per_second": 1999.6}
     for seed in (0, 1):
         add_result(path, row(f"d-m-seed{seed}", seed=seed, macro_f1=0.25, seconds=10, **costs))
-    table = format_table(summarize_results(read_results(path)), SUMMARY_COLUMNS)
+    table = format_table(summarize_results(read_results(path)), summary_columns())
     headings, _, cells = (
         [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()
     )
@@ -226,10 +291,10 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
 
 
 def test_headings_name_the_metric_and_only_accuracy_stands_beside_the_test_split():
-    assert summary_columns() == SUMMARY_COLUMNS
+    assert summary_columns()["mean"] == "accuracy"
     columns = summary_columns("validation_accuracy")
     assert columns["mean"] == "validation accuracy"
-    assert set(SUMMARY_COLUMNS) - set(columns) == {"macro_f1", "tta_accuracy"}
+    assert set(summary_columns()) - set(columns) == {"macro_f1", "tta_accuracy"}
 
 
 def test_table_is_markdown_and_aligned():

@@ -9,8 +9,13 @@ import pytest
 
 from cnn_cifar10.datasets import Dataset, Split
 from cnn_cifar10.evaluation import Evaluation
-from cnn_cifar10.reporting import read_results, report_run
-from cnn_cifar10.reporting.results import RESULT_COLUMNS
+from cnn_cifar10.reporting import (
+    format_metrics,
+    read_report,
+    read_results,
+    report_run,
+    result_columns,
+)
 from cnn_cifar10.reporting.run_report import read_predictions, result_row, write_report
 from cnn_cifar10.utils import InputError
 
@@ -247,7 +252,7 @@ def test_report_without_a_mistake(tmp_path, dataset, facts):
 def test_report_warns_of_other_splits(tmp_path, dataset, facts, evaluations):
     facts = {**facts, "fingerprint": "another"}
     write_report(tmp_path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY)
-    assert "not the splits it was trained with" in (tmp_path / "report.md").read_text()
+    assert "trained with other splits than these" in (tmp_path / "report.md").read_text()
 
 
 def test_report_refuses_what_does_not_belong_together(tmp_path, dataset, facts, evaluations):
@@ -271,7 +276,7 @@ def test_accuracy_of_record_is_of_the_test_split(facts, evaluations):
     metrics = {split: evaluation.summary() for split, evaluation in evaluations.items()}
     metrics["test"]["tta_accuracy"] = 0.8
     full = result_row(facts, metrics, COSTS)
-    assert set(full) == set(RESULT_COLUMNS)
+    assert set(full) == set(result_columns())
     assert full["accuracy"] == pytest.approx(0.75)
     assert full["tta_accuracy"] == 0.8
     assert full["validation_accuracy"] == pytest.approx(8 / 9)
@@ -282,6 +287,40 @@ def test_accuracy_of_record_is_of_the_test_split(facts, evaluations):
     assert untested["accuracy"] is None
     assert untested["macro_f1"] is None
     assert untested["validation_accuracy"] == pytest.approx(8 / 9)
+
+
+def test_metrics_with_test_time_augmentation_stand_beside_the_others(
+    tmp_path, dataset, facts, evaluations
+):
+    report = write_report(
+        tmp_path,
+        facts=facts,
+        dataset=dataset,
+        evaluations=evaluations,
+        history=HISTORY,
+        augmented={"test": evaluate(dataset.test)},
+    )
+    assert report["metrics"]["test"]["accuracy"] == pytest.approx(0.75)
+    assert report["metrics"]["test"]["tta_accuracy"] == 1.0
+    assert "tta_accuracy" not in report["metrics"]["validation"]
+    heading, *_, last = format_metrics(report).split("\n\n")[0].splitlines()
+    assert heading.endswith("| accuracy over six views |")
+    assert last.endswith(" 1.0000 |")
+    assert report["headline"].count("macro F1") == 1
+
+
+def test_a_report_of_an_older_version_is_read(report_dir, tmp_path):
+    report = json.loads((report_dir / "report.json").read_text())
+    report["closer"] = {"corruptions": [{"corruption": "jpeg", "strength": 0, "accuracy": 1.0}]}
+    del report["metrics"]["test"]["macro_f1"]
+    report["metrics"]["test"]["skill"] = 1.0
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_report(tmp_path) == report
+    heading = format_metrics(report).splitlines()[0]
+    assert "skill" not in heading
+    assert "accuracy" in heading
+    with pytest.raises(InputError, match=r"report\.json: no report .*cnn-cifar10 evaluate"):
+        read_report(tmp_path / "none")
 
 
 def test_report_of_a_trained_run(digits, digits_run, tmp_path):
@@ -304,5 +343,5 @@ def test_report_of_a_trained_run(digits, digits_run, tmp_path):
 
 
 def test_run_of_other_classes_is_refused(digits_run, dataset, tmp_path):
-    with pytest.raises(InputError, match="other classes than three pets"):
+    with pytest.raises(InputError, match="has other classes than three pets"):
         report_run(digits_run, dataset, tmp_path / "report", tmp_path / "results.csv")
