@@ -9,9 +9,10 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from cnn_cifar10.configs.training import ConfigError, TrainingConfig
-from cnn_cifar10.utils import InputError, read_object
+from cnn_cifar10.configs.training import ConfigError, TrainingConfig, type_name
+from cnn_cifar10.utils import InputError, read_assignment, read_list, read_object, read_value
 
 ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
 
@@ -40,7 +41,8 @@ orders of magnitude apart, good factors are not.
 SHORT_TRIAL = {"epochs": 6, "train_images": 20_000, "early_stopping": 3}
 """What a trial is unless the search says otherwise: about a minute on two cores."""
 
-_FIELDS = {field.name for field in dataclasses.fields(TrainingConfig)}
+_FIELDS = {field.name: field for field in dataclasses.fields(TrainingConfig)}
+_EXAMPLES = {"int": 0, "float": 0.0, "str": "", "bool": False}  # a value of each field's type
 
 
 class SearchError(InputError):
@@ -197,36 +199,41 @@ def read_space(path):
     return read_object(path, "space", SearchError)
 
 
-def parse_values(text):
+def parse_values(text: str, options: dict[str, Any] | None = None) -> tuple[str, list | dict]:
     """Return the name and the values that a word of the command line gives it.
 
     Args:
         text: `dropout=0,0.1,0.2` (a list; one value fixes it), `learning_rate=0.05:0.4:log`
-            or `width=16:64` (ranges), or `NAME=` and JSON.
+            or `width=16:64` (ranges), or `NAME=` and a JSON object.
+        options: Options of the network, with their defaults, whose types the values take.
 
     Raises:
-        ValueError: If there is no `=` or nothing after it.
+        InputError: If there is no `=` or nothing after it, or a value is not of the type of the
+            option or of the field of `TrainingConfig`.
 
     Example:
         >>> parse_values("learning_rate=0.05:0.4:log")
         ('learning_rate', {'low': 0.05, 'high': 0.4, 'sampling': 'log'})
     """
-    name, _, values = text.partition("=")
-    if not (name and values):
-        raise ValueError(f"{text!r} is not NAME=VALUES")
-    if isinstance(whole := _parse(values), (list, dict)):
-        return name, whole
-    if found := re.fullmatch(r"([^:,]+):([^:,]+?)(?::(linear|log))?", values):
-        low, high, sampling = found.groups()
-        return name, {"low": _parse(low), "high": _parse(high), "sampling": sampling or "linear"}
-    return name, [_parse(value) for value in values.split(",")]
-
-
-def _parse(text):
+    name, values = read_assignment(text)
+    if name in _FIELDS:
+        kind = type_name(_FIELDS[name])
+        like, optional = _EXAMPLES.get(kind), _FIELDS[name].default is None
+    else:
+        like = 1.0 if name == RATE_FACTOR else (options or {}).get(name)
+        optional = isinstance(like, str)
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        if values.startswith("{"):
+            return name, read_value(values)
+        range_ = re.fullmatch(r"([^:,]+):([^:,]+?)(?::(linear|log))?", values)
+        if isinstance(like, str) or not range_:
+            return name, read_list(values, like, optional)
+        low, high = (read_value(end, like) for end in range_.groups()[:2])
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from error
+    if isinstance(like, float):
+        low, high = float(low), float(high)
+    return name, {"low": low, "high": high, "sampling": range_[3] or "linear"}
 
 
 def changed_space(space, changes):

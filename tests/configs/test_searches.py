@@ -14,6 +14,7 @@ from cnn_cifar10.configs import (
 )
 from cnn_cifar10.configs.searches import SearchError
 from cnn_cifar10.configs.training import OPTIMIZERS
+from cnn_cifar10.utils import InputError
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,44 @@ def test_words_of_the_command_line_are_lists_and_ranges(text, name, values):
 
 @pytest.mark.parametrize("text", ["dropout", "dropout=", "=1"])
 def test_words_without_name_or_values_are_refused(text):
-    with pytest.raises(ValueError, match="is not NAME=VALUES"):
+    with pytest.raises(InputError, match="is not NAME=VALUE$"):
         parse_values(text)
+
+
+OPTIONS = {"width": 32, "dropout": 0.0, "batch_norm": True, "weights": "imagenet", "units": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("batch_norm=yes,No", [True, False]),
+        ("weights=none,imagenet", [None, "imagenet"]),
+        ("augment=none", ["none"]),
+        ("units=64,[64,64]", [[64], [64, 64]]),
+        ("dropout=0:1", {"low": 0.0, "high": 1.0, "sampling": "linear"}),
+        ("learning_rate_factor=.5:2:log", {"low": 0.5, "high": 2.0, "sampling": "log"}),
+        ("deterministic=on", [True]),
+        ("image_size=none,48", [None, 48]),
+    ],
+)
+def test_values_are_of_the_type_of_the_option_or_the_field(text, values):
+    (_, read) = parse_values(text, OPTIONS)
+    assert json.dumps(read) == json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("width=16,two", "width=16,two: expected int, received 'two'"),
+        ("width=1.5:3", "width=1.5:3: expected int, received '1.5'"),
+        ("batch_norm=3", "batch_norm=3: expected bool, received '3'"),
+        ("learning_rate=fast", "learning_rate=fast: expected float, received 'fast'"),
+        ("batch_size=none", "batch_size=none: expected int, received 'none'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(text, message):
+    with pytest.raises(InputError, match=f"^{message}$"):
+        parse_values(text, OPTIONS)
 
 
 @pytest.mark.parametrize(
