@@ -41,6 +41,6 @@ APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.app
 SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """Return the names that `build_transfer` takes as `backbone`."""
     return [LITE0, *(name for group in APPLICATIONS.values() for name in group)]

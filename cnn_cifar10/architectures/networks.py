@@ -8,9 +8,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.utils import InputError, references
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,12 @@ NETWORKS = {
 ALIASES = {"resnet": "resnet20"}
 
 
-def list_models():
+def list_models() -> list[str]:
     """Return the names of the networks, sorted."""
     return sorted(NETWORKS)
 
 
-def find_network(model):
+def find_network(model: str) -> Network:
     """Return the `Network` of a name, or of a reference such as `"my_net.py:build"`.
 
     Raises:
@@ -148,7 +151,12 @@ def check_options(model, options):
             raise InputError(f"{ALIASES.get(model, model)} has no option {option!r}: {choice}")
 
 
-def create_model(name, input_shape=(32, 32, 3), num_classes=10, **options):
+def create_model(
+    name: str,
+    input_shape: tuple[int | None, int | None, int] = (32, 32, 3),
+    num_classes: int = 10,
+    **options: Any,
+) -> "keras.Model":
     """Build an uncompiled model by name.
 
     Args:

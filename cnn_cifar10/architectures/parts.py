@@ -1,9 +1,14 @@
 """Parts of a model that training treats on their own: whitening, further heads, frozen features."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
 
-def adapt_whitening(model, images):
+
+def adapt_whitening(model: "keras.Model", images: Any) -> None:
     """Compute the whitening that a model begins with, if it has one, from training images.
 
     Args:
@@ -24,7 +29,7 @@ def adapt_whitening(model, images):
             layer.adapt(inputs.predict(images[chosen], batch_size=100, verbose=0))
 
 
-def main_model(model):
+def main_model(model: "keras.Model") -> "keras.Model":
     """Return the model without auxiliary heads, sharing its layers; itself if it has none."""
     import keras
 
@@ -35,7 +40,7 @@ def main_model(model):
     return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
-def head_of(model):
+def head_of(model: "keras.Model") -> "keras.Model | None":
     """Return what follows a model's frozen features, or `None` if it has none such.
 
     Args:

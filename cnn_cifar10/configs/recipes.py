@@ -15,7 +15,7 @@ _FAST = {
     "label_smoothing": 0.2,
 }
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "standard": {},
     "tutorial": {
         "augment": "none",

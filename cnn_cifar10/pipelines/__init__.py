@@ -2,18 +2,21 @@
 
 from cnn_cifar10.pipelines.augmentation import (
     AUGMENTATIONS,
+    Augmentation,
     Crop,
     Cutout,
     Flip,
     MixUp,
     Policy,
     get_policy,
+    register,
 )
 from cnn_cifar10.pipelines.batches import evaluation_batches, steps_per_epoch, training_batches
 from cnn_cifar10.pipelines.jax_epochs import CompiledEpochs, can_compile_epochs
 
 __all__ = [
     "AUGMENTATIONS",
+    "Augmentation",
     "CompiledEpochs",
     "Crop",
     "Cutout",
@@ -23,6 +26,7 @@ __all__ = [
     "can_compile_epochs",
     "evaluation_batches",
     "get_policy",
+    "register",
     "steps_per_epoch",
     "training_batches",
 ]

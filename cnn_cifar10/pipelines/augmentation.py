@@ -8,6 +8,7 @@ arithmetic runs in tf.data's threads, or wherever Keras runs.
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,11 +18,14 @@ from keras import ops
 
 from cnn_cifar10.utils import InputError
 
+Shape = tuple[int, int, int]  # height, width, channels
+Draws = dict[str, np.ndarray]
+
 AUGMENTATIONS: dict[str, "Augmentation"] = {}
 """The augmentations, by name."""
 
 
-def register(name: str, **settings: Any):
+def register(name: str, **settings: Any) -> Callable[[type], type]:
     """Return a decorator that gives an augmentation with these settings a name."""
 
     def add(kind):
@@ -44,7 +48,7 @@ class Augmentation(abc.ABC):
     mixes_images: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def draw(self, rng, count, image_shape):
+    def draw(self, rng: np.random.Generator, count: int, image_shape: Shape) -> Draws:
         """Pick the random numbers of one batch.
 
         Args:
@@ -56,7 +60,9 @@ class Augmentation(abc.ABC):
             A dict of arrays whose first axis has length `count`.
         """
 
-    def draw_for(self, rng, examples, epoch, image_shape):
+    def draw_for(
+        self, rng: np.random.Generator, examples: np.ndarray, epoch: int, image_shape: Shape
+    ) -> Draws:
         """Pick the random numbers of one batch, knowing what it holds.
 
         Args:
@@ -70,7 +76,11 @@ class Augmentation(abc.ABC):
         """
         return self.draw(rng, len(examples), image_shape)
 
-    def transform_batch(self, images, labels, **draws):
+    def transform(self, images: Any, **draws: Any) -> Any:
+        """Apply drawn numbers to images."""
+        return images
+
+    def transform_batch(self, images: Any, labels: Any, **draws: Any) -> tuple[Any, Any]:
         """Apply drawn numbers to images and their one-hot labels."""
         return self.transform(images, **draws), labels
 
@@ -314,15 +324,17 @@ class Policy:
         if mixing != sorted(mixing):
             raise InputError("augmentations that mix images (mixup, cutmix) must come last")
 
-    def draw(self, rng, count, image_shape):
+    def draw(self, rng: np.random.Generator, count: int, image_shape: Shape) -> tuple[Draws, ...]:
         """Pick the random numbers of one batch, one dict per augmentation."""
         return tuple(a.draw(rng, count, image_shape) for a in self.augmentations)
 
-    def draw_for(self, rng, examples, epoch, image_shape):
+    def draw_for(
+        self, rng: np.random.Generator, examples: np.ndarray, epoch: int, image_shape: Shape
+    ) -> tuple[Draws, ...]:
         """As `draw`, knowing which examples the batch holds in which epoch."""
         return tuple(a.draw_for(rng, examples, epoch, image_shape) for a in self.augmentations)
 
-    def transform(self, images, labels, draws):
+    def transform(self, images: Any, labels: Any, draws: tuple[Draws, ...]) -> tuple[Any, Any]:
         """Augment a batch.
 
         Args:
@@ -339,7 +351,7 @@ class Policy:
         return images, labels
 
 
-def get_policy(names):
+def get_policy(names: str | Policy) -> Policy:
     """Turn names joined by `+` into a policy.
 
     Args:

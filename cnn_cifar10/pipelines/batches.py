@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,8 +23,15 @@ from cnn_cifar10.pipelines.augmentation import Policy, get_policy
 
 
 def training_batches(
-    split, num_classes, *, batch_size, augment="none", seed=0, first_step=0, small_epochs=0
-):
+    split: Split,
+    num_classes: int,
+    *,
+    batch_size: int,
+    augment: str | Policy = "none",
+    seed: int = 0,
+    first_step: int = 0,
+    small_epochs: int = 0,
+) -> Any:
     """Stream augmented batches without end, in a new order every epoch.
 
     An epoch is `len(split) // batch_size` steps; the few examples left over are
@@ -62,7 +70,7 @@ def training_batches(
     return _training_sequence(steps, first_step)
 
 
-def evaluation_batches(split, num_classes, *, batch_size):
+def evaluation_batches(split: Split, num_classes: int, *, batch_size: int) -> Any:
     """Stream every example once, in order and unchanged.
 
     Args:
@@ -78,7 +86,7 @@ def evaluation_batches(split, num_classes, *, batch_size):
     return _evaluation_sequence(split, num_classes, batch_size)
 
 
-def steps_per_epoch(split, batch_size):
+def steps_per_epoch(split: Split, batch_size: int) -> int:
     """Return the number of training steps in an epoch."""
     return max(1, len(split) // batch_size)
 

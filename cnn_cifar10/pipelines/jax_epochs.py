@@ -5,16 +5,18 @@ the host only draws an epoch's random numbers, and starts it.
 """
 
 import time
+from typing import Any
 
 import keras
 import numpy as np
 
+from cnn_cifar10.datasets import Split
 from cnn_cifar10.pipelines.batches import steps_per_epoch, training_steps
 
 _LARGEST = 2**31  # bytes of images to keep on a device
 
 
-def can_compile_epochs(split):
+def can_compile_epochs(split: Split) -> bool:
     """Return whether epochs on a split can be compiled, and gain by it: on one accelerator."""
     if keras.backend.backend() != "jax" or keras.distribution.distribution() is not None:
         return False
@@ -42,18 +44,26 @@ class CompiledEpochs(keras.utils.PyDataset):
         compile_seconds: What compilation has taken so far.
     """
 
-    def __init__(self, model, split, num_classes, *, first_epoch=0, **options):
+    def __init__(
+        self,
+        model: keras.Model,
+        split: Split,
+        num_classes: int,
+        *,
+        first_epoch: int = 0,
+        **options: Any,
+    ):
         super().__init__()
         self._model, self._first_epoch = model, first_epoch
         self._steps = training_steps(split, num_classes, **options)
         self._count = steps_per_epoch(split, options["batch_size"])
         self._data = [keras.ops.convert_to_tensor(each) for each in (split.images, split.labels)]
-        self._programs = {}
+        self._programs: dict[bool, Any] = {}
         self.compile_seconds = 0.0
         model.train_function = self._run_epoch
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int | None:
         return None
 
     def __getitem__(self, index):

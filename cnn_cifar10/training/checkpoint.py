@@ -63,10 +63,10 @@ class Recorder(keras.callbacks.Callback):
         self.network = network
         self._others = others
         self._seconds_before = seconds_before
-        self._counters = []
-        self.history = []
+        self._counters: list[dict[str, float]] = []
+        self.history: list[dict[str, float]] = []
         self.best_epoch = 0
-        self.best_weights = None
+        self.best_weights: list[np.ndarray] | None = None
         self.stopped = False
 
     def restore(self) -> int:

@@ -16,7 +16,9 @@ from cnn_cifar10.utils import cache_folder, replacing
 logger = logging.getLogger(__name__)
 
 
-def frozen_features(model, dataset, verbose=1):
+def frozen_features(
+    model: keras.Model, dataset: Dataset, verbose: int = 1
+) -> tuple[Dataset, float]:
     """Return the training and validation splits as features, so that a head trains in seconds.
 
     They are kept under `~/.cache/cnn-cifar10/features` (or `XDG_CACHE_HOME`) for

@@ -1,5 +1,7 @@
 """Optimizers of a config, and Muon, which Keras lacks for convolutions."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -42,13 +44,13 @@ class Muon(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.1,
-        momentum=0.6,
-        sgd_momentum=0.85,
-        newton_schulz_steps=3,
-        weight_decay=None,
-        name="muon",
-        **kwargs,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.6,
+        sgd_momentum: float = 0.85,
+        newton_schulz_steps: int = 3,
+        weight_decay: float | None = None,
+        name: str = "muon",
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self.momentum = momentum
@@ -88,7 +90,7 @@ class Muon(keras.optimizers.Optimizer):
         }
 
 
-def orthogonalize(matrix, steps=3):
+def orthogonalize(matrix: Any, steps: int = 3) -> Any:
     """Bring the singular values of a matrix near 1, and keep its singular vectors.
 
     A Newton-Schulz iteration in matrix products alone.
@@ -112,7 +114,7 @@ def orthogonalize(matrix, steps=3):
     return ops.transpose(x) if rows > columns else x
 
 
-def build_optimizer(config: TrainingConfig, learning_rate) -> keras.optimizers.Optimizer:
+def build_optimizer(config: TrainingConfig, learning_rate: Any) -> keras.optimizers.Optimizer:
     """Return the config's optimizer; only kernels decay, not biases or normalization.
 
     Args:

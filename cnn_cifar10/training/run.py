@@ -15,9 +15,13 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.configs import TrainingConfig, read_config
 from cnn_cifar10.utils import InputError, references, remove_listed
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger(__name__)
 
@@ -35,30 +39,30 @@ class Run:
     path: Path
 
     @property
-    def config_path(self):
+    def config_path(self) -> Path:
         return self.path / "config.json"
 
     @property
-    def facts_path(self):
+    def facts_path(self) -> Path:
         return self.path / "run.json"
 
     @property
-    def history_path(self):
+    def history_path(self) -> Path:
         return self.path / "history.csv"
 
     @property
-    def model_path(self):
+    def model_path(self) -> Path:
         return self.path / "model.keras"
 
     @property
-    def checkpoint_path(self):
+    def checkpoint_path(self) -> Path:
         return self.path / "checkpoint.npz"
 
     @property
-    def is_finished(self):
+    def is_finished(self) -> bool:
         return self.facts_path.exists()
 
-    def clear(self):
+    def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""
         remove_listed(self.path)
         for path in (self.facts_path, self.history_path, self.model_path, self.checkpoint_path):
@@ -69,7 +73,7 @@ class Run:
         """Return the run's configuration."""
         return read_config(self.config_path)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
         try:
             return json.loads(self.facts_path.read_text(encoding="utf-8"))
@@ -82,7 +86,7 @@ class Run:
             rows = list(csv.DictReader(file))
         return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
 
-    def load_model(self):
+    def load_model(self) -> "keras.Model":
         """Return the trained `keras.Model`."""
         import keras
 

@@ -1,23 +1,25 @@
 """Learning-rate schedules."""
 
+from typing import Any
+
 import keras
 
 from cnn_cifar10.configs import SCHEDULES, TrainingConfig
 from cnn_cifar10.utils import references
 
 
-def build_schedule(config: TrainingConfig, total_steps: int):
+def build_schedule(config: TrainingConfig, total_steps: int) -> Any:
     """Return the learning rate of a run: a number, or a schedule over its steps."""
     build = references.load(SCHEDULES[config.schedule].build)
     return build(config.learning_rate, total_steps, int(config.warmup * total_steps))
 
 
-def constant(learning_rate: float, total_steps: int, warmup_steps: int):
+def constant(learning_rate: float, total_steps: int, warmup_steps: int) -> Any:
     """Return the learning rate itself."""
     return learning_rate
 
 
-def step(learning_rate: float, total_steps: int, warmup_steps: int):
+def step(learning_rate: float, total_steps: int, warmup_steps: int) -> Any:
     """Return a tenth of it from one half of the run on, a hundredth from three quarters on."""
     return keras.optimizers.schedules.PiecewiseConstantDecay(
         [total_steps // 2, total_steps * 3 // 4],
@@ -25,7 +27,7 @@ def step(learning_rate: float, total_steps: int, warmup_steps: int):
     )
 
 
-def cosine(learning_rate: float, total_steps: int, warmup_steps: int):
+def cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> Any:
     """Return a linear rise, then half a cosine to 0."""
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup_steps else learning_rate,
@@ -35,7 +37,7 @@ def cosine(learning_rate: float, total_steps: int, warmup_steps: int):
     )
 
 
-def reduce_on_plateau():
+def reduce_on_plateau() -> keras.callbacks.Callback:
     """Return a callback: a fifth of it after three epochs without a lower validation loss."""
     return keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=3)
 

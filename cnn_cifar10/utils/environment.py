@@ -6,16 +6,17 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
 
 
-def describe_hardware():
+def describe_hardware() -> dict[str, Any]:
     """Return what stands beside every figure: `{"cpu", "cores", "gpu"}`; gpu is "" without one."""
     return {"cpu": _cpu_name(), "cores": usable_cores(), "gpu": ", ".join(gpu_names())}
 
 
-def usable_cores():
+def usable_cores() -> int:
     """Return how many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -26,7 +27,7 @@ def _cpu_name():
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
-def cpu_flags():
+def cpu_flags() -> set[str]:
     """Return the features of the processor as Linux names them; none on other systems."""
     return set(_cpuinfo().get("flags", "").split())
 
@@ -40,7 +41,7 @@ def _cpuinfo():
     return {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
 
 
-def gpu_names():
+def gpu_names() -> list[str]:
     """Return the names of the GPUs that Keras can use."""
     import keras
 
@@ -58,7 +59,7 @@ def gpu_names():
     return [detail.get("device_name", "GPU") for detail in details]
 
 
-def package_versions(*others):
+def package_versions(*others: str) -> dict[str, str]:
     """Return `{package: version}` of Python, what decides a run's numbers, and other packages."""
     versions = {"python": platform.python_version()}
     for package in ("cnn-cifar10", "keras", "tensorflow", "jax", "torch", "numpy", *others):
@@ -69,7 +70,7 @@ def package_versions(*others):
     return versions
 
 
-def git_commit():
+def git_commit() -> str:
     """Return the commit of this code, `""` where it is installed without its repository.
 
     A `+` follows where tracked files differ from the commit.
@@ -85,7 +86,7 @@ def git_commit():
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def format_hardware(hardware):
+def format_hardware(hardware: dict[str, Any]) -> str:
     """Return a run's hardware as words, such as `"NVIDIA T4, Intel Xeon, 2 cores"`.
 
     Args:

@@ -1,7 +1,12 @@
 """A map of what spoke for a class, laid over its picture."""
 
+from typing import TYPE_CHECKING
 
-def overlay(image, map):
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def overlay(image: "np.ndarray", map: "np.ndarray") -> "np.ndarray":
     """Lay a map, in warm colours, over a picture in grey.
 
     Args:

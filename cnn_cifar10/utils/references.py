@@ -5,12 +5,14 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
 
 
-def load(reference):
+def load(reference: Any) -> Any:
     """Return the object that a reference names; one that is no string is returned as it is.
 
     A file is run once in a process. Its folder is added to the places that Python imports from.
@@ -48,7 +50,7 @@ def _load_file(path):
     return module
 
 
-def find_file(reference):
+def find_file(reference: str) -> tuple[Path, str] | None:
     """Return the file and the name of a reference, without running it; `None` if it has no file."""
     path, _, name = reference.rpartition(":")
     if path.endswith(".py"):
@@ -62,7 +64,7 @@ def find_file(reference):
     return (Path(spec.origin), name) if spec and spec.has_location else None
 
 
-def name_of(function):
+def name_of(function: Callable) -> str:
     """Return the reference of a function that stands at the top level of a module.
 
     Raises:
@@ -75,8 +77,10 @@ def name_of(function):
     return reference
 
 
-def source_of(reference):
+def source_of(reference: Any) -> dict[str, str]:
     """Return where code came from: its `source` and the `sha256` of its file, or of its text."""
+    if not isinstance(reference, str):
+        reference = name_of(reference)
     if (found := find_file(reference)) and found[0].is_file():
         text = found[0].read_bytes()
     else:  # a notebook's

@@ -1,0 +1,33 @@
+"""An option of the command line is one field of `TrainingConfig`, with its range."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "cnn_cifar10"
+FIELD = '    patience: int = _option(3, "epochs to be patient for", least=1)\n'
+
+
+def test_one_field_is_seen_in_help_and_its_range_is_kept(tmp_path):
+    copy = shutil.copytree(PACKAGE, tmp_path / "cnn_cifar10")
+    path = copy / "configs" / "training.py"
+    lines = path.read_text().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if line.startswith("    epochs: int"))
+    path.write_text("".join([*lines[:place], FIELD, *lines[place:]]))
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "cnn_cifar10", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+
+    text = " ".join(command("train", "--help").stdout.split())
+    assert "--patience PATIENCE epochs to be patient for (default: 3)" in text
+    refused = command("train", "--dataset", "digits", "--patience", "0")
+    assert refused.returncode == 2
+    assert refused.stderr == "cnn-cifar10: patience must be 1 or more, received 0\n"
