@@ -1,9 +1,9 @@
 """Export a trained model to other formats, with its model card and checksums.
 
-The formats are ONNX, LiteRT (float and int8) and SavedModel; they are written into
-the folder of the run. Each is loaded back and compared with the Keras model on images of
-the split that the report is on; nothing is kept if one does not agree. Replaces an
-earlier export. Needs TensorFlow, tf2onnx and ai-edge-litert.
+The files are written into the folder of the run. Each format is loaded back and
+compared with the Keras model on images of the split that the report is on; nothing is
+kept if one does not agree. Replaces an earlier export. Needs TensorFlow and the
+packages of the formats: pip install 'cnn-cifar10[export]'.
 """
 
 from cnn_cifar10.cli.options import (
