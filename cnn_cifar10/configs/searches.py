@@ -1,4 +1,4 @@
-"""A search for a better config, declared as data: what may vary, how it is chosen, how long.
+"""Searches: a space of configs, how trials are chosen from it and how long they are, as data.
 
 Importing this loads neither Keras nor NumPy: the command line's help names the
 space that is searched.
@@ -8,11 +8,20 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs.training import ConfigError, TrainingConfig, type_name
-from cnn_cifar10.utils import InputError, read_assignment, read_list, read_object, read_value
+from cnn_cifar10.utils import (
+    InputError,
+    read_assignment,
+    read_list,
+    read_object,
+    read_value,
+    require,
+)
 
 ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
 
@@ -34,8 +43,8 @@ SPACE = {
 
 Names are fields of `TrainingConfig` or options of the network. Beside these,
 `learning_rate_factor` is what the learning rate is multiplied with, which is the
-optimizer's own unless `base` gives one: good rates of different optimizers are two
-orders of magnitude apart, good factors are not.
+optimizer's own unless `base` gives one: good learning rates of different optimizers
+are two orders of magnitude apart, good factors are not.
 """
 
 SHORT_TRIAL = {"epochs": 6, "train_images": 20_000, "early_stopping": 3}
@@ -84,25 +93,8 @@ class Search:
 
     def __post_init__(self):
         object.__setattr__(self, "trial", {**SHORT_TRIAL, **self.trial})
-        choice = ", ".join(ALGORITHMS)
-        _require(self.algorithm in ALGORITHMS, f"algorithm must be one of {choice}", self.algorithm)
-        _require(self.trials >= 1, "trials must be 1 or more", self.trials)
-        _require(self.seed >= 0, "seed must be 0 or more", self.seed)
-        _require(
-            set(self.trial) == set(SHORT_TRIAL), f"trial has {', '.join(SHORT_TRIAL)}", self.trial
-        )
-        judged = not self.base.get("use_validation")
-        _require(judged, "base must leave validation images to judge by", self.base)
-        _require(
-            isinstance(self.space, dict) and self.space, "space must name something", self.space
-        )
-        both = {"learning_rate", RATE_FACTOR} <= set(self.space)
-        _require(not both, f"space must have learning_rate or {RATE_FACTOR}, not both", self.space)
-        for name, values in self.space.items():
-            _check_values(name, values)
-            _require(name not in (*self.trial, "seed"), "space cannot have", name)
-            grid = self.algorithm != "grid" or isinstance(values, list)
-            _require(grid, f"a grid needs a list of values for {name!r}", values)
+        for holds, expected, received in self._checks():
+            require(holds, SearchError, expected, received)
         if self.algorithm == "grid":
             points = math.prod(map(len, self.space.values()))
             if points > self.trials:
@@ -117,7 +109,26 @@ class Search:
             except ConfigError as error:
                 raise SearchError(f"a config of the space cannot work: {error}") from error
 
-    def corners(self):
+    def _checks(self) -> Iterator[tuple]:
+        """Yield what must hold, what is expected, and what was received."""
+        algorithms, short = ", ".join(ALGORITHMS), ", ".join(SHORT_TRIAL)
+        yield self.algorithm in ALGORITHMS, f"algorithm must be one of {algorithms}", self.algorithm
+        yield self.trials >= 1, "trials must be 1 or more", self.trials
+        yield self.seed >= 0, "seed must be 0 or more", self.seed
+        yield set(self.trial) == set(SHORT_TRIAL), f"trial has {short}", self.trial
+        judged = not self.base.get("use_validation")
+        yield judged, "base must leave validation images to judge by", self.base
+        usable = isinstance(self.space, dict) and self.space
+        yield usable, "space must name something", self.space
+        both = {"learning_rate", RATE_FACTOR} <= set(self.space)
+        yield not both, f"space must have learning_rate or {RATE_FACTOR}, not both", self.space
+        for name, values in self.space.items():
+            yield from _checks_of_values(name, values)
+            yield name not in (*self.trial, "seed"), "space cannot have", name
+            usable = self.algorithm != "grid" or isinstance(values, list)
+            yield usable, f"a grid needs a list of values for {name!r}", values
+
+    def corners(self) -> list[dict[str, Any]]:
         """Return values of configs in which everything named occurs, the ends of ranges too."""
         every = {
             name: values if isinstance(values, list) else [values["low"], values["high"]]
@@ -127,7 +138,7 @@ class Search:
         others = [first | {name: value} for name in every for value in every[name][1:]]
         return [first, *others]
 
-    def config(self, values, **length) -> TrainingConfig:
+    def config(self, values: dict[str, Any], **length: int) -> TrainingConfig:
         """Return what a trial trains.
 
         Args:
@@ -136,7 +147,7 @@ class Search:
         """
         return self._config(values, {**self.trial, **length})
 
-    def full_config(self, values) -> TrainingConfig:
+    def full_config(self, values: dict[str, Any]) -> TrainingConfig:
         """Return the same at full length, on all images: what is worth training afterwards."""
         return self._config(values, {})
 
@@ -150,7 +161,7 @@ class Search:
         rate = config.learning_rate * values.get(RATE_FACTOR, 1)
         return dataclasses.replace(config, learning_rate=float(f"{rate:.4g}"))
 
-    def decode(self, chosen):
+    def decode(self, chosen: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the values of the space that an oracle chose, and how long the trial is.
 
         Args:
@@ -168,29 +179,22 @@ class Search:
         return values, {"epochs": chosen["tuner/epochs"]} if "tuner/epochs" in chosen else {}
 
 
-def _require(holds, expected, received):
-    if not holds:
-        raise SearchError(f"{expected}, received {received!r}")
-
-
-def _check_values(name, values):
+def _checks_of_values(name, values):
     if isinstance(values, list):
-        texts = {json.dumps(value) for value in values}
-        _require(
-            values and len(texts) == len(values), f"{name}: values must be given, each once", values
-        )
+        once = values and len({json.dumps(value) for value in values}) == len(values)
+        yield once, f"{name}: values must be given, each once", values
         return
     expected = f'{name}: expected a list, or {{"low": ..., "high": ..., "sampling": "log"}}'
-    _require(isinstance(values, dict), expected, values)
-    _require({"low", "high"} <= set(values) <= {"low", "high", "sampling"}, expected, values)
+    yield isinstance(values, dict), expected, values
+    yield {"low", "high"} <= set(values) <= {"low", "high", "sampling"}, expected, values
     low, high, sampling = values["low"], values["high"], values.get("sampling", "linear")
-    _require(all(type(end) in (int, float) for end in (low, high)), expected, values)
-    _require(low < high, f"{name}: low must be below high", values)
-    _require(sampling in ("linear", "log"), f"{name}: sampling must be linear or log", sampling)
-    _require(low > 0 or sampling == "linear", f"{name}: low must be above 0 for log", values)
+    yield all(type(end) in (int, float) for end in (low, high)), expected, values
+    yield low < high, f"{name}: low must be below high", values
+    yield sampling in ("linear", "log"), f"{name}: sampling must be linear or log", sampling
+    yield low > 0 or sampling == "linear", f"{name}: low must be above 0 for log", values
 
 
-def read_space(path):
+def read_space(path: str | Path) -> dict[str, Any]:
     """Read a space, as `Search` takes it, from a JSON file.
 
     Raises:
@@ -236,8 +240,11 @@ def parse_values(text: str, options: dict[str, Any] | None = None) -> tuple[str,
     return name, {"low": low, "high": high, "sampling": range_[3] or "linear"}
 
 
-def changed_space(space, changes):
-    """Return a space with other values for some names; a rate takes the place of its factor."""
+def changed_space(space: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a space with other values for some names.
+
+    A learning rate takes the place of its factor, and the other way round.
+    """
     rates = {"learning_rate", RATE_FACTOR}
     if rates & set(changes):
         space = {name: values for name, values in space.items() if name not in rates}

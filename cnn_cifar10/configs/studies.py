@@ -9,7 +9,8 @@ lists them.
 
 import dataclasses
 import re
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,23 +67,11 @@ class Study:
     axes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            self._check_type(field.name, field.type)
-        self._require(
-            self.reference in self.variants, "reference must be a variant", self.reference
-        )
-        self._require(len(self.axes) <= 2, "axes must be one or two", self.axes)
-        once = self.seeds and len(set(self.seeds)) == len(self.seeds)
-        self._require(once, "seeds must be given, each once", self.seeds)
-        for label in (self.name, *self.variants):
-            whole = re.fullmatch(r"\w[\w .,+=-]*", label)
-            self._require(whole, "names must be of letters, digits, spaces and .,+=_-", label)
-        for label, fields in {"base": self.base, **self.variants}.items():
-            usable = isinstance(fields, dict) and isinstance(fields.get("model_options", {}), dict)
-            self._require(usable, f"{label!r} must be an object of a config's fields", fields)
-            self._require("seed" not in fields, f"{label!r} must leave the seed to seeds", fields)
-            compares = not fields.get("use_validation")
-            self._require(compares, f"{label!r} must leave validation to compare by", fields)
+        for name in ("seeds", "axes"):
+            if isinstance(getattr(self, name), list):  # as JSON has it
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        for check in self._checks():
+            self._require(*check)
         for label in self.variants:
             try:
                 for seed in self.seeds:
@@ -94,19 +83,36 @@ class Study:
                 number = isinstance(value, (int, float))
                 self._require(number, f"axis {axis!r} must be a number in {label!r}", value)
 
-    def _check_type(self, name, wanted):
-        value, kind = getattr(self, name), wanted
-        if items := getattr(wanted, "__args__", ()):
-            if isinstance(value, list):  # as JSON has it
-                value = tuple(value)
-                object.__setattr__(self, name, value)
-            kind, item = tuple, items[0]
-            fits = isinstance(value, tuple) and all(isinstance(each, item) for each in value)
-            self._require(fits, f"{name} must be a list of type {item.__name__}", value)
-        self._require(isinstance(value, kind), f"{name} must be of type {kind.__name__}", value)
-
     def _require(self, holds, expected, received):
         require(holds, StudyError, f"study {self.name!r}: {expected}", received)
+
+    def _checks(self) -> Iterator[tuple]:
+        """Yield what must hold, what is expected, and what was received."""
+        for field in dataclasses.fields(self):
+            value, items = getattr(self, field.name), typing.get_args(field.type)
+            if items:
+                fits = isinstance(value, tuple) and all(isinstance(x, items[0]) for x in value)
+                yield fits, f"{field.name} must be a list of type {items[0].__name__}", value
+            else:
+                kind = field.type
+                yield (
+                    isinstance(value, kind),
+                    f"{field.name} must be of type {kind.__name__}",
+                    value,
+                )
+        yield self.reference in self.variants, "reference must be a variant", self.reference
+        yield len(self.axes) <= 2, "axes must be one or two", self.axes
+        once = self.seeds and len(set(self.seeds)) == len(self.seeds)
+        yield once, "seeds must be given, each once", self.seeds
+        for label in (self.name, *self.variants):
+            whole = re.fullmatch(r"\w[\w .,+=-]*", label)
+            yield whole, "names must be of letters, digits, spaces and .,+=_-", label
+        for label, fields in {"base": self.base, **self.variants}.items():
+            usable = isinstance(fields, dict) and isinstance(fields.get("model_options", {}), dict)
+            yield usable, f"{label!r} must be an object of a config's fields", fields
+            yield "seed" not in fields, f"{label!r} must leave the seed to seeds", fields
+            compares = not fields.get("use_validation")
+            yield compares, f"{label!r} must leave validation to compare by", fields
 
     def config(self, label: str, seed: int) -> TrainingConfig:
         """Return what a variant trains with a seed."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cnn_cifar10.configs import (
+    OPTIMIZERS,
     SPACE,
     Search,
     TrainingConfig,
@@ -13,7 +14,6 @@ from cnn_cifar10.configs import (
     read_space,
 )
 from cnn_cifar10.configs.searches import SearchError
-from cnn_cifar10.configs.training import OPTIMIZERS
 from cnn_cifar10.utils import InputError
 
 
@@ -39,7 +39,7 @@ def test_words_of_the_command_line_are_lists_and_ranges(text, name, values):
 
 @pytest.mark.parametrize("text", ["dropout", "dropout=", "=1"])
 def test_words_without_name_or_values_are_refused(text):
-    with pytest.raises(InputError, match="is not NAME=VALUE$"):
+    with pytest.raises(InputError, match=r"is not NAME=VALUE$"):
         parse_values(text)
 
 
@@ -138,7 +138,7 @@ def test_the_factor_multiplies_the_rate_of_the_optimizer_or_of_the_base():
     search = Search(space)
     for optimizer in space["optimizer"]:
         config = search.config({"optimizer": optimizer, "learning_rate_factor": 2.0})
-        assert config.learning_rate == 2 * OPTIMIZERS[optimizer][0]
+        assert config.learning_rate == 2 * OPTIMIZERS[optimizer].learning_rate
         assert "learning_rate_factor" not in config.model_options
     values = {"optimizer": "sgd", "learning_rate_factor": 0.5}
     assert Search(space, base={"learning_rate": 0.3}).config(values).learning_rate == 0.15
