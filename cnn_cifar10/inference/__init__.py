@@ -1,4 +1,4 @@
-"""Images in, classes and probabilities out, from an exported model: without Keras."""
+"""Inference with an exported model: images to classes and probabilities, without Keras."""
 
 from cnn_cifar10.inference.artifact import (
     DESCRIPTION,
@@ -11,13 +11,6 @@ from cnn_cifar10.inference.artifact import (
 from cnn_cifar10.inference.classifier import Classifier, Prediction, open_session
 
 __all__ = [
-    "DESCRIPTION",
-    "MODEL_FILE",
-    "SHIPPED",
-    "ArtifactError",
-    "Classifier",
-    "Prediction",
-    "open_session",
-    "read_description",
-    "shipped_artifact",
-]
+    "DESCRIPTION", "MODEL_FILE", "SHIPPED", "ArtifactError", "Classifier", "Prediction",
+    "open_session", "read_description", "shipped_artifact",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Exported models on disk: what `cnn-cifar10 export` adds to a run's folder.
+"""Exported models on disk: the files that `cnn-cifar10 export` adds to a run's folder.
 
 model.onnx     the model as ONNX, with a second output, `class_activation`, where
                the model allows it: see `evaluation.with_class_activation`
@@ -6,20 +6,23 @@ model.onnx     the model as ONNX, with a second output, `class_activation`, wher
 artifact.json  class names, what goes in and comes out, metrics, and how each
                format compares with model.keras
 README.md      the model card
-SHA256SUMS     the checksum of every file, for `sha256sum --check SHA256SUMS`
+SHA256SUMS     the checksum of these and of the run's files, for
+               `sha256sum --check SHA256SUMS`
 
 Importing this loads neither NumPy nor Keras.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10.utils import InputError, read_checked
 
 DESCRIPTION, MODEL_FILE = "artifact.json", "model.onnx"
+"""Files of an exported model that `Classifier` reads."""
 
 _PACKAGE = Path(__file__).parents[1]
-SHIPPED = (_PACKAGE / "shipped_model", _PACKAGE.parent / "models" / "custom_cnn")
+SHIPPED: tuple[Path, Path] = (_PACKAGE / "shipped_model", _PACKAGE.parent / "models" / "custom_cnn")
 """Where the model that comes with the package is: installed, and in a clone."""
 
 
@@ -27,7 +30,7 @@ class ArtifactError(InputError):
     """An exported model that is missing, incomplete or damaged."""
 
 
-def shipped_artifact():
+def shipped_artifact() -> Path:
     """Return the folder of the model that comes with the package.
 
     Raises:
@@ -39,11 +42,11 @@ def shipped_artifact():
     raise ArtifactError(f"{SHIPPED[-1]}: no such folder; name that of another exported model")
 
 
-def read_description(folder):
+def read_description(folder: str | Path) -> dict[str, Any]:
     """Return what `artifact.json` holds.
 
     Raises:
-        ArtifactError: If the folder holds no exported model, or another than was exported.
+        ArtifactError: If the folder holds no exported model, or its files were changed.
     """
     folder = Path(folder)
     if not folder.is_dir():

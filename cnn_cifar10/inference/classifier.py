@@ -1,6 +1,9 @@
-"""Pictures in, classes and probabilities out, by ONNX Runtime: without Keras or TensorFlow."""
+"""Classification of images with ONNX Runtime, and class activation maps."""
 
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,19 +16,20 @@ from cnn_cifar10.inference.artifact import (
 )
 from cnn_cifar10.utils import InputError, read_checked, usable_cores
 
-UNSURE = "unsure"
+if TYPE_CHECKING:
+    import onnxruntime
+
 _BATCH_SIZE = 32  # larger ones are no faster
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The classes of one picture.
+    """The classes of one image.
 
     Attributes:
         probabilities: Array `(classes,)`, summing to 1.
         class_names: Name of each class.
-        threshold: Probability below which the most probable class is not taken
-            for an answer.
+        threshold: Probability in [0, 1]; below it, the label is "unsure".
     """
 
     probabilities: np.ndarray
@@ -33,12 +37,12 @@ class Prediction:
     threshold: float = 0.0
 
     @property
-    def label(self):
+    def label(self) -> str:
         """The most probable class, or `"unsure"` below the threshold."""
         best = self.probabilities.argmax()
-        return UNSURE if self.probabilities[best] < self.threshold else self.class_names[best]
+        return "unsure" if self.probabilities[best] < self.threshold else self.class_names[best]
 
-    def top(self, count=5):
+    def top(self, count: int = 5) -> list[dict[str, Any]]:
         """Return `[{"class", "probability"}, ...]`, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [
@@ -52,13 +56,13 @@ class Classifier:
     """An exported model with its class names; threads may share one.
 
     Args:
-        session: `onnxruntime.InferenceSession` from pixels to probabilities.
+        session: ONNX Runtime's session, from pixels to probabilities.
         class_names: Name of each class.
-        input_shape: `(height, width, 3)` of the pictures it takes.
-        mirror: Whether to average the probabilities of a picture and of its
+        input_shape: `(height, width, 3)` of the images it takes.
+        mirror: Whether to average the probabilities of an image and of its
             mirror image, in twice the time (test-time augmentation).
         threshold: As for `Prediction`, in [0, 1].
-        metrics: What was measured, split by split, such as
+        metrics: Metrics by split, such as
             `{"test": {"accuracy": 0.8665}}`.
 
     Raises:
@@ -70,19 +74,19 @@ class Classifier:
         [{'class': 'cat', 'probability': 0.728}]
     """
 
-    session: object
+    session: "onnxruntime.InferenceSession"
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int]
     mirror: bool = False
     threshold: float = 0.0
-    metrics: dict = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self):
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold must be in 0 to 1, received {self.threshold}")
 
     @classmethod
-    def open(cls, folder=None, **options):
+    def open(cls, folder: str | os.PathLike | None = None, **options: bool | float) -> "Classifier":
         """Load the model that `cnn-cifar10 export` wrote.
 
         Args:
@@ -91,8 +95,8 @@ class Classifier:
             **options: `mirror` and `threshold`, as for the class.
 
         Raises:
-            InputError: If there is no exported model, it is not the one that
-                was exported, or an option is out of range.
+            InputError: If there is no exported model, its files were changed, or
+                an option is out of range.
         """
         folder = folder or shipped_artifact()
         description = read_description(folder)
@@ -101,7 +105,7 @@ class Classifier:
         names, metrics = tuple(description["class_names"]), description["metrics"]
         return cls(session, names, shape, metrics=metrics, **options)
 
-    def probabilities(self, images):
+    def probabilities(self, images: np.ndarray | ImageFiles) -> np.ndarray:
         """Return the class probabilities `(n, classes)`, float32; arguments as for `classify`."""
         if not isinstance(images, ImageFiles):
             images = np.asarray(images)
@@ -112,26 +116,26 @@ class Classifier:
         batches = [self._run(images[start : start + _BATCH_SIZE]) for start in starts]
         return np.concatenate([np.empty((0, len(self.class_names)), "float32"), *batches])
 
-    def classify(self, images):
-        """Classify pictures of the model's input size.
+    def classify(self, images: np.ndarray | ImageFiles) -> list[Prediction]:
+        """Classify images of the model's input size.
 
         Args:
             images: Array `(n, height, width, 3)`, RGB in [0, 255], or `ImageFiles`.
 
         Returns:
-            One `Prediction` a picture.
+            One `Prediction` per image.
 
         Raises:
-            InputError: If the pictures are of another shape.
+            InputError: If the images are of another shape.
         """
         rows = self.probabilities(images)
         return [Prediction(row, self.class_names, self.threshold) for row in rows]
 
-    def classify_files(self, paths):
-        """Classify picture files, scaled and centre-cropped to the model's input size.
+    def classify_files(self, paths: Sequence[str | os.PathLike]) -> list[Prediction]:
+        """Classify image files, scaled and centre-cropped to the model's input size.
 
         Raises:
-            InputError: If files cannot be read as pictures; the message lists them all.
+            InputError: If files cannot be read as images; the message lists them all.
         """
         try:
             return self.classify(ImageFiles(paths, self.input_shape[:2]))
@@ -140,33 +144,36 @@ class Classifier:
             faults = "; ".join(f"{path}: {reason}" for path, reason in damaged)
             raise InputError(faults or str(error)) from error
 
-    def classify_bytes(self, pictures):
-        """Classify pictures in memory, such as uploads, as `classify_files` does files.
+    def classify_bytes(self, contents: Iterable[bytes]) -> list[Prediction]:
+        """Classify images in memory, such as uploads, as `classify_files` does files.
 
         Args:
-            pictures: What each picture's file holds, within the limits of `decode_image`.
+            contents: What each image file holds, within the limits of `decode_image`.
 
         Raises:
-            ImageError: If one is no such picture; the message says which, counted from 1.
+            ImageError: If one is no such image; the message says which, counted from 1.
         """
-        size = self.input_shape[:2]
-        return self.classify(
-            [decode_image(data, size, f"picture {i}") for i, data in enumerate(pictures, start=1)]
-        )
+        size, numbered = self.input_shape[:2], enumerate(contents, start=1)
+        return self.classify([decode_image(data, size, f"image {i}") for i, data in numbered])
 
-    def explain(self, images, classes, size=None):
-        """Return what parts of pictures speak for a class, by class activation mapping.
+    def explain(
+        self,
+        images: np.ndarray,
+        classes: np.ndarray | Sequence[int],
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray | None:
+        """Return class activation maps: how much each part of an image adds to a class.
 
         Args:
             images: Array `(n, height, width, 3)`, RGB in [0, 255], of the model's size.
                 All are computed at once.
-            classes: One class per picture, integers `(n,)`.
-            size: `(height, width)` of the maps; `None` takes that of the pictures.
+            classes: One class per image, integers `(n,)`.
+            size: `(height, width)` of the maps; `None` takes that of the images.
 
         Returns:
             float32 array `(n, height, width)` in [0, 1], the same as of
-            `gradcam.grad_cam`; `None` where the end of the model does not allow it, as
-            `gradcam.with_class_activation` says.
+            `evaluation.grad_cam`; `None` for a model that has no class activation, see
+            `evaluation.with_class_activation`.
         """
         if "class_activation" not in [output.name for output in self.session.get_outputs()]:
             return None
@@ -190,8 +197,8 @@ def _resize(map, size):
     return np.asarray(Image.fromarray(map).resize(size, Image.Resampling.BILINEAR))
 
 
-def open_session(model):
-    """Return the `onnxruntime.InferenceSession` of a model.
+def open_session(model: bytes) -> "onnxruntime.InferenceSession":
+    """Return ONNX Runtime's session of a model.
 
     Args:
         model: Bytes of the ONNX file.

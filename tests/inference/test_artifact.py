@@ -44,6 +44,7 @@ def test_removing_an_export_leaves_the_run(artifact, digits_run, tmp_path):
     _remove_export(copy)  # nothing is there to remove
 
 
+@pytest.mark.slow
 def test_training_anew_removes_what_would_serve_the_old_model(artifact, digits, tmp_path):
     from cnn_cifar10.configs import make_config
     from cnn_cifar10.training import train
