@@ -57,14 +57,7 @@ def training_batches(
         >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
         >>> model.fit(batches, epochs=5, steps_per_epoch=9, shuffle=False)
     """
-    steps = training_steps(
-        split,
-        num_classes,
-        batch_size=batch_size,
-        augment=augment,
-        seed=seed,
-        small_epochs=small_epochs,
-    )
+    steps = TrainingSteps(split, num_classes, batch_size, augment, seed, small_epochs)
     if keras.backend.backend() == "tensorflow":
         return _training_dataset(steps, first_step)
     return _training_sequence(steps, first_step)
@@ -91,22 +84,19 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     return max(1, len(split) // batch_size)
 
 
-def training_steps(split, num_classes, *, batch_size, augment="none", seed=0, small_epochs=0):
-    """Return the `TrainingSteps` that `training_batches` streams; its arguments."""
-    policy = get_policy(augment)
-    return TrainingSteps(split, num_classes, batch_size, policy, seed, small_epochs)
-
-
 @dataclass(frozen=True)
 class TrainingSteps:
-    """What makes up each training step."""
+    """What makes up each training step; arguments as for `training_batches`."""
 
     split: Split
     num_classes: int
     batch_size: int
-    policy: Policy
-    seed: int
-    small_epochs: int
+    augment: str | Policy = "none"
+    seed: int = 0
+    small_epochs: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "policy", get_policy(self.augment))
 
     def plan(self, step):
         """Return which examples a step reads, `(batch_size,)`, and the augmentation's draws."""

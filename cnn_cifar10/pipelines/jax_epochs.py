@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.datasets import Split
-from cnn_cifar10.pipelines.batches import steps_per_epoch, training_steps
+from cnn_cifar10.pipelines.batches import TrainingSteps, steps_per_epoch
 
 _LARGEST = 2**31  # bytes of images to keep on a device
 
@@ -55,7 +55,7 @@ class CompiledEpochs(keras.utils.PyDataset):
     ):
         super().__init__()
         self._model, self._first_epoch = model, first_epoch
-        self._steps = training_steps(split, num_classes, **options)
+        self._steps = TrainingSteps(split, num_classes, **options)
         self._count = steps_per_epoch(split, options["batch_size"])
         self._data = [keras.ops.convert_to_tensor(each) for each in (split.images, split.labels)]
         self._programs: dict[bool, Any] = {}
