@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,6 +92,54 @@ def test_a_planted_import_is_found(tmp_path, file, line, fault):
 def test_tests_stand_in_folders_named_like_rooms():
     folders = {path.parent.name for path in (ROOT / "tests").rglob("test_*.py")} - {"tests"}
     assert folders <= set(FLOOR_OF) | {"errands"}
+
+
+QUICK_DOORS = (
+    *("utils", "configs", "architectures", "datasets", "evaluation", "inference"),
+    *("reporting", "exporting", "cli"),
+)
+
+
+def test_doors_of_what_must_be_quick_load_no_keras():
+    doors = ", ".join(f"cnn_cifar10.{room}" for room in QUICK_DOORS)
+    code = (
+        f"import sys, {doors}; print(sorted({{'keras', 'tensorflow', 'jax'}} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def public_names(door):
+    for node in ast.parse(door.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            yield from ast.literal_eval(node.value)
+
+
+def documented_functions(path, public):
+    """Yield the functions and methods that a door names and that have a docstring."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name in public:
+            yield node, node.args.args
+        if isinstance(node, ast.ClassDef) and node.name in public:
+            for method in node.body:
+                is_function = isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef))
+                if is_function and ast.get_docstring(method) and not method.name.startswith("_"):
+                    yield method, method.args.args[1:]
+
+
+@pytest.mark.parametrize("room", FLOOR_OF)
+def test_public_functions_are_annotated(room):
+    public = set(public_names(PACKAGE / room / "__init__.py"))
+    assert public
+    for path in (PACKAGE / room).glob("*.py"):
+        for function, arguments in documented_functions(path, public):
+            more = [function.args.vararg, function.args.kwarg, *function.args.kwonlyargs]
+            missing = [each.arg for each in [*arguments, *more] if each and not each.annotation]
+            place = f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+            assert not missing, f"{place}: no types of {', '.join(missing)}"
+            assert function.returns, f"{place}: no type of what it returns"
 
 
 def requirements(lines):

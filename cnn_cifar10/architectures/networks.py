@@ -6,7 +6,7 @@ Importing this loads no Keras: the command line lists the networks at once.
 import ast
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ def find_network(model: str) -> Network:
     return NETWORKS[name]
 
 
-def check_options(model, options):
+def check_options(model: str, options: Iterable[str]) -> None:
     """Raise an `InputError` if a network has no option of one of these names."""
     allowed = find_network(model).options
     for option in options:
