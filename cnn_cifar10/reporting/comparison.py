@@ -8,7 +8,7 @@ import numpy as np
 from cnn_cifar10.evaluation import HEADLINE
 from cnn_cifar10.reporting.results import summary_columns
 from cnn_cifar10.reporting.run_report import Predictions, read_predictions
-from cnn_cifar10.reporting.tables import format_table, split_and_metric
+from cnn_cifar10.reporting.tables import fill_template, format_table, split_and_metric
 from cnn_cifar10.utils import InputError, write_figure, write_page
 
 _FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
@@ -39,26 +39,13 @@ def write_comparison(
     if len(datasets) != 1:
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
     figures = {"accuracy.png": plotting.plot_comparison(summaries, datasets[0])}
-    parts = [
-        f"# Comparison on {datasets[0]}",
-        f"{metric.replace('_', ' ').capitalize()}: mean over seeds, with the standard deviation "
-        "where there are several. Seconds and images/s are of training (of features where those "
-        "were computed once); ms/image is of a prediction.",
-        format_table(summaries, summary_columns(metric)),
-        "![Accuracy of each run](accuracy.png)",
-    ]
     if any(row["mflops"] for row in summaries):
         title = f"{datasets[0]}: accuracy against cost"
         figures["pareto.png"] = plotting.plot_pareto(summaries, title)
-        parts += [
-            "Runs further up are more accurate, runs further left are cheaper. No run is both more "
-            "accurate and cheaper than the runs on the line.",
-            "![Accuracy against operations for one image](pareto.png)",
-        ]
     split, _ = split_and_metric(metric)
     predictions = comparable_predictions(summaries, reports_dir, split)
-    if len(predictions) > 1:
-        agreement = compare_predictions(predictions)
+    agreement = compare_predictions(predictions) if len(predictions) > 1 else None
+    if agreement:
         figures["confusions.png"] = plotting.plot_confusion_matrices(
             {name: each.confusion_matrix for name, each in predictions.items()},
             next(iter(predictions.values())).class_names,
@@ -66,26 +53,23 @@ def write_comparison(
         figures["agreement.png"] = plotting.plot_agreement(
             agreement["matrix"], list(predictions), "share of images classified the same"
         )
-        parts += _format_agreement(agreement, len(predictions), split)
+    text = fill_template(
+        "comparison.md",
+        figures,
+        dataset=datasets[0],
+        metric=metric.replace("_", " ").capitalize(),
+        table=format_table(summaries, summary_columns(metric)),
+        models=len(predictions),
+        split=split,
+        agreement=agreement,
+    )
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     for name in set(_FIGURES) - set(figures):
         (output_dir / name).unlink(missing_ok=True)
     for name, figure in figures.items():
         write_figure(output_dir / name, figure)
-    write_page(output_dir / "comparison.md", parts)
-
-
-def _format_agreement(agreement, models, split):
-    return [
-        "## Confusions",
-        "![Confusion matrices side by side](confusions.png)",
-        "## Agreement",
-        f"Of the {agreement['images']:,} images of the {split} split, all {models} models classify "
-        f"{agreement['all_right']:,} correctly, and no model classifies {agreement['all_wrong']:,} "
-        f"correctly; on {agreement['disputed']:,}, some models are right and some are wrong.",
-        "![Share of images on which two models agree](agreement.png)",
-    ]
+    write_page(output_dir / "comparison.md", [text.strip()])
 
 
 def comparable_predictions(

@@ -16,7 +16,7 @@ from cnn_cifar10.evaluation import (
     reliability,
     with_temperature,
 )
-from cnn_cifar10.reporting.tables import format_table
+from cnn_cifar10.reporting.tables import fill_template, format_table
 
 if TYPE_CHECKING:
     import keras
@@ -70,21 +70,33 @@ def diagnose(
         "gradcam.png": plotting.plot_grad_cam(images, maps, captions, heading),
     }
     if importlib.util.find_spec("cleanlab"):
+        keys = ("index", "label", "predicted", "confidence")
         suspects = likely_label_errors(evaluation, _SHOWN)
-        found["label_errors"] = [
-            {
-                "index": int(index),
-                "label": names[evaluation.labels[index]],
-                "predicted": names[evaluation.predictions[index]],
-                "confidence": float(evaluation.confidences[index]),
-            }
-            for index in suspects
-        ]
-    if rows := found.get("label_errors"):
-        columns = ([row[key] for row in rows] for key in ("label", "predicted", "confidence"))
-        heading = f"{title}: labels to check"
-        figures["labels.png"] = plotting.plot_mistakes(split.images[suspects], *columns, heading)
+        found["label_errors"] = describe_examples(evaluation, suspects, keys)
+        if found["label_errors"]:
+            heading = f"{title}: labels to check"
+            figures["labels.png"] = draw_examples(split, found["label_errors"], heading)
     return found, figures
+
+
+def describe_examples(
+    evaluation: Evaluation, indices: np.ndarray, keys: tuple[str, str, str, str]
+) -> list[dict]:
+    """Return a row per example: its index, the names of its label and of the predicted class,
+    and the confidence, under four keys."""
+    names = np.array(evaluation.class_names)
+    classes = (names[each[indices]] for each in (evaluation.labels, evaluation.predictions))
+    columns = (indices, *classes, evaluation.confidences[indices])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def draw_examples(split: Split, rows: list[dict], title: str) -> "Figure":
+    """Draw the images of rows that `describe_examples` returned."""
+    from cnn_cifar10 import plotting
+
+    indices, *columns = zip(*(row.values() for row in rows), strict=True)
+    return plotting.plot_mistakes(split.images[np.array(indices)], *columns, title)
 
 
 def _calibration(evaluation, validation):
@@ -101,12 +113,9 @@ def _calibration(evaluation, validation):
     return found, diagrams
 
 
-def format_diagnostics(found: dict[str, Any]) -> list[str]:
-    """Return what `diagnose` found as paragraphs of Markdown, with its figures."""
-    calibration = (
-        "The expected calibration error (15 bins) is "
-        f"{100 * found['calibration_error']:.1f} percentage points"
-    )
+def format_diagnostics(found: dict[str, Any]) -> str:
+    """Return what `diagnose` found as sections of Markdown, with its figures."""
+    calibration = f"{100 * found['calibration_error']:.1f} percentage points"
     if "temperature" in found:
         calibration += (
             f". With the temperature {found['temperature']:.2f}, fitted to the validation split, "
@@ -116,28 +125,17 @@ def format_diagnostics(found: dict[str, Any]) -> list[str]:
     for row in found["corruptions"]:
         name = row["corruption"].replace("_", " ")
         rows.setdefault(name, {"corruption": name})[str(row["severity"])] = f"{row['accuracy']:.1%}"
-    return [
-        "## Calibration",
-        "![Accuracy by confidence](calibration.png)",
-        f"{calibration}.",
-        "## Robustness",
-        "![Accuracy by severity of each corruption](robustness.png)",
-        f"Accuracy on {found['corrupted_images']:,} images, corrupted at severities 0 to 5:",
-        format_table(list(rows.values())),
-        "## Grad-CAM",
-        "![Images with the parts that support the predicted class](gradcam.png)",
-        "## Labels to check",
-        *_format_label_errors(found),
-    ]
-
-
-def _format_label_errors(found):
     if "label_errors" not in found:
-        return ["To find them, install cleanlab: `pip install 'cnn-cifar10[label-errors]'`."]
-    if not found["label_errors"]:
-        return ["No label is likely to be wrong."]
-    return [
-        "The labels that are most likely wrong, by confident learning. Some are wrong labels, and "
-        "some are mistakes of the model.",
-        "![The labels that are most likely wrong](labels.png)",
-    ]
+        labels = "To find them, install cleanlab: `pip install 'cnn-cifar10[label-errors]'`."
+    else:
+        labels = _LABEL_ERRORS if found["label_errors"] else "No label is likely to be wrong."
+    corruptions = format_table(list(rows.values()))
+    values = {"calibration": calibration, "corruptions": corruptions, "labels": labels}
+    return fill_template("diagnostics.md", images=found["corrupted_images"], **values)
+
+
+_LABEL_ERRORS = """\
+The labels that are most likely wrong, by confident learning. Some are wrong labels, and some are \
+mistakes of the model.
+
+![The labels that are most likely wrong](labels.png)"""

@@ -196,8 +196,8 @@ def _mean(values):
     return statistics.fmean(given) if given else None
 
 
-def summarize_times(rows):
-    """Summarize how accurate short trainings of each recipe are, and how long they take.
+def summarize_times(rows: list[dict]) -> list[dict]:
+    """Summarize the accuracy and the seconds of short trainings, by recipe.
 
     Args:
         rows: Dicts of a recipe and a seed each, as in reports/speed/time_to_accuracy.csv:
@@ -205,31 +205,28 @@ def summarize_times(rows):
             `accuracy` and `tta_accuracy`, as numbers or their text.
 
     Returns:
-        A dict a recipe, the shortest first, for `format_table`: what has several values
-        as "mean ± standard deviation" over seeds, accuracies in percent. The longest
+        A dict per recipe, the shortest first, for `format_table`. Several values become
+        "mean ± standard deviation" over seeds; accuracies are in percent. The longest
         compilation is there where there was one.
     """
     groups = {}
     for row in rows:
         groups.setdefault(row["recipe"], []).append(row)
+    shown = {"accuracy, %": ("accuracy", 100), "over six views, %": ("tta_accuracy", 100)}
     compiled = any(_numbers(rows, "compile_seconds"))
     summaries = []
-    for group in sorted(
-        groups.values(), key=lambda group: statistics.fmean(_numbers(group, "seconds"))
-    ):
+    for recipe, group in groups.items():
         summary = {
-            "recipe": group[0]["recipe"],
+            "recipe": recipe,
             "seeds": [row["seed"] for row in group],
-            "images": int(group[0]["images"]),
-            "epochs": int(group[0]["epochs"]),
-            "seconds": _mean_and_deviation(_numbers(group, "seconds")),
-            "accuracy, %": _mean_and_deviation(_numbers(group, "accuracy", 100)),
-            "over six views, %": _mean_and_deviation(_numbers(group, "tta_accuracy", 100)),
+            **{key: int(group[0][key]) for key in ("images", "epochs")},
         }
+        for heading, (key, scale) in {"seconds": ("seconds", 1), **shown}.items():
+            summary[heading] = _mean_and_deviation(_numbers(group, key, scale))
         if compiled:
             summary["compilation, seconds"] = max(_numbers(group, "compile_seconds")) or None
-        summaries.append(summary)
-    return summaries
+        summaries.append((statistics.fmean(_numbers(group, "seconds")), summary))
+    return [summary for _, summary in sorted(summaries, key=lambda pair: pair[0])]
 
 
 def _numbers(rows, key, scale=1):

@@ -22,10 +22,16 @@ from cnn_cifar10.evaluation import (
     profile_model,
     with_test_time_augmentation,
 )
-from cnn_cifar10.reporting.diagnostics import diagnose, format_diagnostics
+from cnn_cifar10.reporting.diagnostics import (
+    describe_examples,
+    diagnose,
+    draw_examples,
+    format_diagnostics,
+)
 from cnn_cifar10.reporting.results import add_result, result_columns
 from cnn_cifar10.reporting.tables import (
     escape_cell,
+    fill_template,
     format_cell,
     format_table,
     split_and_metric,
@@ -170,22 +176,15 @@ def write_report(
         # Photographs do not compress the way enlarged pixels do.
         large = name in _PHOTOGRAPHS and dataset.image_shape[0] > 64
         write_figure(output_dir / name, figure, dpi=72 if large else 110)
-    write_csv(
-        output_dir / "per_class.csv",
-        report["per_class"][0],
-        [[format_cell(*cell) for cell in row.items()] for row in report["per_class"]],
-    )
-    write_csv(
-        output_dir / "confusion_matrix.csv",
-        ["true class", *dataset.class_names],
-        [
-            [name, *row]
-            for name, row in zip(dataset.class_names, report["confusion_matrix"], strict=True)
-        ],
-    )
+    rows = report["per_class"]
+    cells = [[format_cell(*cell) for cell in row.items()] for row in rows]
+    write_csv(output_dir / "per_class.csv", rows[0], cells)
+    names, matrix = dataset.class_names, report["confusion_matrix"]
+    cells = [[name, *row] for name, row in zip(names, matrix, strict=True)]
+    write_csv(output_dir / "confusion_matrix.csv", ["true class", *names], cells)
     split = report["split"]
     _write_predictions(output_dir / "predictions.npz", split, evaluations[split])
-    write_page(output_dir / "report.md", _page(report, figures))
+    write_page(output_dir / "report.md", [_page(report, figures).strip()])
     write_json(output_dir / "report.json", report)
     return report
 
@@ -198,6 +197,11 @@ def _describe(facts, dataset, evaluations, history, augmented):
         metrics[name] |= each.summary(augmented=True)
     # The folder of the data on one machine means nothing to a reader on another.
     config = {key: value for key, value in facts["config"].items() if key != "data_dir"}
+    mistakes = []
+    if _covers(evaluation, dataset, split):
+        worst = confident_mistakes(evaluation, _TOP_MISTAKES)
+        keys = ("index", "true_class", "predicted_class", "confidence")
+        mistakes = describe_examples(evaluation, worst, keys)
     return {
         "headline": _headline(facts, dataset, split, metrics[split]),
         "facts": {**facts, "config": config},
@@ -207,7 +211,7 @@ def _describe(facts, dataset, evaluations, history, augmented):
         "per_class": evaluation.per_class(),
         "confusion_matrix": evaluation.confusion_matrix.tolist(),
         "most_confused": most_confused(evaluation, _TOP_CONFUSIONS),
-        "mistakes": _mistakes(evaluation) if _covers(evaluation, dataset, split) else [],
+        "mistakes": mistakes,
         "history": {key: [float(value) for value in values] for key, values in history.items()},
     }
 
@@ -312,18 +316,6 @@ def _headline(facts, dataset, split, metrics):
     return text if split == "test" else f"{text} The test split was not used."
 
 
-def _mistakes(evaluation):
-    return [
-        {
-            "index": int(index),
-            "true_class": evaluation.class_names[evaluation.labels[index]],
-            "predicted_class": evaluation.class_names[evaluation.predictions[index]],
-            "confidence": float(evaluation.confidences[index]),
-        }
-        for index in confident_mistakes(evaluation, _TOP_MISTAKES)
-    ]
-
-
 def _figures(report, dataset):
     """Return `{file name: figure}`."""
     from cnn_cifar10 import plotting
@@ -339,46 +331,39 @@ def _figures(report, dataset):
             report["history"], f"{facts['model']} on {facts['dataset']}, seed {facts['seed']}"
         )
     if mistakes := report["mistakes"]:
-        indices, *columns = zip(*(row.values() for row in mistakes), strict=True)
-        images = dataset.split(report["split"]).images[np.array(indices)]
         title = f"{title}: the most confident mistakes"
-        figures["mistakes.png"] = plotting.plot_mistakes(images, *columns, title)
+        figures["mistakes.png"] = draw_examples(dataset.split(report["split"]), mistakes, title)
     return figures
 
 
 def _page(report, figures):
-    """Yield the paragraphs of `report.md`."""
-    yield from (f"# {report['facts']['run']}", report["headline"])
-    yield from ("## Results", format_metrics(report))
-    if "training_curves.png" in figures:
-        yield from ("## Training", "![Loss and accuracy over epochs](training_curves.png)")
-        yield (
-            "The training curves are means over an epoch, of augmented images and of weights that "
-            "still changed, and their loss is the one trained on. The table above is of unchanged "
-            "images and the weights kept, and its loss is plain cross-entropy."
-        )
-    yield from ("## Confusions", "![Confusion matrix](confusion_matrix.png)")
-    yield from _format_confusions(report["most_confused"])
-    yield from ("## Classes", "![F1, precision and recall of every class](per_class.png)")
-    yield format_per_class(report)
-    if "mistakes.png" in figures:
-        yield from ("## Most confident mistakes", "![Wrongly classified images](mistakes.png)")
+    """Return the text of `report.md`."""
+    diagnostics = ""
     if "diagnostics" in report:
-        yield from format_diagnostics(report["diagnostics"])
-    yield from ("## How it was trained", _format_settings(report["facts"]))
+        diagnostics = f"{format_diagnostics(report['diagnostics'])}\n"
+    return fill_template(
+        "report.md",
+        figures,
+        report=report,
+        metrics=format_metrics(report),
+        confusions=_format_confusions(report["most_confused"]),
+        per_class=format_per_class(report),
+        diagnostics=diagnostics,
+        settings=_format_settings(report["facts"]),
+    )
 
 
 def _format_confusions(confused):
     if not confused:
-        return ["No image is classified wrongly."]
+        return "No image is classified wrongly."
     first = confused[0]
     true, predicted = escape_cell(first["true_class"]), escape_cell(first["predicted_class"])
     columns = {"true_class": "true class", "predicted_class": "predicted class"}
-    return [
+    table = format_table(confused, {**columns, "images": "images", "share": "of the true class"})
+    return (
         f"The most frequent confusion: {first['images']} images of {true} ({first['share']:.1%} of "
-        f"them) are classified as {predicted}.",
-        format_table(confused, {**columns, "images": "images", "share": "of the true class"}),
-    ]
+        f"them) are classified as {predicted}.\n\n{table}"
+    )
 
 
 def _format_settings(facts):
@@ -427,8 +412,8 @@ def format_metrics(report: dict[str, Any]) -> str:
 
 def format_per_class(report: dict[str, Any]) -> str:
     """Return the scores of every class, on the split in detail, as a Markdown table."""
-    columns = {"class": "class", "precision": "precision", "recall": "recall", "f1": "F1"}
-    return format_table(report["per_class"], {**columns, "support": "images"})
+    rows = report["per_class"]
+    return format_table(rows, {key: key for key in rows[0]} | {"f1": "F1", "support": "images"})
 
 
 def result_row(

@@ -1,8 +1,10 @@
-"""Columns of tables: type, format and heading. Rows as Markdown tables."""
+"""Columns of tables: type, format and heading. Markdown tables and templates."""
 
 import numbers
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.evaluation import METRICS
@@ -112,3 +114,19 @@ def format_cell(column: str, value: Any) -> str:
 def escape_cell(text: str) -> str:
     """Return text as a Markdown table can hold it."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def fill_template(name: str, figures: Iterable[str] | None = None, **values: Any) -> str:
+    """Return a Markdown template of this folder with its `{values}` filled in.
+
+    Args:
+        name: File name of the template.
+        figures: Names of the figures that exist. Sections with other figures are left out; with
+            `None`, no section is.
+        **values: Values of the fields of the template.
+    """
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    images = re.compile(r"\]\((\w+\.png)\)")
+    kept = [each for each in sections if figures is None or {*images.findall(each)} <= {*figures}]
+    return "".join(kept).format(**values)

@@ -1,7 +1,4 @@
 import importlib.util
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -153,32 +150,9 @@ def test_a_model_without_what_it_takes_is_refused():
         grad_cam(keras.Model(pixels, two), random_images(1, side=4))
 
 
-ELSEWHERE = """
-import numpy as np
-from test_gradcam import KERNEL, color_model, expected_maps, random_images
-from cnn_cifar10.gradcam import grad_cam
-
-images, classes = random_images(4), [0, 1, 2, 3]
-for nested in (0, 2):
-    maps = grad_cam(color_model(KERNEL, nested), images, classes)
-    np.testing.assert_allclose(maps, expected_maps(images, KERNEL, classes), atol=1e-5)
-"""
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_give_the_same_maps(backend):
+def test_other_backends_give_the_same_maps(backend, run_program):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}: pip install 'cnn-cifar10[{backend}]'")
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": backend,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": os.pathsep.join([*sys.path, os.path.dirname(__file__)]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_program("grad_cam.py", KERAS_BACKEND=backend)
