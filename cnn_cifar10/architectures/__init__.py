@@ -1,4 +1,4 @@
-"""Networks, by name."""
+"""Registry of networks; each builds an uncompiled Keras model."""
 
 from cnn_cifar10.architectures.backbones import list_backbones
 from cnn_cifar10.architectures.networks import (

@@ -1,4 +1,4 @@
-"""Backbones of `transfer`: their names, the scaling of pixels, the smallest images."""
+"""Pretrained backbones for transfer learning: names, scaling of pixels, smallest images."""
 
 LITE0 = "efficientnet_lite0"
 

@@ -1,4 +1,4 @@
-"""Pieces that the architectures share."""
+"""Building blocks: input, convolution block, activation, classifier."""
 
 import math
 

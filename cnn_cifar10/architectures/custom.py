@@ -1,4 +1,4 @@
-"""Plain convolutional networks: a first tutorial's, and our own."""
+"""Plain convolutional networks: a tutorial's baseline, and this project's custom CNN."""
 
 import keras
 from keras import layers
@@ -51,7 +51,7 @@ def build_custom_cnn(
     l2=0.0,
     dense_units=(),
 ):
-    """Build our convolutional network: stages of 3x3 convolutions, then one average.
+    """Build the custom CNN: stages of 3x3 convolutions, then global average pooling.
 
     The pattern of VGG ([Simonyan and Zisserman,
     2014](https://arxiv.org/abs/1409.1556)), with batch normalization after every

@@ -1,4 +1,4 @@
-"""EfficientNet, scaled for small pictures, and EfficientNet-Lite0 as published."""
+"""EfficientNet for small images, and EfficientNet-Lite0 as published."""
 
 import math
 
@@ -36,7 +36,7 @@ def build_efficientnet(
 
     As in [Tan and Le, 2019](https://arxiv.org/abs/1905.11946), without the
     stride of the stem, which would leave 1x1 of 32x32 pixels before the last
-    stages could look at them: they see 2x2. The paper's larger pictures for the
+    stages could look at them: they see 2x2. The paper's larger images for the
     larger variants are up to `input_shape`.
 
     Args:

@@ -1,4 +1,4 @@
-"""A small network that is trained in minutes."""
+"""fastnet: a small network that trains in minutes."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""GoogLeNet, the first Inception network, which Keras Applications lack."""
+"""GoogLeNet (Inception-v1)."""
 
 import keras
 from keras import layers
@@ -23,7 +23,7 @@ _AUXILIARY_AFTER = ("stage3_inception1", "stage3_inception4")
 def build_googlenet(
     input_shape=(32, 32, 3), num_classes=10, *, width=1.0, dropout=0.4, auxiliary_heads=False
 ):
-    """Build GoogLeNet (Inception-v1) for small pictures.
+    """Build GoogLeNet (Inception-v1) for small images.
 
     The nine inception modules of [Szegedy et al.,
     2014](https://arxiv.org/abs/1409.4842). Three things differ. The stem keeps

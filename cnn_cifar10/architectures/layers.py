@@ -1,4 +1,4 @@
-"""Layers, an initializer and a model that Keras lacks."""
+"""Fused batch normalization, patch whitening, partial identity, auxiliary heads."""
 
 import keras
 import numpy as np

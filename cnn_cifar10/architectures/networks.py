@@ -1,4 +1,4 @@
-"""The registry of networks: one line each.
+"""Registry of networks: one line a network.
 
 Importing this loads no Keras: the command line lists the networks at once.
 """

@@ -1,4 +1,4 @@
-"""Parts of a model that training treats on their own: whitening, further heads, frozen features."""
+"""Whitening, auxiliary heads and frozen features: what training treats apart."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Residual networks: the paper's for CIFAR-10, and those for ImageNet at 32x32 pixels."""
+"""Residual networks: the CIFAR-10 family and the ImageNet family."""
 
 import keras
 from keras import layers, ops
@@ -51,7 +51,7 @@ def build_cifar_resnet(input_shape=(32, 32, 3), num_classes=10, *, depth=20, wid
 
 
 def build_resnet(input_shape=(32, 32, 3), num_classes=10, *, depth=18, width=64):
-    """Build a ResNet of the ImageNet family with a stem for small pictures.
+    """Build a ResNet of the ImageNet family with a stem for small images.
 
     As in [He et al., 2015](https://arxiv.org/abs/1512.03385), with two changes
     that are customary. One 3x3 convolution stands in for the 7x7 convolution of

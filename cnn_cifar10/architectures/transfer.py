@@ -1,4 +1,4 @@
-"""Networks trained on ImageNet, put to work on other pictures."""
+"""Transfer learning from networks pretrained on ImageNet."""
 
 import importlib.util
 import warnings
@@ -36,7 +36,7 @@ def build_transfer(
     part of the model's layer `features`, a model of its own from raw pixels to
     the average of the backbone's last features. Batch normalizations of the
     backbone stay frozen whatever else is trained, so that `fit` does not move
-    their statistics. The classifier starts with a kernel of 0: where pictures are
+    their statistics. The classifier starts with a kernel of 0: where images are
     fewer than features, training never touches most directions, in which random
     weights would stay as noise.
 

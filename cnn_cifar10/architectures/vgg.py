@@ -1,4 +1,4 @@
-"""VGG: stacks of 3x3 convolutions."""
+"""VGG-16 and VGG-19."""
 
 import keras
 from keras import layers
@@ -20,7 +20,7 @@ def build_vgg(
     is smaller: five poolings leave 1x1 of 32x32 pixels, not 7x7 of 224x224, so
     that two dense layers of 4096 units would hold more weights than all
     convolutions and see nothing that these did not; an average over what is left
-    feeds the classifier, for pictures of any size.
+    feeds the classifier, for images of any size.
 
     Args:
         input_shape: `(height, width, 3)`, sides of 32 pixels or more.

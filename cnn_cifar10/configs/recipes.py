@@ -1,4 +1,4 @@
-"""Named starting points of a training run."""
+"""Recipes: named starting points of a training."""
 
 from typing import Any
 
@@ -56,12 +56,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 standard: SGD in one cycle with crops, flips and label smoothing.
     `cnn-cifar10 train --dataset cifar10 --model custom_cnn`.
-tutorial: Adam at a constant rate on unchanged images, as in a first tutorial.
+tutorial: Adam at a constant learning rate on unchanged images, as in a first tutorial.
     `cnn-cifar10 train --dataset cifar10 --model baseline_cnn --recipe tutorial`.
 transfer: A linear classifier on the frozen features of a network trained on
     ImageNet, which are computed once: after that, seconds.
     `cnn-cifar10 train --recipe transfer`.
-finetune: All of that network at a low rate, from where `transfer` ended; without
+finetune: All of that network at a low learning rate, from where `transfer` ended; without
     a start, from ImageNet's weights and a classifier that knows nothing yet. In
     float32, since TensorFlow's depthwise convolutions, of which it consists, are
     slower in bfloat16 on a processor.

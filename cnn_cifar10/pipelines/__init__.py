@@ -1,4 +1,4 @@
-"""Images to augmented batches."""
+"""Input pipelines: images to augmented batches."""
 
 from cnn_cifar10.pipelines.augmentation import (
     AUGMENTATIONS,

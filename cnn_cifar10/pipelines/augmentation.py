@@ -1,4 +1,4 @@
-"""Random changes to training images, as named policies.
+"""Data augmentation: random changes to training images, joined into policies.
 
 Every augmentation works on a whole batch in two steps. `draw` picks the random
 numbers, a handful per image, with NumPy on the host; `transform` applies them
@@ -311,7 +311,7 @@ class Policy:
 
     Args:
         augmentations: `Augmentation` objects; those that mix images come last,
-            since they leave pixels that are no longer one picture's.
+            since their pixels are no longer one image's.
 
     Raises:
         InputError: If an augmentation follows one that mixes images.

@@ -1,4 +1,4 @@
-"""Batches for training and evaluation, streamed while the model works.
+"""Batches for training and evaluation, prepared while the model works.
 
 What makes up training step `s`, its examples and their augmentation, is a pure
 function of the seed and `s`. The same steps come out of tf.data, which feeds the

@@ -1,4 +1,4 @@
-"""Whole epochs as one compiled program, on JAX: data and augmentation are on the device.
+"""Epochs compiled into one program, on JAX: data and augmentation are on the device.
 
 The shorter a step, the more of its time an accelerator waits for its host. Here
 the host only draws an epoch's random numbers, and starts it.

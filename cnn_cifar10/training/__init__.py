@@ -1,4 +1,4 @@
-"""A config to a run on disk."""
+"""Training: from a config to a run on disk."""
 
 from cnn_cifar10.training.build import build_model, compile_model
 from cnn_cifar10.training.checkpoint import TrainingError

@@ -1,4 +1,4 @@
-"""A config's model: built, seeded, started from another run's weights, compiled."""
+"""Models of a config: building, seeding, initial weights, compiling."""
 
 import keras
 import numpy as np

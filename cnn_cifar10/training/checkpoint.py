@@ -137,7 +137,7 @@ class Recorder(keras.callbacks.Callback):
             )
         now = time.perf_counter()
         training_seconds = self._training_seconds or now - self._epoch_began
-        # Where a callback reduced the rate just now, it has recorded the epoch's own.
+        # A callback that reduced the learning rate just now has recorded the epoch's own.
         logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         logs["images_per_second"] = self._images_per_epoch / training_seconds
         logs["seconds"] = self._seconds_before + now - self._train_began

@@ -1,4 +1,4 @@
-"""What a frozen network sees in each picture, computed once and kept on disk."""
+"""Features of a frozen backbone, computed once and kept on disk."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ def frozen_features(
     """Return the training and validation splits as features, so that a head trains in seconds.
 
     They are kept under `~/.cache/cnn-cifar10/features` (or `XDG_CACHE_HOME`) for
-    the next call with the same network, weights, precision and pictures.
+    the next call with the same network, weights, precision and images.
 
     Args:
         model: `keras.Model` with a layer `features`, such as `build_transfer` returns.
-        dataset: `Dataset` of pictures.
+        dataset: `Dataset` of images.
         verbose: As for `keras.Model.predict`; 1 shows progress.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Optimizers of a config, and Muon, which Keras lacks for convolutions."""
+"""Optimizers, and Muon for convolutions."""
 
 from typing import Any
 
@@ -19,21 +19,21 @@ class Muon(keras.optimizers.Optimizer):
     A kernel is viewed as a matrix of one column per filter. Its gradient, with
     momentum, is replaced by the nearest matrix with orthogonal columns or rows, so
     that every direction moves by the same amount, however small its gradient. Before
-    each step the kernel is scaled to the norm √filters, so that the rate keeps its
-    meaning throughout a run; a normalization should follow the convolution.
+    each step the kernel is scaled to the norm √filters, so that the learning rate keeps
+    its meaning throughout a run; a normalization should follow the convolution.
 
     `keras.optimizers.Muon` applies it to dense layers' matrices, scales no kernel,
     and leaves convolutions to Adam.
 
     Args:
         learning_rate: What the singular values of a kernel's step are near, and SGD's
-            rate: a number or a schedule.
+            learning rate: a number or a schedule.
         momentum: Of kernels, in [0, 1).
         sgd_momentum: Of the other weights, in [0, 1).
         newton_schulz_steps: Steps of the iteration that makes gradients orthogonal.
             With few of them singular values end up between about 0.5 and 1.5, which
             does.
-        weight_decay: Share of a weight, times the rate, that a step takes off; without
+        weight_decay: Share of a weight, times the learning rate, that a step takes off; without
             effect on kernels, whose norm is kept.
         **kwargs: As for `keras.optimizers.Optimizer`.
 

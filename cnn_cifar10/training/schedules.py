@@ -44,10 +44,10 @@ def reduce_on_plateau() -> keras.callbacks.Callback:
 
 @keras.saving.register_keras_serializable("cnn_cifar10")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to the highest rate and a linear fall to 0.
+    """A linear rise to the highest learning rate and a linear fall to 0.
 
     Args:
-        learning_rate: The highest rate.
+        learning_rate: The highest learning rate.
         total_steps: Steps until 0 is reached.
         warmup_steps: Steps of the rise.
 

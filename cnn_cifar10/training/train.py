@@ -1,4 +1,4 @@
-"""From a config to a trained model and its run on disk."""
+"""Training loop: a config to a trained model and its run on disk."""
 
 import dataclasses
 import statistics

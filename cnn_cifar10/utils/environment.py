@@ -1,4 +1,4 @@
-"""Hardware, package versions and the commit that stand beside every figure."""
+"""Hardware, package versions, commit: the conditions of a measurement."""
 
 import importlib.util
 import os

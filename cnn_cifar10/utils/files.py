@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old one or the new one, never half of one."""
+"""Atomic writes of JSON, CSV, Markdown and figures; the cache folder."""
 
 import contextlib
 import csv

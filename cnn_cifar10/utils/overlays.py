@@ -1,4 +1,4 @@
-"""A map of what spoke for a class, laid over its picture."""
+"""Class activation maps laid over their images."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def overlay(image: "np.ndarray", map: "np.ndarray") -> "np.ndarray":
-    """Lay a map, in warm colours, over a picture in grey.
+    """Lay a map, in warm colours, over an image in grey.
 
     Args:
         image: Array `(height, width, 3)`, values 0 to 255.

@@ -1,4 +1,4 @@
-"""Code that is named: `module:name`, or `path/to/file.py:name`."""
+"""References to code: `module:name`, or `path/to/file.py:name`."""
 
 import hashlib
 import importlib.util
