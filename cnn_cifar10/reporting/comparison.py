@@ -69,7 +69,7 @@ def write_comparison(
         (output_dir / name).unlink(missing_ok=True)
     for name, figure in figures.items():
         write_figure(output_dir / name, figure)
-    write_page(output_dir / "comparison.md", [text.strip()])
+    write_page(output_dir / "comparison.md", [text])
 
 
 def comparable_predictions(

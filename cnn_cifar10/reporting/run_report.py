@@ -184,7 +184,7 @@ def write_report(
     write_csv(output_dir / "confusion_matrix.csv", ["true class", *names], cells)
     split = report["split"]
     _write_predictions(output_dir / "predictions.npz", split, evaluations[split])
-    write_page(output_dir / "report.md", [_page(report, figures).strip()])
+    write_page(output_dir / "report.md", [_page(report, figures)])
     write_json(output_dir / "report.json", report)
     return report
 
@@ -340,7 +340,7 @@ def _page(report, figures):
     """Return the text of `report.md`."""
     diagnostics = ""
     if "diagnostics" in report:
-        diagnostics = f"{format_diagnostics(report['diagnostics'])}\n"
+        diagnostics = f"{format_diagnostics(report['diagnostics'])}\n\n"
     return fill_template(
         "report.md",
         figures,

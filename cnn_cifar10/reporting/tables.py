@@ -129,4 +129,4 @@ def fill_template(name: str, figures: Iterable[str] | None = None, **values: Any
     sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     images = re.compile(r"\]\((\w+\.png)\)")
     kept = [each for each in sections if figures is None or {*images.findall(each)} <= {*figures}]
-    return "".join(kept).format(**values)
+    return "".join(kept).format(**values).strip()

@@ -11,6 +11,8 @@ from cnn_cifar10.architectures import create_model
 from cnn_cifar10.evaluation import grad_cam, with_class_activation
 from cnn_cifar10.utils import InputError
 
+SLOW = pytest.mark.slow
+
 
 def color_model(kernel, nested=0, side=6):
     """A model whose feature map is the picture itself, and whose logits are weighted means."""
@@ -88,9 +90,9 @@ def test_a_small_feature_map_is_scaled_to_the_picture():
         ("baseline_cnn", {}),
         ("custom_cnn", {"width": 8, "dense_units": (16,), "dropout": 0.5}),
         ("fastnet", {"filters": (8, 8, 16, 16, 16, 16)}),
-        ("googlenet", {"width": 0.1, "auxiliary_heads": True}),
+        pytest.param("googlenet", {"width": 0.1, "auxiliary_heads": True}, marks=SLOW),
         ("resnet20", {}),
-        ("transfer", {"weights": None, "image_size": 64, "dropout": 0.2}),
+        pytest.param("transfer", {"weights": None, "image_size": 64, "dropout": 0.2}, marks=SLOW),
     ],
 )
 def test_models_of_this_package_have_maps(name, options, crops, settle, tmp_path):
@@ -150,7 +152,7 @@ def test_a_model_without_what_it_takes_is_refused():
         grad_cam(keras.Model(pixels, two), random_images(1, side=4))
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_the_same_maps(backend, run_program):
     if importlib.util.find_spec(backend) is None:

@@ -183,6 +183,10 @@ def test_every_table_of_the_repository_is_read():
         assert read_results(path), path
 
 
+def test_summaries_are_quick(run_program):
+    assert run_program("compare.py", REPORTS / "results.csv").split() == []
+
+
 def test_missing_results_and_unknown_columns(tmp_path):
     with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
         read_results(tmp_path / "none.csv")
