@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CORRUPTED, _SHOWN = 1_000, 12
+_KEYS = ("index", "label", "predicted", "confidence")
 
 
 def diagnose(
@@ -52,17 +53,14 @@ def diagnose(
     from cnn_cifar10 import plotting
 
     found, diagrams = _calibration(evaluation, validation)
-    names, count = evaluation.class_names, min(len(split), _CORRUPTED)
+    count = min(len(split), _CORRUPTED)
     chosen = np.random.default_rng(0).choice(len(split), count, replace=False)
     found["corrupted_images"] = count
-    found["corruptions"] = evaluate_corruptions(model, split[chosen], names)
+    found["corruptions"] = evaluate_corruptions(model, split[chosen], evaluation.class_names)
     shown = chosen[:_SHOWN]
-    images, classes = split.images[shown], evaluation.predictions[shown]
-    captions = [
-        f"{names[predicted]}, {confidence:.0%}"
-        for predicted, confidence in zip(classes, evaluation.confidences[shown], strict=True)
-    ]
-    maps = grad_cam(model, images, classes)
+    images, rows = split.images[shown], describe_examples(evaluation, shown, _KEYS)
+    captions = [f"{row['predicted']}, {row['confidence']:.0%}" for row in rows]
+    maps = grad_cam(model, images, evaluation.predictions[shown])
     heading = f"{title}: Grad-CAM of the predicted class"
     figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
@@ -70,9 +68,8 @@ def diagnose(
         "gradcam.png": plotting.plot_grad_cam(images, maps, captions, heading),
     }
     if importlib.util.find_spec("cleanlab"):
-        keys = ("index", "label", "predicted", "confidence")
         suspects = likely_label_errors(evaluation, _SHOWN)
-        found["label_errors"] = describe_examples(evaluation, suspects, keys)
+        found["label_errors"] = describe_examples(evaluation, suspects, _KEYS)
         if found["label_errors"]:
             heading = f"{title}: labels to check"
             figures["labels.png"] = draw_examples(split, found["label_errors"], heading)

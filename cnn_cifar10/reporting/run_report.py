@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnn_cifar10 import utils
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.evaluation import (
     HEADLINE,
@@ -29,22 +30,8 @@ from cnn_cifar10.reporting.diagnostics import (
     format_diagnostics,
 )
 from cnn_cifar10.reporting.results import add_result, result_columns
-from cnn_cifar10.reporting.tables import (
-    escape_cell,
-    fill_template,
-    format_cell,
-    format_table,
-    split_and_metric,
-)
-from cnn_cifar10.utils import (
-    InputError,
-    format_hardware,
-    replacing,
-    write_csv,
-    write_figure,
-    write_json,
-    write_page,
-)
+from cnn_cifar10.reporting.tables import fill_template, format_cell, format_table, split_and_metric
+from cnn_cifar10.utils import InputError, format_hardware
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -175,17 +162,17 @@ def write_report(
     for name, figure in figures.items():
         # Photographs do not compress the way enlarged pixels do.
         large = name in _PHOTOGRAPHS and dataset.image_shape[0] > 64
-        write_figure(output_dir / name, figure, dpi=72 if large else 110)
+        utils.write_figure(output_dir / name, figure, dpi=72 if large else 110)
     rows = report["per_class"]
     cells = [[format_cell(*cell) for cell in row.items()] for row in rows]
-    write_csv(output_dir / "per_class.csv", rows[0], cells)
+    utils.write_csv(output_dir / "per_class.csv", rows[0], cells)
     names, matrix = dataset.class_names, report["confusion_matrix"]
     cells = [[name, *row] for name, row in zip(names, matrix, strict=True)]
-    write_csv(output_dir / "confusion_matrix.csv", ["true class", *names], cells)
+    utils.write_csv(output_dir / "confusion_matrix.csv", ["true class", *names], cells)
     split = report["split"]
     _write_predictions(output_dir / "predictions.npz", split, evaluations[split])
-    write_page(output_dir / "report.md", [_page(report, figures)])
-    write_json(output_dir / "report.json", report)
+    utils.write_page(output_dir / "report.md", [_page(report, figures)])
+    utils.write_json(output_dir / "report.json", report)
     return report
 
 
@@ -263,7 +250,7 @@ def read_predictions(path: str | Path) -> Predictions:
 
 
 def _write_predictions(path, split, evaluation):
-    with replacing(path) as part:
+    with utils.replacing(path) as part:
         np.savez_compressed(
             part,
             split=split,
@@ -338,9 +325,7 @@ def _figures(report, dataset):
 
 def _page(report, figures):
     """Return the text of `report.md`."""
-    diagnostics = ""
-    if "diagnostics" in report:
-        diagnostics = f"{format_diagnostics(report['diagnostics'])}\n\n"
+    found = report.get("diagnostics")
     return fill_template(
         "report.md",
         figures,
@@ -348,7 +333,7 @@ def _page(report, figures):
         metrics=format_metrics(report),
         confusions=_format_confusions(report["most_confused"]),
         per_class=format_per_class(report),
-        diagnostics=diagnostics,
+        diagnostics=f"{format_diagnostics(found)}\n\n" if found else "",
         settings=_format_settings(report["facts"]),
     )
 
@@ -356,14 +341,8 @@ def _page(report, figures):
 def _format_confusions(confused):
     if not confused:
         return "No image is classified wrongly."
-    first = confused[0]
-    true, predicted = escape_cell(first["true_class"]), escape_cell(first["predicted_class"])
     columns = {"true_class": "true class", "predicted_class": "predicted class"}
-    table = format_table(confused, {**columns, "images": "images", "share": "of the true class"})
-    return (
-        f"The most frequent confusion: {first['images']} images of {true} ({first['share']:.1%} of "
-        f"them) are classified as {predicted}.\n\n{table}"
-    )
+    return format_table(confused, {**columns, "images": "images", "share": "of the true class"})
 
 
 def _format_settings(facts):
@@ -391,13 +370,10 @@ def format_metrics(report: dict[str, Any]) -> str:
     """
     metrics = report["metrics"]
     measured = dict.fromkeys(name for figures in metrics.values() for name in figures)
-    shown = {
-        name: METRICS[name].heading
-        for name in measured
-        if name in METRICS and METRICS[name].recorded
-    }
+    shown = [name for name in measured if name in METRICS and METRICS[name].recorded]
+    headings = {name: METRICS[name].heading for name in shown}
     rows = [{"split": split, **figures} for split, figures in metrics.items()]
-    table = format_table(rows, {"split": "split", "examples": "images", **shown})
+    table = format_table(rows, {"split": "split", "examples": "images", **headings})
     if not {"train", "validation"} <= set(metrics):
         return table
     train, validation = (metrics[split][HEADLINE] for split in ("train", "validation"))

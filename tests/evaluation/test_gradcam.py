@@ -128,7 +128,7 @@ def test_class_activation_is_the_channels_weighted_by_the_dense_layer(nested):
         ("custom_cnn", {"width": 8, "dense_units": (16,)}, False),
         ("custom_cnn", {"width": 8, "stages": 5}, False),  # whose feature map is one position
         ("fastnet", {"filters": (8, 8, 16, 16, 16, 16)}, False),
-        ("googlenet", {"width": 0.1, "auxiliary_heads": True}, True),
+        pytest.param("googlenet", {"width": 0.1, "auxiliary_heads": True}, True, marks=SLOW),
         ("transfer", {"weights": None, "image_size": 64}, True),
     ],
 )

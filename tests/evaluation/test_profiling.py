@@ -117,6 +117,7 @@ def test_published_figures_at_32_by_32_pixels(name, multiply_adds):
     assert count_flops(model) / 2 == pytest.approx(multiply_adds, rel=0.01)
 
 
+@pytest.mark.slow
 def test_heads_that_only_training_sees_cost_nothing():
     with_heads = create_model("googlenet", width=0.25, auxiliary_heads=True)
     without = create_model("googlenet", width=0.25)
