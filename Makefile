@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install demo test lint notebooks bench clean
+.PHONY: install demo test lint docs notebooks bench clean
 
 install: .venv/installed
 
@@ -29,6 +29,11 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The documentation, in site/: a link or an anchor that leads nowhere is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Runs the notebooks in full and keeps their outputs: a quarter of an hour on two cores.
 notebooks: install

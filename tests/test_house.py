@@ -153,7 +153,7 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"]
-    for name in set(extras) - {"torch"}:  # tested where it is installed
+    for name in set(extras) - {"torch", "trackers"}:  # tested where they are installed
         needed += extras[name]
     wanted = requirements(needed)
     assert wanted.items() <= listed.items()
@@ -167,6 +167,18 @@ def test_an_installation_has_every_package():
     folders = {path.parent for path in PACKAGE.rglob("__init__.py")}
     names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert set(setuptools["packages"]) - set(setuptools["package-dir"]) == names
+
+
+def test_an_installation_has_every_file_that_a_room_reads():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packed = {
+        path
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".py"}
+    assert {path for path in files if "__pycache__" not in path.parts} == packed
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
