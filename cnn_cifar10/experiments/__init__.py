@@ -1,4 +1,4 @@
-"""Many runs: studies, searches, and what they show."""
+"""Experiments of many runs: studies, searches and their reports."""
 
 from cnn_cifar10.experiments.findings import judge_claims, measure_effects, write_findings
 from cnn_cifar10.experiments.search_report import setting_importances, write_search
@@ -13,20 +13,7 @@ from cnn_cifar10.experiments.sweep import read_runs, run_study
 from cnn_cifar10.experiments.tune import default_space, is_worker, run_search
 
 __all__ = [
-    "LEVEL",
-    "chance_difference",
-    "compare_with_reference",
-    "default_space",
-    "holm",
-    "is_worker",
-    "judge_claims",
-    "measure_effects",
-    "read_runs",
-    "run_search",
-    "run_study",
-    "setting_importances",
-    "summarize_study",
-    "write_findings",
-    "write_search",
-    "write_study",
-]
+    "LEVEL", "chance_difference", "compare_with_reference", "default_space", "holm", "is_worker",
+    "judge_claims", "measure_effects", "read_runs", "run_search", "run_study",
+    "setting_importances", "summarize_study", "write_findings", "write_search", "write_study",
+]  # fmt: skip

@@ -1,22 +1,20 @@
-"""All studies on one page: what matters most, what does not, which claims hold."""
+"""Findings: all studies on one page, sorted by the size of their effects; claims judged."""
 
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10 import plotting
-from cnn_cifar10.configs import Claim, read_claims
-from cnn_cifar10.experiments.significance import (
-    BETTER,
-    NO_DIFFERENCE,
-    UNKNOWN,
-    WORSE,
-    chance_difference,
-)
+from cnn_cifar10.configs import Claim, Study, read_claims
+from cnn_cifar10.experiments.significance import NO_DIFFERENCE, UNKNOWN, chance_difference
 from cnn_cifar10.experiments.study_report import summarize_study
+from cnn_cifar10.experiments.trainings import write_report
 from cnn_cifar10.reporting import format_table
-from cnn_cifar10.utils import InputError, write_figure, write_page
+from cnn_cifar10.utils import InputError
+
+Studies = list[tuple[Study, list[dict]]]
 
 
-def measure_effects(studies):
+def measure_effects(studies: Studies) -> list[dict[str, Any]]:
     """Measure how much depends on what each study varies.
 
     Args:
@@ -39,7 +37,7 @@ def measure_effects(studies):
                     "reference": study.reference,
                     "variants": variants,
                     "spread": variants[0]["mean"] - variants[-1]["mean"],
-                    "differs": any(row["verdict"] in (BETTER, WORSE) for row in variants),
+                    "differs": any(row["verdict"] in ("better", "worse") for row in variants),
                 }
             )
     return sorted(effects, key=lambda effect: -effect["spread"])
@@ -57,34 +55,33 @@ def judge_claims(effects: list[dict], claims: list[Claim] | None = None) -> list
     """
     names = [effect["study"] for effect in effects]
     claims = read_claims() if claims is None else claims
-    return [_judge(claim, names, effects) for claim in claims]
+    judged = [(claim.text, *_judge(claim, names, effects)) for claim in claims]
+    return [dict(zip(("claim", "here", "measured"), each, strict=True)) for each in judged]
 
 
 def _judge(claim, names, effects):
+    """Return what a claim comes to, in words, and what was measured."""
     if claim.study not in names:
-        return {"claim": claim.text, "here": "not studied", "measured": ""}
+        return "not studied", ""
     rank = names.index(claim.study)
     effect = effects[rank]
     if claim.expected is None:
-        here = f"number {rank + 1} of {len(names)} studies by what is at stake"
-        measured = f"{100 * effect['spread']:.1f} points between the best variant and the worst"
-        return {"claim": claim.text, "here": here, "measured": measured}
+        points = f"{100 * effect['spread']:.1f} points between the best variant and the worst"
+        return f"number {rank + 1} of {len(names)} studies by their difference", points
     best = next((row for row in effect["variants"] if row["variant"] in claim.variants), None)
     if best is None or best["p_value"] is None:
-        return {"claim": claim.text, "here": UNKNOWN, "measured": ""}
-    same = {claim.expected: "holds", NO_DIFFERENCE: NO_DIFFERENCE}
+        return UNKNOWN, ""
     points, low, high = (
         f"{100 * best[key]:+.1f}" for key in ("difference", "difference_low", "difference_high")
     )
-    measured = (
+    same = {claim.expected: "holds", NO_DIFFERENCE: NO_DIFFERENCE}
+    return same.get(best["verdict"], "the opposite holds"), (
         f"{best['variant']}: {points} points from {effect['reference']} (95%: {low} to {high}; "
         f"{len(best['values'])} seeds)"
     )
-    here = same.get(best["verdict"], "the opposite holds")
-    return {"claim": claim.text, "here": here, "measured": measured}
 
 
-def write_findings(studies, output, folders):
+def write_findings(studies: Studies, output: str | Path, folders: dict[str, str]) -> dict[str, Any]:
     """Write the page of all studies, and its figure beside it.
 
     Args:
@@ -103,12 +100,22 @@ def write_findings(studies, output, folders):
     output, effects = Path(output), measure_effects(studies)
     if not effects:
         raise InputError("no study can be compared yet; run some: cnn-cifar10 sweep --help")
-    chance = _chance(studies)
-    claims = judge_claims(effects)
-    figure = output.with_suffix(".png")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(figure, plotting.plot_effects(effects, chance))
-    write_page(output, _page(studies, effects, chance, claims, figure.name, folders))
+    chance, claims, figure = _chance(studies), judge_claims(effects), output.stem + ".png"
+    runs = [row for _, rows in studies for row in rows]
+    write_report(
+        output,
+        "findings.md",
+        {figure: plotting.plot_effects(effects, chance)},
+        runs=len(runs),
+        data=", ".join(sorted({row["dataset"] for row in runs})),
+        hours=sum(row["seconds"] or 0 for row in runs) / 3600,
+        hardware=", ".join(sorted({row["hardware"] for row in runs})),
+        chance=chance and 100 * chance,
+        figure=figure,
+        matters=_table([effect for effect in effects if effect["differs"]], folders),
+        no_difference=_table([effect for effect in effects if not effect["differs"]], folders),
+        claims=format_table(claims),
+    )
     return {"effects": effects, "claims": claims, "chance": chance}
 
 
@@ -121,46 +128,15 @@ def _chance(studies):
     return None
 
 
-def _page(studies, effects, chance, claims, figure, folders):
-    data = sorted({row["dataset"] for _, rows in studies for row in rows})
-    hardware = sorted({row["hardware"] for _, rows in studies for row in rows})
-    seconds = sum(row["seconds"] or 0 for _, rows in studies for row in rows)
-    yield "# Findings: what matters, and what does not"
-    yield (
-        f"{sum(len(rows) for _, rows in studies)} short trainings on {', '.join(data)}, "
-        f"{seconds / 3600:.1f} hours on {', '.join(hardware)}, compared on the validation split. "
-        "Each study has a page that says what its runs share, and with how many seeds."
-    )
-    if chance is not None:
-        yield (
-            "Two single runs that differ in nothing but the seed are more than "
-            f"{100 * chance:.1f} points apart one time in twenty. What two runs show is worth no "
-            "more than that; the verdicts below are of several seeds."
+def _table(effects, folders):
+    rows = []
+    for effect in effects:
+        name = effect["study"]
+        best, worst = (
+            f"{row['variant']}: {row['mean']:.1%}, {row['verdict']}"
+            for row in (effect["variants"][0], effect["variants"][-1])
         )
-    yield f"![Every variant's difference from its study's reference]({figure})"
-    for words, differs in (("What matters", True), ("No difference seen", False)):
-        if rows := [_row(each, folders) for each in effects if each["differs"] is differs]:
-            yield f"## {words}"
-            yield format_table(rows)
-    yield "## Claims of other projects"
-    yield format_table(claims)
-    yield (
-        "A claim about several variants is judged by the best of them. *No difference seen* does "
-        "not mean that there is none: few seeds show only large differences. And all of this is "
-        "about short trainings of one network on one data set."
-    )
-
-
-def _row(effect, folders):
-    first, last = effect["variants"][0], effect["variants"][-1]
-    folder = folders[effect["study"]]
-    return {
-        "study": f"[{effect['study'].replace('_', ' ')}]({folder}/report.md)",
-        "best": _described(first),
-        "worst": _described(last),
-        "points between": f"{100 * effect['spread']:.1f}",
-    }
-
-
-def _described(row):
-    return f"{row['variant']}: {row['mean']:.1%}, {row['verdict']}"
+        row = {"study": f"[{name.replace('_', ' ')}]({folders[name]}/report.md)"}
+        row |= {"best": best, "worst": worst, "points between": f"{100 * effect['spread']:.1f}"}
+        rows.append(row)
+    return format_table(rows) if rows else None

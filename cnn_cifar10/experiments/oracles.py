@@ -1,11 +1,13 @@
-"""What chooses the configs of a search: KerasTuner's oracles, so that they can be interrupted."""
+"""Oracles, which choose the configs of a search: KerasTuner's, made safe to interrupt."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import keras_tuner
 from keras_tuner import oracles
 
+from cnn_cifar10.configs import Search
 from cnn_cifar10.utils import write_json
 
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
@@ -18,27 +20,30 @@ class _Durable:
     as started, and run the last trial that ended again.
     """
 
-    on_end = None
+    folder: Path
+    on_end: Callable[[str], None] | None = None
 
     def save(self):
-        write_json(Path(self._get_oracle_fname()), self.get_state())
+        write_json(self.folder / "oracle.json", self.get_state())
 
-    def _save_trial(self, trial):
-        folder = Path(self._get_trial_dir(trial.trial_id))
-        write_json(folder / "trial.json", trial.get_state())
+    def _save_trial(self, trial):  # not public, but what writes a trial has no public name
+        path = self.folder / f"trial_{trial.trial_id}" / "trial.json"
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, trial.get_state())
 
-    def reload(self):
-        super().reload()
-        for trial_id in set(self.trials) - set(self.start_order):
+    def set_state(self, state):
+        for trial_id in set(self.trials) - set(state["start_order"]):
             del self.trials[trial_id]
         running = {name for name, trial in self.trials.items() if trial.status == "RUNNING"}
-        self._retry_queue = [name for name in self._retry_queue if name in running]
+        ongoing = {key: name for key, name in state["ongoing_trials"].items() if name in running}
+        retry = [name for name in state["retry_queue"] if name in running]
+        super().set_state({**state, "ongoing_trials": ongoing, "retry_queue": retry})
 
     @keras_tuner.synchronized
     def end_trial(self, trial):
         super().end_trial(trial)
         if self.on_end:
-            self.on_end()
+            self.on_end(trial.trial_id)
 
 
 class _Random(_Durable, oracles.RandomSearchOracle):
@@ -66,29 +71,30 @@ class _Grid(_Durable, keras_tuner.Oracle):
         return {"status": "RUNNING", "values": values}
 
 
-def make_oracle(search):
+def make_oracle(search: Search, state: Path) -> keras_tuner.Oracle:
     """Return the oracle of a search's algorithm and space.
 
     Args:
         search: `Search`.
+        state: Folder of its state.
 
     Returns:
-        A `keras_tuner.Oracle` whose trials' values `search.decode` understands; it calls
-        its `on_end`, where that is set, after every trial.
+        An oracle whose trials' values `search.decode` understands. It calls its `on_end`, where
+        that is set, with the name of every trial that ended.
     """
-    options = {
-        "objective": OBJECTIVE,
-        "hyperparameters": _hyperparameters(search.space),
-        "seed": search.seed + 1,  # KerasTuner takes 0 for none
+    kinds = {"random": _Random, "grid": _Grid, "bayesian": _Bayesian, "hyperband": _Hyperband}
+    longest = {"max_epochs": search.trial["epochs"], "hyperband_iterations": None}
+    limit = longest if search.algorithm == "hyperband" else {"max_trials": search.trials}
+    oracle = kinds[search.algorithm](
+        objective=OBJECTIVE,
+        hyperparameters=_hyperparameters(search.space),
+        seed=search.seed + 1,  # KerasTuner takes 0 for none
         # At its limit KerasTuner's chief stops answering, so there is none.
-        "max_consecutive_failed_trials": float("inf"),
-    }
-    if search.algorithm == "hyperband":
-        oracle = _Hyperband(max_epochs=search.trial["epochs"], hyperband_iterations=None, **options)
-        oracle.max_trials = search.trials
-        return oracle
-    kind = {"random": _Random, "grid": _Grid, "bayesian": _Bayesian}[search.algorithm]
-    return kind(max_trials=search.trials, **options)
+        max_consecutive_failed_trials=float("inf"),
+        **limit,
+    )
+    oracle.max_trials, oracle.folder = search.trials, state
+    return oracle
 
 
 def _hyperparameters(space):

@@ -1,33 +1,36 @@
-"""The trials of a search to an answer: a table, what mattered, a page, the best config."""
+"""Report of a search: table of trials, importances of settings, a page, the best config."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
 from cnn_cifar10 import plotting
+from cnn_cifar10.configs import Search
+from cnn_cifar10.experiments.trainings import format_settings, write_report
 from cnn_cifar10.reporting import format_cell, format_table
 from cnn_cifar10.training import Run
-from cnn_cifar10.utils import InputError, write_csv, write_figure, write_json, write_page
+from cnn_cifar10.utils import InputError, write_csv, write_json
 
 COMPLETED, FAILED, UNFINISHED = "completed", "failed", "unfinished"
 
 _FEWEST = 8  # trials that a forest is grown from
 
 
-def trial_run(folder):
+def trial_run(folder: str | Path) -> Run:
     """Return the run of a trial's folder."""
     return Run(Path(folder) / "run")
 
 
-def failure_path(run):
+def failure_path(run: Run) -> Path:
     """Return the file that says why a trial's run has no accuracy, where it has none."""
     return run.path / "failure.txt"
 
 
-def read_trials(search, state):
+def read_trials(search: Search, state: str | Path) -> list[dict[str, Any]]:
     """Read the trials of a search, in the order they were started.
 
     Args:
@@ -69,19 +72,21 @@ def _read_trial(search, folder):
     }
 
 
-def write_trials(rows, path):
+def write_trials(rows: list[dict], path: Path) -> None:
     """Write what `read_trials` returns as a table, one row a trial."""
     columns = list(rows[0]) if rows else []
     write_csv(path, columns, [[format_cell(name, row[name]) for name in columns] for row in rows])
 
 
-def best_trial(rows):
+def best_trial(rows: list[dict]) -> dict[str, Any] | None:
     """Return the row of the highest validation accuracy, the first of equals; `None` without."""
     completed = [row for row in rows if row["status"] == COMPLETED]
     return max(completed, key=lambda row: row["validation_accuracy"], default=None)
 
 
-def setting_importances(space, rows):
+def setting_importances(
+    space: dict[str, Any], rows: list[dict]
+) -> tuple[dict[str, float] | None, float | None]:
     """Measure which settings the accuracy depends on.
 
     A random forest learns to tell the accuracy from the settings. A setting's
@@ -116,7 +121,7 @@ def setting_importances(space, rows):
     return {names[i]: float(found.importances_mean[i]) for i in order}, float(forest.oob_score_)
 
 
-def write_search(search, rows, output):
+def write_search(search: Search, rows: list[dict], output: str | Path) -> dict[str, Any]:
     """Write the page of a search with its figures, and its best config.
 
     The files are `report.md`, `best.json` for `cnn-cifar10 train --config`,
@@ -144,23 +149,29 @@ def write_search(search, rows, output):
     write_json(output / "best.json", config)
     importances, r2 = setting_importances(search.space, rows)
     title = f"{search.algorithm} search, {len(rows)} trials"
-    figures = {
-        "parallel_coordinates.png": plotting.plot_parallel_coordinates(search.space, rows, title)
-    }
+    lines = plotting.plot_parallel_coordinates(search.space, rows, title)
+    figures = {"parallel_coordinates.png": lines}
     if importances:
         figures["importance.png"] = plotting.plot_importances(importances, r2, title)
-    for name, figure in figures.items():
-        write_figure(output / name, figure)
     answer = _answer(rows, best)
-    write_page(output / "report.md", _page(search, rows, answer, r2, output))
-    return {
-        "answer": answer,
-        "best": best,
-        "config": config,
-        "importances": importances,
-        "out_of_bag_r2": r2,
-        "trials": rows,
-    }
+    trust = "which is worth a look" if (r2 or 0) > 0.3 else "so it has learned little or nothing"
+    write_report(
+        output / "report.md",
+        "search.md",
+        figures,
+        name=output.name,
+        output=output,
+        answer=answer,
+        settings=len(search.space),
+        importance="importance.png" if importances else None,
+        r2=r2,
+        trust=trust,
+        algorithm=search.algorithm,
+        shared=format_settings({**search.base, **search.trial, "seed of the search": search.seed}),
+        **_tables(search, rows),
+    )
+    found = {"importances": importances, "out_of_bag_r2": r2}
+    return {"answer": answer, "best": best, "config": config, **found, "trials": rows}
 
 
 def _answer(rows, best):
@@ -174,41 +185,15 @@ def _answer(rows, best):
     )
 
 
-def _page(search, rows, answer, r2, output):
-    yield f"# {output.name}: a search over {len(search.space)} settings"
-    yield answer
-    yield (
-        "It is the best of many in short trainings, on the images it was chosen by: expect less "
-        "in other trainings. Its config, at full length, is [best.json](best.json); train it with "
-        "several seeds before you trust it:"
-    )
-    name = output.name
-    yield f"    cnn-cifar10 train --config {output}/best.json --output models/{name}-seed0 --seed 0"
-    yield "![Every trial is a line through its settings](parallel_coordinates.png)"
-    if r2 is not None:
-        trust = "which is worth a look" if r2 > 0.3 else "so it has learned little or nothing"
-        yield "![What each setting matters](importance.png)"
-        yield (
-            "The importance of a setting is how much worse a random forest tells the accuracies "
-            f"of the trials when that setting is shuffled among them. On trials that its trees "
-            f"did not see, this forest has an R² of {r2:.2f}, {trust}: the bars are a hint where "
-            "to search next, not a finding."
-        )
+def _tables(search, rows):
+    """Return the best trials, the failed ones and the space, as tables."""
     completed = [row for row in rows if row["status"] == COMPLETED]
     top = sorted(completed, key=lambda row: -row["validation_accuracy"])[:10]
     columns = {name: name for name in rows[0] if name not in ("status", "failure")}
-    yield "## The best trials"
-    yield format_table(top, {**columns, "validation_accuracy": "validation accuracy"})
-    if failed := [row for row in rows if row["status"] == FAILED]:
-        yield "## Failed trials"
-        yield format_table(failed, ["trial", *search.space, "failure"])
+    failed = [row for row in rows if row["status"] == FAILED]
     space = [{"setting": name, "values": json.dumps(spec)} for name, spec in search.space.items()]
-    yield "## How it was searched"
-    yield format_table(space)
-    shared = {**search.base, **search.trial, "seed of the search": search.seed}
-    yield (
-        f"Algorithm {search.algorithm}, by KerasTuner; accuracy after the last epoch; the test "
-        "split was not used. What all trials share, beside `TrainingConfig`'s defaults: "
-        + ", ".join(f"`{key}={json.dumps(value)}`" for key, value in shared.items())
-        + ". Every trial is a row of [trials.csv](trials.csv)."
-    )
+    return {
+        "best": format_table(top, {**columns, "validation_accuracy": "validation accuracy"}),
+        "failed": format_table(failed, ["trial", *search.space, "failure"]) if failed else None,
+        "space": format_table(space),
+    }

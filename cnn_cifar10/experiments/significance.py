@@ -1,6 +1,7 @@
-"""Whether a difference between runs is more than the chance of their seeds."""
+"""Significance of differences between runs: intervals, paired tests, Holm's correction."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -13,9 +14,10 @@ FEWEST_SEEDS = 3
 
 BETTER, WORSE = "better", "worse"
 NO_DIFFERENCE, UNKNOWN = "no difference seen", "cannot be told"
+VERDICTS = (BETTER, WORSE, NO_DIFFERENCE, UNKNOWN)
 
 
-def mean_interval(values):
+def mean_interval(values: Sequence[float]) -> tuple[float | None, ...]:
     """Return the mean of measurements and its 95% interval by Student's t.
 
     Args:
@@ -35,11 +37,18 @@ def mean_interval(values):
     if len(values) < 2:
         return mean, None, None, None
     std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * std / math.sqrt(len(values))
+    half = _quantile(len(values) - 1) * std / math.sqrt(len(values))
     return mean, std, mean - half, mean + half
 
 
-def compare_with_reference(measured, reference):
+def _quantile(freedom):
+    """Return what Student's t is below, in either direction, but for one time in twenty."""
+    return float(stats.t.ppf(1 - LEVEL / 2, freedom))
+
+
+def compare_with_reference(
+    measured: dict[str, dict[int, float]], reference: str
+) -> dict[str, tuple[float | None, ...]]:
     """Test which variants differ from one of them, paired by seed.
 
     A measurement is taken as the sum of what its variant and what its seed bring, and
@@ -96,7 +105,7 @@ def compare_with_reference(measured, reference):
         difference = float(effects[place])
         error = chance * math.sqrt(inverse[place, place])
         if chance > 1e-9:  # less is that of floating-point numbers
-            half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+            half = _quantile(freedom) * error
             p = float(2 * stats.t.sf(abs(difference) / error, freedom))
             found[name] = (difference, difference - half, difference + half, p)
         elif abs(difference) < 1e-9:
@@ -104,7 +113,7 @@ def compare_with_reference(measured, reference):
     return found
 
 
-def holm(p_values):
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return p-values after Holm's correction for as many comparisons as there are.
 
     Args:
@@ -129,7 +138,7 @@ def holm(p_values):
     return corrected
 
 
-def verdict(difference, p):
+def verdict(difference: float | None, p: float | None) -> str:
     """Return a comparison in plain words.
 
     Args:
@@ -143,11 +152,11 @@ def verdict(difference, p):
     return BETTER if difference > 0 else WORSE
 
 
-def chance_difference(std, count):
+def chance_difference(std: float, count: int) -> float:
     """Return how far apart two single runs of one config are, one time in twenty, by chance.
 
     Args:
         std: Sample standard deviation of the config's runs.
         count: Number of those, at least 2.
     """
-    return float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * math.sqrt(2) * std
+    return _quantile(count - 1) * math.sqrt(2) * std

@@ -1,20 +1,15 @@
 """Studies are run: every variant with every seed, one row a run."""
 
-import contextlib
 import dataclasses
 import json
-import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
-import filelock
-import keras
-from tqdm import tqdm
-
-from cnn_cifar10.configs import TrainingConfig
-from cnn_cifar10.pipelines import get_policy
+from cnn_cifar10.configs import Study, TrainingConfig
+from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models, only_process
 from cnn_cifar10.reporting import add_result, read_results
-from cnn_cifar10.training import Run, TrainingError, build_model, load_data, train
+from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.utils import InputError, describe_hardware, format_hardware, git_commit
 
 RUN_COLUMNS = (
@@ -31,10 +26,15 @@ config differs from `TrainingConfig`'s defaults, as JSON; `failure` says why a r
 no figures.
 """
 
-_DATA = ("dataset", "data_dir", "image_size", "skip_damaged", "train_images")
 
-
-def run_study(study, output, models, *, keep=False, progress=True):
+def run_study(
+    study: Study,
+    output: str | Path,
+    models: str | Path,
+    *,
+    keep: bool = False,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
     """Train the runs of a study that its table lacks, one after the other.
 
     Stopped at any moment and called again, it goes on where it stopped, in the
@@ -49,7 +49,8 @@ def run_study(study, output, models, *, keep=False, progress=True):
         output: Folder of the table, `runs.csv`; created where missing.
         models: Folder that runs are in while they train.
         keep: Whether runs stay there afterwards; the table holds what is compared.
-        progress: Whether to show a bar with the time left.
+        progress: Whether to show a bar with the time left, and where there is no terminal
+            a line for each run that ended.
 
     Returns:
         The rows of the study's variants, as `read_runs` returns them.
@@ -60,88 +61,46 @@ def run_study(study, output, models, *, keep=False, progress=True):
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(output / ".sweep.lock", timeout=0), many_models():
-            _train_missing(study, output / "runs.csv", Path(models), keep, progress)
-    except filelock.Timeout as error:
-        raise InputError(f"{output}: another process runs this study; wait for it") from error
-    return read_runs(study, output / "runs.csv")
-
-
-@contextlib.contextmanager
-def many_models():
-    """Keep TensorFlow from warning that every run traces a function of the same name anew."""
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_no_retracing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_no_retracing)
-
-
-def _is_no_retracing(record):
-    return "triggered tf.function retracing" not in record.getMessage()
+    table, busy = output / "runs.csv", f"{output}: another process runs this study"
+    with only_process(output / ".sweep.lock", busy), many_models():
+        _train_missing(study, table, Path(models), keep, progress)
+    return read_runs(study, table)
 
 
 def _train_missing(study, table, models, keep, progress):
-    rows = read_runs(study, table)
+    rows, trainer = read_runs(study, table), Trainer()
     done = {(row["variant"], row["seed"]) for row in rows}
     # Seeds outside, so that a study that was stopped has as many runs of each variant.
     wanted = [(label, seed) for seed in study.seeds for label in study.variants]
     missing = [each for each in wanted if each not in done]
-    load = DataCache()
     for label, seed in dict(missing).items():
-        check_config(study.config(label, seed), load)
-    with tqdm(
-        total=len(wanted),
-        initial=len(wanted) - len(missing),
-        unit="run",
-        smoothing=0,
-        disable=not progress,
-    ) as bar:
+        trainer.check(study.config(label, seed))
+    with Progress(len(wanted), "run", progress) as bar:
+        bar.show(len(wanted) - len(missing))
         for label, seed in missing:
             run = Run(models / f"{label}-seed{seed}")
             bar.set_description(run.path.name)
-            dataset = load(study.config(label, seed))
-            before = {row["fingerprint"] for row in rows if row["variant"] == label}
-            if before - {dataset.fingerprint[:12]}:
+            dataset = trainer.load(study.config(label, seed))
+            known = {row["fingerprint"] for row in rows if row["variant"] == label}
+            if known - {dataset.fingerprint[:12]}:
                 raise InputError(
                     f"{table}: the data changed since {label!r} was run; restore them or choose "
                     "another --output"
                 )
-            add_result(table, _train_run(study, label, seed, dataset, run), RUN_COLUMNS)
+            row = _train_run(trainer, study.config(label, seed), label, dataset, run)
+            add_result(table, row, RUN_COLUMNS)
             if not keep:
                 shutil.rmtree(run.path)
-            bar.update()
+            reached = row.get("failure") or f"{row['validation_accuracy']:.2%}"
+            bar.show(bar.n + 1, f"{run.path.name}: {reached}")
 
 
-class DataCache:
-    """Loads a config's data, unless they are the last one's."""
-
-    def __init__(self):
-        self._source = self._dataset = None
-
-    def __call__(self, config):
-        source = [getattr(config, name) for name in _DATA]
-        if source != self._source:
-            self._source, self._dataset = source, load_data(config)
-        return self._dataset
-
-
-def check_config(config, load):
-    """Raise what would stop this config's run, before any run."""
-    get_policy(config.augment)
-    with keras.StatelessScope(initialize_variables=False):
-        build_model(config, load(config), "float32")
-
-
-def _train_run(study, label, seed, dataset, run):
+def _train_run(trainer, config, label, dataset, run):
     """Train a run, or what is left of it, and return its row."""
-    config = study.config(label, seed)
     row = {
         "run": run.path.name,
         "variant": label,
-        "seed": seed,
+        "seed": config.seed,
         "dataset": dataset.title,
         "model": config.model,
         "train_images": len(dataset.train),
@@ -151,12 +110,9 @@ def _train_run(study, label, seed, dataset, run):
         "settings": _settings(config),
     }
     try:
-        if not (run.is_finished and run.config() == config):
-            train(config, run.path, dataset=dataset, verbose=0)
+        trainer.train(config, run)
     except TrainingError as error:
         return {**row, "failure": str(error)}
-    finally:
-        keras.utils.clear_session()  # which keeps something of every model
     facts, history = run.facts(), run.history()
     known = ("epochs", "parameters", "seconds", "images_per_second", "precision", "backend")
     return {
@@ -176,7 +132,7 @@ def _settings(config):
     return json.dumps(given, sort_keys=True)
 
 
-def read_runs(study, table) -> list[dict]:
+def read_runs(study: Study, table: str | Path) -> list[dict[str, Any]]:
     """Read the rows of a study's variants.
 
     Args:
@@ -195,7 +151,7 @@ def read_runs(study, table) -> list[dict]:
     rows = [row for row in read_results(table, RUN_COLUMNS) if row["variant"] in study.variants]
     for row in rows:
         settings = _settings(study.config(row["variant"], row["seed"]))
-        if row["settings"] != settings:
+        if row["settings"] not in (None, settings):
             raise InputError(
                 f"{table}: {row['run']} had the settings {row['settings']}, not those of the study "
                 f"now, {settings}; choose another --output"

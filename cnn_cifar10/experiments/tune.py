@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -19,46 +20,44 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
-import filelock
-import keras
 import keras_tuner
-from keras_tuner.src import config as tuner_config
 from tqdm import tqdm
 
-from cnn_cifar10.architectures import ALIASES, MODELS, model_options
-from cnn_cifar10.configs import RATE_FACTOR, SPACE, TrainingConfig
+from cnn_cifar10.architectures import find_network
+from cnn_cifar10.configs import RATE_FACTOR, SPACE, Search, TrainingConfig
+from cnn_cifar10.experiments import search_report as report
 from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
-from cnn_cifar10.experiments.search_report import (
-    UNFINISHED,
-    best_trial,
-    failure_path,
-    read_trials,
-    trial_run,
-    write_trials,
-)
-from cnn_cifar10.experiments.sweep import DataCache, check_config, many_models
-from cnn_cifar10.training import Run, train
+from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models, only_process
+from cnn_cifar10.training import Run
 from cnn_cifar10.utils import InputError, write_json
 
 _ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _STARTS = 3  # of a trial whose process dies before it has finished another epoch
 _OUT_OF_MEMORY = re.compile(r"resource_?exhausted|out of memory|MemoryError", re.IGNORECASE)
 
-tuner_config.DEBUG = False  # prints a failed trial's traceback, of which the table has the reason
 
-
-def default_space(model):
+def default_space(model: str) -> dict[str, Any]:
     """Return what `SPACE` holds for a network: all of training, and the options that it has."""
     allowed = {field.name for field in dataclasses.fields(TrainingConfig)} | {RATE_FACTOR}
-    model = ALIASES.get(model, model)
-    allowed |= set(model_options(model)) if model in MODELS else set()
+    allowed |= set(find_network(model).options)
     return {name: values for name, values in SPACE.items() if name in allowed}
 
 
-def run_search(search, output, state, *, workers=1, objective=None, overwrite=False, progress=True):
+def run_search(
+    search: Search,
+    output: str | Path,
+    state: str | Path,
+    *,
+    workers: int = 1,
+    objective: Callable[[TrainingConfig, Path], float] | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
     """Run the trials of a search that are not done yet.
 
     Stopped at any moment and called again, it goes on where it stopped, in the
@@ -77,7 +76,8 @@ def run_search(search, output, state, *, workers=1, objective=None, overwrite=Fa
             accuracy; trains where it is `None`. With several workers it must be one
             that another process can import.
         overwrite: Whether to begin anew and forget the trials of that state.
-        progress: Whether to show a bar with the time left.
+        progress: Whether to show a bar with the time left, and where there is no terminal
+            a line for each trial that ended.
 
     Returns:
         What `read_trials` returns.
@@ -94,26 +94,24 @@ def run_search(search, output, state, *, workers=1, objective=None, overwrite=Fa
     if is_worker():
         _claim(search, state, objective)
         _work(search, state, objective)
-        return read_trials(search, state)
+        return report.read_trials(search, state)
     output.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(state.parent / f".{state.name}.lock", timeout=0):
-            if overwrite and state.exists():
-                shutil.rmtree(state)
-            _claim(search, state, objective)
-            table = (output / "trials.csv", progress)
-            if workers > 1:
-                _run_processes(search, state, objective, workers, table)
-            else:
-                _work(search, state, objective, table)
-    except filelock.Timeout as error:
-        raise InputError(f"{state}: another process runs this search; wait for it") from error
-    rows = read_trials(search, state)
-    write_trials(rows, output / "trials.csv")
+    lock = state.parent / f".{state.name}.lock"
+    with only_process(lock, f"{state}: another process runs this search"):
+        if overwrite and state.exists():
+            shutil.rmtree(state)
+        _claim(search, state, objective)
+        table = (output / "trials.csv", progress)
+        if workers > 1:
+            _run_processes(search, state, objective, workers, table)
+        else:
+            _work(search, state, objective, table)
+    rows = report.read_trials(search, state)
+    report.write_trials(rows, output / "trials.csv")
     return rows
 
 
-def is_worker():
+def is_worker() -> bool:
     """Return whether the environment makes this process a worker of a chief elsewhere.
 
     Raises:
@@ -130,7 +128,10 @@ def _claim(search, state, objective):
     wanted = json.loads(json.dumps(dataclasses.asdict(search)))
     del wanted["trials"]  # more of them continue a search
     if isinstance(objective, _Train):
-        wanted["fingerprint"] = _check(search)
+        trainer, configs = Trainer(), [search.config(values) for values in search.corners()]
+        for config in configs:
+            trainer.check(config)
+        wanted["fingerprint"] = trainer.load(configs[0]).fingerprint
     path = state / "search.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -145,30 +146,13 @@ def _claim(search, state, objective):
     write_json(path, wanted)
 
 
-def _check(search):
-    """Raise what would stop every trial with a value, and return the data's fingerprint."""
-    load = DataCache()
-    configs = [search.config(values) for values in search.corners()]
-    for config in configs:
-        check_config(config, load)
-    return load(configs[0]).fingerprint
-
-
-class _Train:
-    """Trains a trial's run, or what is left of it."""
-
-    def __init__(self):
-        self._load = DataCache()
+class _Train(Trainer):
+    """Trains a trial's run, or what is left of it, and returns its accuracy."""
 
     def __call__(self, config, folder):
         run = Run(folder)
-        try:
-            if not run.is_finished:
-                train(config, folder, dataset=self._load(config), verbose=0)
-        finally:
-            keras.utils.clear_session()  # which keeps something of every model
-        # The best epoch's would favour configs that swing.
-        return run.history()["val_accuracy"][-1]
+        self.train(config, run)
+        return run.history()["val_accuracy"][-1]  # the best epoch's favours configs that swing
 
 
 class _Tuner(keras_tuner.Tuner):
@@ -176,7 +160,9 @@ class _Tuner(keras_tuner.Tuner):
 
     def __init__(self, search, state, objective):
         self._search, self._objective = search, objective
-        super().__init__(make_oracle(search), directory=str(state.parent), project_name=state.name)
+        super().__init__(
+            make_oracle(search, state), directory=str(state.parent), project_name=state.name
+        )
 
     def save(self):
         """Do nothing: the oracle saves itself, and the tuner has no state."""
@@ -186,25 +172,41 @@ class _Tuner(keras_tuner.Tuner):
             time.sleep(0.05)  # a worker that is told to wait asks again at once
 
     def run_trial(self, trial, **_):
-        run = trial_run(self.get_trial_dir(trial.trial_id))
+        run = self._run(trial)
         run.path.mkdir(exist_ok=True)
+        report.failure_path(run).unlink(missing_ok=True)
         try:
             _count_start(run)
             values, length = self._search.decode(trial.hyperparameters.values)
             accuracy = self._objective(self._search.config(values, **length), run.path)
+            if math.isnan(accuracy):
+                raise InputError("gave no number")
         except KeyboardInterrupt:
             _starts(run).unlink(missing_ok=True)
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-            if isinstance(error, InputError):
-                reason = str(error)
-            elif not _OUT_OF_MEMORY.search(reason):
-                raise keras_tuner.errors.FatalError(reason) from error
             # KerasTuner's messages do not get from a worker to its chief.
-            failure_path(run).write_text(reason, encoding="utf-8")
-            raise keras_tuner.errors.FailedTrialError(reason) from error
+            report.failure_path(run).write_text(_reason(error), encoding="utf-8")
+            accuracy = 0.0  # asked for, and not used of a trial that failed
         return {OBJECTIVE.name: accuracy}
+
+    def on_trial_end(self, trial):
+        if report.failure_path(self._run(trial)).exists():
+            trial.status = "FAILED"  # raised in `run_trial`, its traceback would be printed
+        super().on_trial_end(trial)
+
+    def _run(self, trial):
+        return report.trial_run(self.get_trial_dir(trial.trial_id))
+
+
+def _reason(error):
+    """Return why a trial failed; raise where it is a mistake in the code."""
+    if isinstance(error, InputError):
+        return str(error)
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if not _OUT_OF_MEMORY.search(reason):
+        raise keras_tuner.errors.FatalError(reason) from error
+    return reason
 
 
 def _starts(run):
@@ -221,35 +223,31 @@ def _count_start(run):
     write_json(path, starts)
 
 
-def _tuner(search, state, objective):
+def _work(search, state, objective, table=None):
+    """Run trials or, as the chief, give them out; with a table, show and write what is done."""
     tuner = _Tuner(search, state, objective)
     # What is reloaded is the chief's, or that of a process on its own.
     if isinstance(tuner.oracle, keras_tuner.Oracle) and (state / "oracle.json").exists():
         tuner.oracle.reload()
-    return tuner
-
-
-def _work(search, state, objective, table=None):
-    """Run trials or, as the chief, give them out; with a table, show and write what is done."""
-    tuner = _tuner(search, state, objective)
     with many_models(), contextlib.ExitStack() as stack:
         if table:
             path, progress = table
-            bar = tqdm(total=search.trials, unit="trial", smoothing=0, disable=not progress)
-            show = functools.partial(_show, search, state, path, stack.enter_context(bar))
-            bar.initial = show()
-            tuner.oracle.on_end = show
+            bar = stack.enter_context(Progress(search.trials, "trial", progress))
+            tuner.oracle.on_end = functools.partial(_show, search, state, path, bar)
+            _show(search, state, path, bar)
         tuner.search(verbose=0)
 
 
-def _show(search, state, path, bar):
-    """Write the table, move the bar and return how many trials have ended."""
-    rows = read_trials(search, state)
-    write_trials(rows, path)
-    best = best_trial(rows)
-    bar.n = sum(row["status"] != UNFINISHED for row in rows)
-    bar.set_postfix_str(f"best {best['validation_accuracy']:.2%}" if best else "")
-    return bar.n
+def _show(search, state, path, bar, ended=None):
+    """Write the table, and show how many trials have ended and how the last one did."""
+    rows = report.read_trials(search, state)
+    report.write_trials(rows, path)
+    best, text = report.best_trial(rows), ""
+    if ended:
+        row = next(row for row in rows if row["trial"] == int(ended))
+        text = f"trial {row['trial']}: " + (row["failure"] or f"{row['validation_accuracy']:.2%}")
+    note = f"best {best['validation_accuracy']:.2%}" if best else ""
+    bar.show(sum(row["status"] != report.UNFINISHED for row in rows), text, note)
 
 
 def _run_processes(search, state, objective, workers, table):

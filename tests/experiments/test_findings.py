@@ -43,7 +43,7 @@ def test_a_study_without_a_figure_of_its_reference_has_no_effect(sizes, rows_of)
         (Claim("", "sizes", ("width 64",), "better"), "cannot be told", ""),
         (Claim("", "sizes", ("width 99",), "better"), "cannot be told", ""),
         (Claim("", "elsewhere", ("width 8",), "better"), "not studied", ""),
-        (Claim("", "sizes"), "number 1 of 2 studies by what is at stake", "3.6 points between"),
+        (Claim("", "sizes"), "number 1 of 2 studies by their difference", "3.6 points between"),
     ],
 )
 def test_claims_are_judged_by_the_best_of_their_variants(claim, here, points, studied):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.configs import Search
-from cnn_cifar10.experiments import setting_importances, write_search
+from cnn_cifar10.experiments import search_report, setting_importances, write_search
 from cnn_cifar10.experiments.search_report import best_trial, write_trials
 from cnn_cifar10.utils import InputError
 
@@ -62,6 +62,10 @@ def test_importances_find_what_decides_the_accuracy(rows):
     assert importances["width"] > 5 * importances["learning_rate"]
     assert abs(importances["augment"]) < 0.01
     assert r2 > 0.8
+
+
+@pytest.mark.slow
+def test_a_forest_that_learned_nothing_says_so(rows):
     rng = np.random.default_rng(1)
     noise = [row | {"validation_accuracy": rng.random(), "status": "completed"} for row in rows]
     assert setting_importances(SPACE, noise)[1] < 0.2
@@ -72,9 +76,18 @@ def test_few_trials_have_no_importances(rows, search, tmp_path):
     write_search(search, rows[:8], tmp_path)
     assert not (tmp_path / "importance.png").exists()
     assert "importance" not in (tmp_path / "report.md").read_text()
+    write_search(search, rows[:7], tmp_path / "seven")
+    assert "Failed trials" not in (tmp_path / "seven/report.md").read_text()
 
 
-def test_the_page_says_what_was_found_and_how_far_to_trust_it(rows, search, tmp_path):
+@pytest.fixture
+def forest(monkeypatch):
+    """What a forest found, without growing one."""
+    found = {"width": 0.7, "learning_rate": 0.1, "augment": 0.0}, 0.81
+    monkeypatch.setattr(search_report, "setting_importances", lambda space, rows: found)
+
+
+def test_the_page_says_what_was_found_and_how_far_to_trust_it(rows, search, tmp_path, forest):
     output = tmp_path / "found"
     document = write_search(search, rows, output)
     best = best_trial(rows)
@@ -89,9 +102,10 @@ def test_the_page_says_what_was_found_and_how_far_to_trust_it(rows, search, tmp_
         f"{best['validation_accuracy']:.2%} of the validation images."
     )
     assert document["answer"] in text
-    assert f"R² of {document['out_of_bag_r2']:.2f}" in text
+    assert "R² of 0.81, which is worth a look" in text
     assert "the loss \\| became nan" in text
-    assert "the test split was not used" in text
+    assert "The test split was not used" in text
+    assert "## Failed trials\n\n| trial" in text
     for name in ("parallel_coordinates.png", "importance.png"):
         assert (output / name).read_bytes().startswith(b"\x89PNG")
         assert name in text

@@ -89,7 +89,10 @@ def test_the_page_answers_in_words_and_says_how_it_was_measured(tmp_path, sizes,
     assert "| 1 of 3 |" in cells["width 64"]
     assert "on digits (scikit-learn), of models trained on 1,258 images; seeds 0, 1, 2;" in page
     assert "training on a CPU, 2 cores (float32, tensorflow). The test split was not used." in page
-    assert 'defaults: `dataset="digits"`, `epochs=3`, `learning_rate=0.2`, `depth=1`.\n' in page
+    assert (
+        'share, besides the defaults of `TrainingConfig`: `dataset="digits"`, `epochs=3`, ' in page
+    )
+    assert "`epochs=3`, `learning_rate=0.2`, `depth=1`.\n" in page
     assert "for the number of comparisons, 2;" in page
     assert (tmp_path / "study/accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(json.dumps(document)) == document

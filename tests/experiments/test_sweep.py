@@ -19,8 +19,8 @@ import pytest
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import Study
 from cnn_cifar10.datasets import Split
-from cnn_cifar10.experiments import read_runs, run_study
-from cnn_cifar10.experiments import sweep as experiments
+from cnn_cifar10.experiments import read_runs, run_study, write_study
+from cnn_cifar10.experiments import trainings as experiments
 from cnn_cifar10.experiments.sweep import RUN_COLUMNS
 from cnn_cifar10.training import Run
 from cnn_cifar10.utils import InputError, write_csv, write_json
@@ -198,14 +198,35 @@ def test_one_process_at_a_time_runs_a_study(tmp_path, trained):
     assert trained == []
 
 
-def test_the_bar_counts_runs_and_names_the_present_one(tmp_path, trained, capsys):
+def test_the_bar_counts_runs_and_names_the_present_one(tmp_path, trained, capsys, monkeypatch):
     go(TINY, tmp_path)
     more = dataclasses.replace(TINY, seeds=(0, 1, 2))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run_study(more, tmp_path / "study", tmp_path / "models")
     bar = capsys.readouterr().err.split("\r")
     assert any(state.startswith("narrow-seed2:") and "4/6" in state for state in bar)
     assert bar[-1].startswith("wide-seed2: 100%")
     assert "6/6" in bar[-1]
+
+
+def test_without_a_terminal_there_is_a_line_for_each_run(tmp_path, trained, capsys):
+    go(TINY, tmp_path)
+    assert capsys.readouterr().err == ""
+    more = dataclasses.replace(TINY, seeds=(0, 1, 2))
+    run_study(more, tmp_path / "study", tmp_path / "models")
+    assert capsys.readouterr().err == "5/6 narrow-seed2: 52.20%\n6/6 wide-seed2: 54.20%\n"
+
+
+def test_a_table_with_fewer_columns_is_read(tmp_path, trained):
+    rows = go(TINY, tmp_path)
+    few = ("run", "variant", "seed", "dataset", "hardware", "validation_accuracy")
+    table = tmp_path / "few.csv"
+    write_csv(table, few, [[row[column] for column in few] for row in rows])
+    old = read_runs(TINY, table)
+    assert [row["validation_accuracy"] for row in old] == [0.52, 0.54, 0.521, 0.541]
+    assert {row["settings"] for row in old} <= {None, ""}
+    page = write_study(TINY, old, tmp_path / "page")
+    assert page["answer"].startswith("Compared with narrow")
 
 
 def test_tracing_anew_is_no_cause_for_warnings(tmp_path, trained, monkeypatch):

@@ -188,8 +188,7 @@ def test_failed_trials_are_recorded_and_passed_over_however_many(error, reason, 
 
 
 def test_an_accuracy_that_is_no_number_is_a_failure(tmp_path):
-    with pytest.warns(RuntimeWarning, match="All-NaN"):
-        (row,) = go(search_of(trials=1), tmp_path, lambda config, folder: math.nan)
+    (row,) = go(search_of(trials=1), tmp_path, lambda config, folder: math.nan)
     assert (row["status"], row["failure"]) == ("failed", "gave no number")
 
 
@@ -216,12 +215,26 @@ def test_a_trial_whose_process_dies_three_times_in_an_epoch_is_given_up(tmp_path
     assert [row["status"] for row in others] == ["completed"] * 2
 
 
-def test_progress_shows_trials_and_the_best(tmp_path, capsys):
+def test_progress_shows_trials_and_the_best(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     rows = go(search_of(trials=4), tmp_path, progress=True)
     last = capsys.readouterr().err.split("\r")[-1]
     best = max(row["validation_accuracy"] for row in rows)
     assert "4/4" in last
     assert f"best {best:.2%}" in last
+
+
+def test_without_a_terminal_there_is_a_line_for_each_trial(tmp_path, capsys):
+    def fail(count, config):
+        if count == 1:
+            raise TrainingError("the loss became nan")
+
+    _, second, *_ = rows = go(search_of(trials=4), tmp_path, Recorded(fail), progress=True)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "1/4 trial 0: the loss became nan"
+    reached = f"{second['validation_accuracy']:.2%}"
+    assert others[0] == f"2/4 trial 1: {reached}, best {reached}"
+    assert len(rows) == 1 + len(others) == 4
 
 
 def test_the_default_space_is_what_a_network_has_of_it():
@@ -390,9 +403,9 @@ def test_killed_in_the_middle_of_a_trial_a_search_goes_on_there(tmp_path, monkey
 def test_bad_ways_to_ask_are_one_line(tmp_path, monkeypatch, capsys):
     def refused(*arguments):
         assert main([*arguments]) == 2
-        printed = capsys.readouterr().err
-        assert printed.count("\n") == 1
-        return printed
+        *_, error = capsys.readouterr().err.splitlines()
+        assert error.startswith("cnn-cifar10: ")
+        return error
 
     monkeypatch.chdir(tmp_path)
     assert "momentum must be in [0, 1)" in refused("tune", "--set", "momentum=2")

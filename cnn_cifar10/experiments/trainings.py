@@ -1,0 +1,141 @@
+"""What studies and searches share: data, trainings, progress, and how a page says it."""
+
+import contextlib
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.datasets import Dataset
+from cnn_cifar10.pipelines import get_policy
+from cnn_cifar10.training import Run, build_model, load_data, train
+from cnn_cifar10.utils import InputError, write_figure, write_page
+
+_DATA = ("dataset", "data_dir", "image_size", "skip_damaged", "train_images")
+
+
+class Trainer:
+    """Trains runs one after the other, and keeps the last one's data for the next."""
+
+    def __init__(self):
+        self._source = self._dataset = None
+
+    def load(self, config: TrainingConfig) -> Dataset:
+        """Return a config's data."""
+        source = [getattr(config, name) for name in _DATA]
+        if source != self._source:
+            self._source, self._dataset = source, load_data(config)
+        return self._dataset
+
+    def check(self, config: TrainingConfig) -> None:
+        """Raise the `InputError` that would stop this config's run, before any run."""
+        get_policy(config.augment)
+        with keras.StatelessScope(initialize_variables=False):
+            build_model(config, self.load(config), "float32")
+
+    def train(self, config: TrainingConfig, run: Run) -> None:
+        """Train a run, or what is left of it."""
+        try:
+            if not (run.is_finished and run.config() == config):
+                train(config, run.path, dataset=self.load(config), verbose=0)
+        finally:
+            keras.utils.clear_session()  # which keeps something of every model
+
+
+@contextlib.contextmanager
+def only_process(lock: Path, what: str) -> Iterator[None]:
+    """Hold the lock of a study or a search.
+
+    Raises:
+        InputError: If another process holds it.
+    """
+    try:
+        held = filelock.FileLock(lock).acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"{what}; wait for it") from error
+    with held:
+        yield
+
+
+@contextlib.contextmanager
+def many_models() -> Iterator[None]:
+    """Keep TensorFlow from warning that every run traces a function of the same name anew."""
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_no_retracing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_retracing)
+
+
+def _is_no_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+class Progress(tqdm):
+    """A bar with the time left on a terminal; elsewhere a line for each run that ended.
+
+    Args:
+        total: How many runs there are.
+        unit: What they are called.
+        shown: Whether to show anything.
+    """
+
+    def __init__(self, total: int, unit: str, shown: bool):
+        disable = None if shown else True  # None: where there is no terminal
+        super().__init__(total=total, unit=unit, smoothing=0, disable=disable)
+        self._lines = shown and self.disable
+
+    def show(self, done: int, text: str = "", note: str = "") -> None:
+        """Show how many runs have ended.
+
+        Args:
+            done: How many.
+            text: The last one and how it did; empty for those that ended before.
+            note: What stands beside the bar, or ends the line.
+        """
+        if not text:
+            self.initial = done
+        self.n = done
+        self.set_postfix_str(note)
+        if self._lines and text:
+            line = ", ".join(filter(None, (text, note)))
+            print(f"{done}/{self.total} {line}", file=sys.stderr, flush=True)
+
+
+def write_report(path: Path, template: str, figures: dict[str, Figure], **values: Any) -> None:
+    """Write a page, and its figures beside it.
+
+    Args:
+        path: Path of the page; its folder is created where missing.
+        template: Name of a Markdown file in this folder. A paragraph with a value that is `None`
+            is left out, and so is a heading without paragraphs.
+        figures: File names to figures.
+        **values: Values of the template's fields.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        write_figure(path.with_name(name), figure)
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8").strip()
+    parts = [
+        part
+        for part in text.split("\n\n")
+        if all(values[name] is not None for name in re.findall(r"{(\w+)", part))
+    ]
+    followed = zip(parts, [*parts[1:], "## "], strict=True)
+    kept = [part for part, after in followed if not part.startswith("## ") or after[:3] != "## "]
+    write_page(path, [part.format(**values) for part in kept])
+
+
+def format_settings(settings: dict[str, Any]) -> str:
+    """Return settings as a page says them."""
+    return ", ".join(f"`{key}={json.dumps(value)}`" for key, value in settings.items())
