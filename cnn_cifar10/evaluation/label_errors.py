@@ -1,11 +1,9 @@
 """Likely label errors, by confident learning."""
 
-import importlib.util
-
 import numpy as np
 
 from cnn_cifar10.evaluation.metrics import Evaluation
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import require_package
 
 
 def likely_label_errors(evaluation: Evaluation, count: int) -> np.ndarray:
@@ -30,8 +28,7 @@ def likely_label_errors(evaluation: Evaluation, count: int) -> np.ndarray:
     Reference:
         [Northcutt et al., 2019](https://arxiv.org/abs/1911.00068)
     """
-    if importlib.util.find_spec("cleanlab") is None:
-        raise InputError("label errors need cleanlab: pip install 'cnn-cifar10[label-errors]'")
+    require_package("cleanlab", "label errors need", "'cnn-cifar10[label-errors]'")
     from cleanlab.filter import find_label_issues
 
     return find_label_issues(
