@@ -1,5 +1,5 @@
-"""Exported models over HTTP, and a page for people."""
+"""Exported models over HTTP, and a web page."""
 
-from cnn_cifar10.serving.app import TOKEN_VARIABLE, serve
+from cnn_cifar10.serving.server import TOKEN_VARIABLE, serve
 
 __all__ = ["TOKEN_VARIABLE", "serve"]

@@ -1,22 +1,23 @@
-"""Requests that come at once share one run of the model."""
+"""Dynamic batching: requests that come at once share one run of the model."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 
 class Batcher:
-    """Collects pictures while the model is busy, and gives it all of them at once.
+    """Collects images while the model is busy, then runs it on all of them at once.
 
-    A picture that finds the model idle is run at once: nothing waits for others
-    to come. The model runs in a thread of its own, so the event loop stays free.
+    If the model is idle, an image is run at once: it does not wait for others.
+    The model runs in a thread of its own, so the event loop stays free.
 
     Args:
-        run: Function from an array of pictures `(n, height, width, 3)` to one of
-            rows `(n, classes)`, such as `Classifier.probabilities`.
-        batch_size: The most pictures in a run.
-        observe: Function that is told the number of pictures of every run.
+        run: Function from an array of images `(n, height, width, 3)` to an array
+            `(n, classes)`, such as `Classifier.probabilities`.
+        batch_size: The most images in a run.
+        observe: Function that receives the number of images of every run.
 
     Example:
         >>> batcher = Batcher(classifier.probabilities)
@@ -24,17 +25,22 @@ class Batcher:
         >>> rows = await batcher.submit(images)
     """
 
-    def __init__(self, run, batch_size=32, observe=lambda count: None):
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        batch_size: int = 32,
+        observe: Callable[[int], None] = lambda count: None,
+    ):
         self._run, self._batch_size, self._observe = run, batch_size, observe
         self._queue = asyncio.Queue()
 
     @property
-    def waiting(self):
-        """How many pictures wait for the model."""
+    def waiting(self) -> int:
+        """How many images wait for the model."""
         return self._queue.qsize()
 
-    async def submit(self, images):
-        """Return the model's row for each of these pictures.
+    async def submit(self, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Return the model's row for each of these images.
 
         Raises:
             Exception: Whatever the run of the model raised.
@@ -45,7 +51,7 @@ class Batcher:
             self._queue.put_nowait(pair)
         return await asyncio.gather(*answers)
 
-    async def work(self):
+    async def work(self) -> None:
         """Run the model on what is submitted, until this task is cancelled."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="model") as thread:

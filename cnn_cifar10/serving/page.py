@@ -1,4 +1,4 @@
-"""The page of the service: drop a picture, see its classes and what spoke for the first.
+"""Web page of the service: drop an image, see its classes and a class activation map.
 
 Nothing that it loads is on another host, and none of Gradio's routes that it does not
 ask for is open.
@@ -14,82 +14,53 @@ import tempfile
 from pathlib import Path
 
 import gradio
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match, Mount
 
 from cnn_cifar10.datasets import MAX_BYTES, ImageError, decode_image
-from cnn_cifar10.inference import Prediction
+from cnn_cifar10.inference import Classifier, Prediction
 from cnn_cifar10.utils import overlay
 
-EXAMPLES = Path(__file__).parent / "examples"
-"""Folder of the example pictures, named after what they show."""
+EXAMPLES: Path = Path(__file__).parent / "examples"
+"""Folder of the example images, named after their classes."""
 
 _SIDE = 320  # pixels of the longer side, as shown
-_WAITING = 64  # pictures; more are refused
-_KEPT = 600  # seconds that a picture stays on disk
+_WAITING = 64  # images; more are refused
+_KEPT = 600  # seconds that an image stays on disk
 _CALLS = {"/gradio_api/queue/join", "/gradio_api/run/predict"}
-UPLOAD_PATHS = _CALLS | {"/gradio_api/upload"}
+UPLOAD_PATHS: set[str] = _CALLS | {"/gradio_api/upload"}
 """Paths to which the page sends something."""
 
 _FONT = ["system-ui", "sans-serif"]
 
 
-def build_page(classifiers):
+def build_page(classifiers: dict[str, Classifier]) -> gradio.Blocks:
     """Return the page; `mount_page` serves it.
 
     Args:
         classifiers: Dict of names to `Classifier`; the first is the default.
-
-    Returns:
-        A `gradio.Blocks`.
     """
-
-    def classify(name, picture, threshold):
-        explanation = gradio.Image(visible=False)
-        if not picture:
-            return "", None, explanation
-        classifier = classifiers[name]
-        height, width = classifier.input_shape[:2]
-        scale = _SIDE / max(height, width)
-        shown = round(scale * height), round(scale * width)
-        try:
-            data = Path(picture["path"]).read_bytes()
-            pixels = decode_image(data, (height, width))[None]
-            large = decode_image(data, shown)
-        except FileNotFoundError:
-            return "This picture is no longer here; upload it again.", None, explanation
-        except ImageError as error:
-            return f"This picture {error.reason}.", None, explanation
-        (row,) = classifier.probabilities(pixels)
-        prediction = Prediction(row, classifier.class_names, threshold)
-        top = {each["class"]: each["probability"] for each in prediction.top()}
-        maps = classifier.explain(pixels, [row.argmax()], shown)
-        if maps is not None:
-            picture = overlay(large, maps[0]).astype("uint8")
-            label = f"What spoke for {next(iter(top))}"
-            explanation = gradio.Image(picture, label=label, visible=True)
-        return f"## {prediction.label}", top, explanation
-
     folder, names = str(_private_folder()), list(classifiers)
     os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_EXAMPLES_CACHE=folder)
     with gradio.Blocks(
         title="cnn-cifar10", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
     ) as page:
         gradio.Markdown(
-            "# What does the picture show?\n"
-            "Drop it, or take an example. Programs ask [over HTTP](docs)."
+            "# What does the image show?\n"
+            "Drop an image, or choose an example. Programs use the [HTTP interface](docs)."
         )
         with gradio.Row():
             with gradio.Column():
-                picture = gradio.Image(
-                    label="Picture",
+                image = gradio.Image(
+                    label="Image",
                     sources=["upload", "clipboard"],
                     buttons=[],
                     height=_SIDE,
-                    elem_id="picture",
+                    elem_id="image",
                 )
-                gradio.Examples([[str(path)] for path in sorted(EXAMPLES.glob("*.jpg"))], picture)
+                gradio.Examples([[str(path)] for path in sorted(EXAMPLES.glob("*.jpg"))], image)
                 name = gradio.Dropdown(names, label="Model", visible=len(names) > 1)
                 threshold = gradio.Slider(
                     0,
@@ -97,7 +68,7 @@ def build_page(classifiers):
                     0,
                     step=0.05,
                     label="Unsure below a probability of",
-                    info="At 0, one of its classes is named for every picture, whatever it shows.",
+                    info="At 0, the model names one of its classes for every image.",
                 )
             with gradio.Column():
                 answer = gradio.Markdown("## &nbsp;", elem_id="answer")
@@ -106,21 +77,49 @@ def build_page(classifiers):
                     visible=False, buttons=[], height=_SIDE, elem_id="explanation"
                 )
         gradio.on(
-            [picture.change, name.change, threshold.release],
-            classify,
-            [name, picture, threshold],
+            [image.change, name.change, threshold.release],
+            lambda *given: _classify(classifiers, *given),
+            [name, image, threshold],
             [answer, classes, explanation],
-            preprocess=False,  # which would decode the picture in another way
+            preprocess=False,  # which would decode the image in another way
             api_visibility="private",
         )
     return page.queue(max_size=_WAITING)
 
 
-def mount_page(app, classifiers):
+def _classify(classifiers, name, image, threshold):
+    """Return what the page shows of an image: the answer, the classes, the map."""
+    explanation = gradio.Image(visible=False)
+    if not image:
+        return "", None, explanation
+    classifier = classifiers[name]
+    height, width = classifier.input_shape[:2]
+    scale = _SIDE / max(height, width)
+    shown = round(scale * height), round(scale * width)
+    try:
+        data = Path(image["path"]).read_bytes()
+        pixels = decode_image(data, (height, width))[None]
+        large = decode_image(data, shown)
+    except FileNotFoundError:
+        return "This image is no longer here; upload it again.", None, explanation
+    except ImageError as error:
+        return f"This image {error.reason}.", None, explanation
+    (row,) = classifier.probabilities(pixels)
+    prediction = Prediction(row, classifier.class_names, threshold)
+    top = {each["class"]: each["probability"] for each in prediction.top()}
+    maps = classifier.explain(pixels, [row.argmax()], shown)
+    if maps is not None:
+        drawn = overlay(large, maps[0]).astype("uint8")
+        label = f"Class activation map of {next(iter(top))}"
+        explanation = gradio.Image(drawn, label=label, visible=True)
+    return f"## {prediction.label}", top, explanation
+
+
+def mount_page(app: FastAPI, classifiers: dict[str, Classifier]) -> None:
     """Serve the page at `/`.
 
     Args:
-        app: The `fastapi.FastAPI`, with all its other routes.
+        app: The application, with all its other routes.
         classifiers: As for `build_page`.
     """
     gradio.mount_gradio_app(
@@ -138,14 +137,14 @@ def mount_page(app, classifiers):
 
 @functools.cache
 def _private_folder():
-    """Return a folder of this process's own for pictures; Gradio's is shared by all processes."""
+    """Return a folder of this process's own for images; Gradio's is shared by all processes."""
     folder = tempfile.mkdtemp(prefix="cnn-cifar10-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder).resolve()
 
 
 class _PageRoutes(Mount):
-    """What the page asks for of Gradio's many routes, some of which fetch from other hosts."""
+    """The routes of Gradio that the page needs; some of the others fetch from other hosts."""
 
     _paths = re.compile(
         r"/|/theme\.css|/manifest\.json|/favicon\.ico|/(assets|static)/.*"
@@ -159,9 +158,9 @@ class _PageRoutes(Mount):
 
 
 class _UploadedAlone:
-    """ASGI middleware that refuses other pictures than those that were uploaded.
+    """ASGI middleware that refuses images that were not uploaded.
 
-    Gradio takes the path of any picture on this machine, or an address, for an upload.
+    Gradio takes the path of any image on this machine, or an address, for an upload.
     """
 
     def __init__(self, app):
@@ -191,5 +190,5 @@ def _check_upload(pairs):
         if name != "path" or path is None:
             continue
         if not Path(str(path)).resolve().is_relative_to(_private_folder()):
-            raise ValueError("the picture is not one that was uploaded; upload it first")
+            raise ValueError("the image is not one that was uploaded; upload it first")
     return dict(pairs)

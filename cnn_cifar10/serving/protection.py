@@ -1,4 +1,4 @@
-"""What stands between the network and the service: headers, the token, limits.
+"""Protection of the service: security headers, the token, limits on requests.
 
 ASGI middleware, in which a request is refused before its body is read.
 """
@@ -8,12 +8,15 @@ import base64
 import binascii
 import contextlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from prometheus_client import Gauge
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _HEADERS = {
     # Inline scripts and styles: the API page's and the web page's own; no answer holds
@@ -29,17 +32,17 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the service takes on.
+    """The limits of the service.
 
     Attributes:
         megabytes: Of a request's body.
-        pictures: In a request.
+        images: In a request.
         requests: Predictions at a time; more are refused with status 503.
         seconds: For a request's body to arrive, and then for its answer.
     """
 
     megabytes: float = 32
-    pictures: int = 32
+    images: int = 32
     requests: int = 64
     seconds: float = 30
 
@@ -47,10 +50,10 @@ class Limits:
 class SecurityHeaders:
     """ASGI middleware that adds the headers which tell browsers to trust nothing else."""
 
-    def __init__(self, app):
+    def __init__(self, app: ASGIApp):
         self._app = app
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
 
         async def add_headers(message):
@@ -62,7 +65,7 @@ class SecurityHeaders:
 
 
 class TokenRequired:
-    """ASGI middleware that answers only those who know the token.
+    """ASGI middleware that answers only requests with the token.
 
     Programs send it as `Authorization: Bearer TOKEN`; browsers ask for it, and
     send it as the password of HTTP's basic authentication, with any name.
@@ -73,10 +76,10 @@ class TokenRequired:
         open_paths: Paths that need none.
     """
 
-    def __init__(self, app, token, open_paths):
+    def __init__(self, app: ASGIApp, token: str, open_paths: Collection[str]):
         self._app, self._token, self._open_paths = app, token.encode(), open_paths
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._knows(scope):
             await self._app(scope, receive, send)
@@ -102,20 +105,20 @@ class TokenRequired:
 
 
 class LimitedRequests:
-    """ASGI middleware that refuses what is more than the service takes on.
+    """ASGI middleware that refuses requests beyond the limits.
 
     Args:
         app: The application.
-        limits: `Limits`.
+        limits: The limits.
         paths: Paths that are limited.
-        in_progress: `prometheus_client.Gauge` of the requests let in.
+        in_progress: Gauge of the requests that are let in.
     """
 
-    def __init__(self, app, limits, paths, in_progress):
+    def __init__(self, app: ASGIApp, limits: Limits, paths: Collection[str], in_progress: Gauge):
         self._app, self._limits, self._paths, self._gauge = app, limits, paths, in_progress
         self._places = asyncio.Semaphore(limits.requests)
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
@@ -136,7 +139,7 @@ class LimitedRequests:
         deadline = asyncio.get_running_loop().time() + limits.seconds
         announced, received = int(Headers(scope=scope).get("content-length", 0)), 0
         most = limits.megabytes * 10**6
-        large = f"the request has more than {limits.megabytes:g} MB; send fewer or smaller pictures"
+        large = f"the request has more than {limits.megabytes:g} MB; send fewer or smaller images"
         slow = f"the request took more than {limits.seconds:g} s to arrive; send it again"
 
         async def receive_within_limits():

@@ -1,11 +1,11 @@
-"""What the service takes and answers, as its description says it."""
+"""Requests and answers of the service, as its OpenAPI description shows them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 DESCRIPTION = """\
-Names what pictures show.
+Classifies images.
 
     curl -F images=@cat.jpg -F images=@dog.png http://127.0.0.1:8000/predict?top=3
 
@@ -14,12 +14,12 @@ Every error is a JSON object whose `detail` says in one line what is wrong.
 
 _FORMATS = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff"
 
-PICTURES = {
+IMAGES = {
     "requestBody": {
         "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _FORMATS}}}}
     }
 }
-"""The formats of pictures, for which FastAPI has no word."""
+"""The formats of images, which FastAPI cannot describe."""
 
 
 class ClassProbability(BaseModel):
@@ -29,8 +29,8 @@ class ClassProbability(BaseModel):
     probability: float = Field(ge=0, le=1, examples=[0.91])
 
 
-class PicturePrediction(BaseModel):
-    """The classes of one picture."""
+class ImagePrediction(BaseModel):
+    """The classes of one image."""
 
     name: str = Field(description="The file's name, as it was sent.", examples=["cat.jpg"])
     label: str = Field(
@@ -40,24 +40,24 @@ class PicturePrediction(BaseModel):
 
 
 class Predictions(BaseModel):
-    """The classes of all pictures, in the order in which they were sent."""
+    """The classes of all images, in the order in which they were sent."""
 
     model: str = Field(examples=["custom_cnn"])
-    predictions: list[PicturePrediction]
+    predictions: list[ImagePrediction]
 
 
 class ModelDescription(BaseModel):
-    """A model: what it takes, what it knows, how good it is."""
+    """A model: its input, its classes, its metrics."""
 
     name: str = Field(examples=["custom_cnn"])
     class_names: list[str] = Field(examples=[["airplane", "automobile", "bird"]])
     input_shape: tuple[int, int, int] = Field(
-        description="Height, width and channels, RGB. Pictures of any size are scaled to cover "
+        description="Height, width and channels, RGB. Images of any size are scaled to cover "
         "it and cropped to the centre.",
         examples=[[32, 32, 3]],
     )
     metrics: dict[str, dict[str, int | float]] = Field(
-        description="What was measured, split by split.",
+        description="Metrics by split.",
         examples=[{"test": {"examples": 10000, "accuracy": 0.8665}}],
     )
 
@@ -71,7 +71,7 @@ class Health(BaseModel):
 class Error(BaseModel):
     """What is wrong, where, and what to do."""
 
-    detail: str = Field(examples=["picture 2 (cat.jpg): is empty; replace or remove it"])
+    detail: str = Field(examples=["image 2 (cat.jpg): is empty; replace or remove it"])
 
 
 UNAUTHORIZED = {
@@ -81,7 +81,7 @@ UNAUTHORIZED = {
 """The answer without the token, spelled out, since a path of plain text would make it text."""
 
 
-def describe_errors(descriptions):
+def describe_errors(descriptions: dict[int, str]) -> dict[int, dict[str, Any]]:
     """Return the answers to requests that fail, for a path.
 
     Args:

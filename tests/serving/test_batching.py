@@ -10,12 +10,12 @@ import pytest
 from cnn_cifar10.serving.batching import Batcher
 
 
-def pictures(*values):
+def images(*values):
     return np.array(values, "float32").reshape(-1, 1, 1, 1)
 
 
 class Model:
-    """Doubles its pictures, and can be held while it does."""
+    """Doubles its images, and can be held while it does."""
 
     def __init__(self):
         self.sizes, self.free = [], threading.Event()
@@ -24,7 +24,7 @@ class Model:
     def run(self, images):
         self.free.wait(10)
         if (images < 0).any():
-            raise ValueError("a picture is negative")
+            raise ValueError("an image is negative")
         return 2 * images.reshape(-1, 1)
 
 
@@ -42,9 +42,9 @@ async def working(model, batch_size=4):
 
 
 async def hold(model, batcher):
-    """Let the model begin a run of one picture that does not end yet."""
+    """Let the model begin a run of one image that does not end yet."""
     model.free.clear()
-    first = asyncio.create_task(batcher.submit(pictures(1)))
+    first = asyncio.create_task(batcher.submit(images(1)))
     while not model.sizes:
         await asyncio.sleep(0.001)
     return first
@@ -55,7 +55,7 @@ def test_what_waits_for_the_model_is_run_together_and_answered_in_order():
         model = Model()
         async with working(model) as batcher:
             first = await hold(model, batcher)
-            others = [asyncio.create_task(batcher.submit(pictures(i, i + 10))) for i in range(3)]
+            others = [asyncio.create_task(batcher.submit(images(i, i + 10))) for i in range(3)]
             await asyncio.sleep(0.01)
             assert batcher.waiting == 6
             model.free.set()
@@ -69,12 +69,12 @@ def test_what_waits_for_the_model_is_run_together_and_answered_in_order():
     assert answers == [[0, 20], [2, 22], [4, 24]]
 
 
-def test_a_picture_does_not_wait_for_others_while_the_model_is_idle():
+def test_an_image_does_not_wait_for_others_while_the_model_is_idle():
     async def scenario():
         model = Model()
         async with working(model) as batcher:
             for value in range(3):
-                assert await batcher.submit(pictures(value)) == [2 * value]
+                assert await batcher.submit(images(value)) == [2 * value]
         return model.sizes
 
     assert asyncio.run(scenario()) == [1, 1, 1]
@@ -84,23 +84,23 @@ def test_a_run_that_fails_fails_its_own_requests_alone():
     async def scenario():
         model = Model()
         async with working(model) as batcher:
-            with pytest.raises(ValueError, match="a picture is negative"):
-                await batcher.submit(pictures(-1, 2))
-            assert await batcher.submit(pictures(3)) == [6]
+            with pytest.raises(ValueError, match="an image is negative"):
+                await batcher.submit(images(-1, 2))
+            assert await batcher.submit(images(3)) == [6]
 
     asyncio.run(scenario())
 
 
-def test_pictures_that_nobody_waits_for_are_not_run():
+def test_images_that_nobody_waits_for_are_not_run():
     async def scenario():
         model = Model()
         async with working(model) as batcher:
             first = await hold(model, batcher)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
-                    await batcher.submit(pictures(5, 6))
+                    await batcher.submit(images(5, 6))
             first.cancel()  # and its run ends with no one to tell
-            kept = asyncio.create_task(batcher.submit(pictures(7)))
+            kept = asyncio.create_task(batcher.submit(images(7)))
             await asyncio.sleep(0.01)
             model.free.set()
             assert await kept == [14]

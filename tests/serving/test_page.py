@@ -1,6 +1,6 @@
 """The page in a real browser, and what its routes refuse.
 
-`CNN_CIFAR10_SCREENSHOT=reports/page.jpg pytest tests/test_page.py` takes its picture.
+`CNN_CIFAR10_SCREENSHOT=reports/page.jpg pytest tests/serving/test_page.py` takes a screenshot.
 """
 
 import dataclasses
@@ -8,8 +8,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +20,6 @@ from selenium.common.exceptions import StaleElementReferenceException, TimeoutEx
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
-from test_server import serving
 
 from cnn_cifar10.datasets import MAX_BYTES
 from cnn_cifar10.datasets.images import read_image
@@ -50,7 +47,7 @@ def classifier():
 
 
 @pytest.fixture(scope="module")
-def client(classifier):
+def client(serving, classifier):
     unexplained = dataclasses.replace(classifier, session=Unexplained(classifier.session))
     with serving({"custom_cnn": classifier, "unexplained": unexplained}) as client:
         yield client
@@ -87,7 +84,7 @@ class Page:
         return self.chromium.find_element(By.CSS_SELECTOR, selector)
 
     def upload(self, path):
-        self.find("#picture input[type=file]").send_keys(str(path))
+        self.find("#image input[type=file]").send_keys(str(path))
 
     def type_threshold(self, text):
         number = self.find("input[type=number]")
@@ -144,7 +141,7 @@ def page(chromium, client):
     assert hosts == {urlsplit(str(client.base_url)).netloc}
 
 
-def test_an_uploaded_picture_gets_its_class_and_what_spoke_for_it(page, classifier):
+def test_an_uploaded_image_gets_its_class_and_its_class_activation_map(page, classifier):
     page.upload(CAT)
     page.wait_for("cat")
     (prediction,) = classifier.classify_files([CAT])
@@ -154,7 +151,7 @@ def test_an_uploaded_picture_gets_its_class_and_what_spoke_for_it(page, classifi
     assert shown[1::2] == [f"{each['probability']:.0%}" for each in top]
 
     image = page.find("#explanation img")
-    assert "What spoke for cat" in page.find("#explanation").text
+    assert "Class activation map of cat" in page.find("#explanation").text
     drawn = Image.open(io.BytesIO(httpx.get(image.get_attribute("src")).content)).convert("RGB")
     pixels, size = read_image(CAT, (32, 32))[None], (drawn.height, drawn.width)
     (map,) = classifier.explain(pixels, [classifier.class_names.index("cat")], size)
@@ -166,7 +163,7 @@ def test_an_uploaded_picture_gets_its_class_and_what_spoke_for_it(page, classifi
         screenshot.convert("RGB").save(target, quality=90)
 
 
-def test_a_picture_is_decoded_as_everywhere_else(page, classifier, tmp_path):
+def test_an_image_is_decoded_as_everywhere_else(page, classifier, tmp_path):
     """It lies on its side, which its EXIF data says."""
     path, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6
@@ -178,22 +175,21 @@ def test_a_picture_is_decoded_as_everywhere_else(page, classifier, tmp_path):
 
 
 def test_an_unreadable_file_gets_a_message_that_says_what_to_do(page, tmp_path):
-    (tmp_path / "photo.jpg").write_text("<html>no picture</html>")
+    (tmp_path / "photo.jpg").write_text("<html>no image</html>")
     page.upload(tmp_path / "photo.jpg")
     page.wait_for(
-        "This picture holds no image of a format read here; "
-        "convert it to JPEG or PNG, or remove it."
+        "This image holds no image of a format read here; convert it to JPEG or PNG, or remove it."
     )
     assert not page.explains()
 
 
-def test_a_picture_that_is_no_longer_kept_is_asked_for_again(page, tmp_path):
+def test_an_image_that_is_no_longer_kept_is_asked_for_again(page, tmp_path):
     page.upload(shutil.copy(CAT, tmp_path / "kept.jpg"))
     page.wait_for("cat")
     (kept,) = Path(os.environ["GRADIO_TEMP_DIR"]).rglob("kept.jpg")
     kept.unlink()
     page.type_threshold("0.5")
-    page.wait_for("This picture is no longer here; upload it again.")
+    page.wait_for("This image is no longer here; upload it again.")
 
 
 def test_every_example_shows_what_it_is_named_after(page):
@@ -217,7 +213,7 @@ def test_a_threshold_makes_it_unsure_and_another_model_may_not_explain(page):
     assert page.find("#classes").text.split("\n")[1] == "cat"
 
 
-def test_a_browser_that_knows_the_token_can_use_the_page(chromium, classifier):
+def test_a_browser_that_knows_the_token_can_use_the_page(serving, chromium, classifier):
     with serving({"custom_cnn": classifier}, token="secret") as client:
         url = str(client.base_url)
         assert client.get("/").status_code == 401
@@ -276,16 +272,5 @@ def test_uploads_have_a_limit(client):
     assert client.post("/gradio_api/upload", files=files).status_code == 413
 
 
-def test_the_page_needs_neither_keras_nor_tensorflow_and_calls_nobody():
-    """In a process of its own, which can do neither."""
-    script = (
-        "import os, socket, sys\n"
-        "socket.socket.connect = lambda *given: os._exit(3)\n"
-        "sys.modules.update(dict.fromkeys(['keras', 'tensorflow', 'jax', 'torch', 'seaborn']))\n"
-        "from cnn_cifar10.inference import Classifier\n"
-        "from cnn_cifar10.serving.page import build_page\n"
-        "build_page({'custom_cnn': Classifier.open()})\n"
-        "import time; time.sleep(1)"  # for threads
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_page_needs_neither_keras_nor_tensorflow_and_calls_nobody(run_program):
+    run_program("page_alone.py")
