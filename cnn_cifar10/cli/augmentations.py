@@ -3,21 +3,12 @@
 import inspect
 
 
-def add_arguments(parser):
-    pass
-
-
 def run(args):
     from cnn_cifar10.pipelines import AUGMENTATIONS
 
-    rows = [
-        {
-            "name": name,
-            "description": inspect.getdoc(each).partition("\n")[0],
-            "settings": str(each),
-        }
-        for name, each in AUGMENTATIONS.items()
-    ]
-    for row in rows:
-        print(f"{row['name']:16} {row['description']}  {row['settings']}")
+    rows = []
+    for name, each in AUGMENTATIONS.items():
+        description = inspect.getdoc(each).partition("\n")[0]
+        print(f"{name:16} {description}  {each}")
+        rows.append({"name": name, "description": description, "settings": str(each)})
     return rows

@@ -5,34 +5,24 @@ Runs that differ in their seed alone are one line: mean and standard deviation.
 
 from pathlib import Path
 
-from cnn_cifar10.cli.options import add_results
+from cnn_cifar10.cli import options
 from cnn_cifar10.utils import InputError
 
 
 def add_arguments(parser):
-    add_results(parser, "the table")
-    parser.add_argument(
-        "--metric",
-        choices=("accuracy", "validation_accuracy"),
-        default="accuracy",
-        help="figure to compare: of the test split, or, to choose, of validation",
-    )
-    parser.add_argument("--dataset", metavar="TITLE", help="compare runs on this data set alone")
-    parser.add_argument(
-        "--output", type=Path, help="folder for a page of the comparison, with figures"
-    )
+    options.add_shared(parser, "--results")
+    choices = ("accuracy", "validation_accuracy")
+    help = "what to compare: accuracy of the test split, or, to choose, of the validation split"
+    options.add(parser, "--metric", "accuracy", help, choices=choices)
+    options.add(parser, "--dataset", str, "compare runs on this data set alone", metavar="TITLE")
+    options.add(parser, "--output", Path, "folder for a page of the comparison, with figures")
 
 
 def run(args):
-    from cnn_cifar10.reporting import (
-        format_table,
-        read_results,
-        summarize_results,
-        summary_columns,
-        write_comparison,
-    )
+    from cnn_cifar10 import reporting
 
-    rows = summarize_results(read_results(args.results), args.metric)
+    print(f"Comparing the runs in {args.results} by {args.metric}")
+    rows = reporting.summarize_results(reporting.read_results(args.results), args.metric)
     if not rows:
         raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
     titles = sorted({row["dataset"] for row in rows})
@@ -42,8 +32,8 @@ def run(args):
     if args.output and not args.dataset and len(titles) > 1:
         raise InputError(f"a page is of one data set: choose one with --dataset from {choices}")
     rows = [row for row in rows if args.dataset in (None, row["dataset"])]
-    print(format_table(rows, summary_columns(args.metric)))
+    print(reporting.format_table(rows, reporting.summary_columns(args.metric)))
     if args.output:
-        write_comparison(args.output, rows, args.results.parent, args.metric)
-        print(f"page: {args.output / 'comparison.md'}")
+        reporting.write_comparison(args.output, rows, args.results.parent, args.metric)
+        options.say_made(page=args.output / "comparison.md")
     return rows

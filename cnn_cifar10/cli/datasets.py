@@ -1,10 +1,6 @@
 """List the data sets."""
 
 
-def add_arguments(parser):
-    pass
-
-
 def run(args):
     from cnn_cifar10.datasets import DATASETS
 

@@ -1,12 +1,14 @@
 """Measure a trained model again, and write its report and its row anew."""
 
-from cnn_cifar10.cli.options import add_report_options, add_run_options, open_run_and_data, report
+from cnn_cifar10.cli import options
 
 
 def add_arguments(parser):
-    add_run_options(parser)
-    add_report_options(parser)
+    options.add_shared(parser, "run", "--data-dir", *options.REPORT)
 
 
 def run(args):
-    return report(*open_run_and_data(args), args)
+    split = "validation" if args.no_test else "test"
+    folder = options.report_folder(args, args.run)
+    print(f"Evaluating {args.run} on the {split} split; report: {folder}")
+    return options.report(*options.open_run_and_data(args), args)

@@ -6,41 +6,33 @@ kept if one does not agree. Replaces an earlier export. Needs TensorFlow and the
 packages of the formats: pip install 'cnn-cifar10[export]'.
 """
 
-from cnn_cifar10.cli.options import (
-    add_report_folder,
-    add_run_options,
-    open_run_and_data,
-    report_folder,
-)
+from cnn_cifar10.cli import options
 
 
 def add_arguments(parser):
     from cnn_cifar10.exporting import FORMATS
 
-    add_run_options(parser)
-    parser.add_argument(
-        "--formats",
-        nargs="+",
-        choices=FORMATS,
-        metavar="FORMAT",
-        help=f"some of {', '.join(FORMATS)} (default: all)",
-    )
-    parser.add_argument(
-        "--images", type=int, default=1000, help="images to compare on (default: %(default)s)"
-    )
-    add_report_folder(parser)
-    parser.add_argument("--license", help="license of the model, for its card, such as mit")
+    options.add_shared(parser, "run", "--data-dir", "--report")
+    listed = f"some of {', '.join(FORMATS)} (default: all)"
+    options.add(parser, "--formats", str, listed, nargs="+", choices=FORMATS, metavar="FORMAT")
+    options.add(parser, "--images", 1000, "images to compare on")
+    options.add(parser, "--license", str, "license of the model, for its card, such as mit")
 
 
 def run(args):
+    from cnn_cifar10.exporting import FORMATS
+
+    formats = args.formats or list(FORMATS)
+    print(f"Exporting {args.run} to {', '.join(formats)}; images to compare on: {args.images}")
+
     from cnn_cifar10.exporting import export_run, format_comparison
     from cnn_cifar10.reporting import read_report
 
-    trained, dataset = open_run_and_data(args)
-    report = read_report(report_folder(args, trained))
+    trained, dataset = options.open_run_and_data(args)
+    report = read_report(options.report_folder(args, trained.path))
     description = export_run(
-        trained, dataset, report, args.formats, images=args.images, license=args.license
+        trained, dataset, report, formats, images=args.images, license=args.license
     )
     print(format_comparison(description))
-    print(f"model: {trained.path}   card: {trained.path / 'README.md'}")
+    options.say_made(model=trained.path, card=trained.path / "README.md")
     return description

@@ -2,22 +2,19 @@
 
 from pathlib import Path
 
+from cnn_cifar10.cli import options
 from cnn_cifar10.configs import find_study, list_studies
 
 
 def add_arguments(parser):
-    parser.add_argument(
-        "--dataset", default="cifar10", help="data of the studies (default: cifar10)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports/findings.md"),
-        help="the page, beside the folder `studies` that is read (default: %(default)s)",
-    )
+    options.add(parser, "--dataset", "cifar10", "data of the studies")
+    page = "the page; the folder `studies` beside it is read"
+    options.add(parser, "--output", Path("reports/findings.md"), page)
 
 
 def run(args):
+    print(f"Reading the studies on {args.dataset} in {args.output.parent / 'studies'}")
+
     from cnn_cifar10.experiments import read_runs, write_findings
 
     folders = {name: f"studies/{args.dataset}-{name}" for name in list_studies()}
@@ -27,5 +24,5 @@ def run(args):
     document = write_findings([each for each in measured if each[1]], args.output, folders)
     for claim in document["claims"]:
         print(f"{claim['claim']} {claim['here'].capitalize()}. {claim['measured']}".strip())
-    print(f"page: {args.output}")
+    options.say_made(page=args.output)
     return document

@@ -1,29 +1,9 @@
-"""The `cnn-cifar10` command: its parser, and what an error looks like.
+"""Train, evaluate and use image classifiers built with Keras.
 
-A command is a file beside this one: its docstring is its help, `add_arguments` adds
-its options, and `run` does it and returns a document for `--json`. Each imports what it
-needs when it runs, so that `--help` answers at once.
-"""
-
-import argparse
-import contextlib
-import importlib
-import json
-import os
-import sys
-
-from cnn_cifar10 import __version__
-from cnn_cifar10.utils import InputError
-
-COMMANDS = (
-    *("train", "evaluate", "compare", "predict", "export", "serve"),
-    *("sweep", "findings", "tune", "models", "datasets", "augmentations"),
-)
-
-EXAMPLES = """\
 examples:
   cnn-cifar10 train --dataset digits --epochs 5
   cnn-cifar10 train --dataset cifar10 --model custom_cnn --seed 1
+  cnn-cifar10 train --dataset digits --model-options width=64 batch_norm=no dense_units=128,64
   cnn-cifar10 train --dataset folder --data-dir photos --image-size 64 --augment crop+flip+color
   cnn-cifar10 evaluate models/cifar10-custom_cnn-seed1
   cnn-cifar10 predict photo.jpg
@@ -32,12 +12,30 @@ examples:
   cnn-cifar10 serve --port 8000
   cnn-cifar10 sweep activation --dataset digits --seeds 0 1
   cnn-cifar10 tune --trials 30 --workers 2 --set optimizer=sgd dropout=0,0.1,0.2
+  cnn-cifar10 models resnet20
 
 `cnn-cifar10 COMMAND --help` explains a command.
 """
 
+import argparse
+import contextlib
+import importlib
+import json
+import re
+import shlex
+import sys
+from collections.abc import Sequence
 
-def main(argv=None):
+from cnn_cifar10 import __version__
+from cnn_cifar10.utils import InputError, quiet_tensorflow
+
+COMMANDS = (
+    *("train", "evaluate", "compare", "predict", "export", "serve"),
+    *("sweep", "findings", "tune", "models", "datasets", "augmentations"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
@@ -46,56 +44,78 @@ def main(argv=None):
     Returns:
         Exit code: 0 done, 2 input that cannot be used, 130 interrupted.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    argv = sys.argv[1:] if argv is None else argv
-    args = _build_parser(argv).parse_args(argv)
+    quiet_tensorflow()
+    argv = sys.argv[1:] if argv is None else list(argv)
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it is printed
+    args = _parse(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
-            document = args.command(args)
+            document = args.command.run(args)
     except (InputError, OSError) as error:
-        print(f"cnn-cifar10: {error}", file=sys.stderr)
-        return 2
+        return _end(error, 2)
     except ModuleNotFoundError as error:
         backend = (error.name or "").partition(".")[0]
         if backend not in ("tensorflow", "jax", "torch"):
             raise
-        print(
-            f"cnn-cifar10: {backend}, which Keras would run on, is not installed: "
-            f"pip install {backend}, or set KERAS_BACKEND to one that is "
-            "(tensorflow, jax or torch)",
-            file=sys.stderr,
-        )
-        return 2
+        how = f"pip install {backend}, or set KERAS_BACKEND to tensorflow, jax or torch"
+        return _end(f"{backend}, which Keras would run on, is not installed: {how}", 2)
     except KeyboardInterrupt:
-        print("\ncnn-cifar10: interrupted", file=sys.stderr)
-        return 130
+        return _end(f"interrupted{_next_command(args, argv)}", 130, before="\n")
     if args.json:
         print(json.dumps(document, indent=2))
     return 0
 
 
-def _build_parser(argv):
-    """Return the parser, with the options of the commands that the arguments may name."""
-    parser = argparse.ArgumentParser(
-        prog="cnn-cifar10",
-        description="Train, evaluate and use image classifiers built with Keras.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _end(message, code, before=""):
+    print(f"{before}cnn-cifar10: {message}", file=sys.stderr)
+    return code
+
+
+def _next_command(args, argv):
+    """Return how to go on after an interruption, for commands that can."""
+    if not hasattr(args.command, "CONTINUES"):
+        return ""
+    same = [word for word in argv if word != "--overwrite"]
+    return f"; continue with: cnn-cifar10 {shlex.join(getattr(args, 'next_command', same))}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        wrong, choose, choices = message.partition("(choose from")
+        if choose:
+            message += _near(wrong.split("'")[-2], re.findall(r"[^\s',()]+", choices))
+        super().error(message)
+
+
+def _near(word, known):
+    """Return the question whether one of the known words was meant, if one is near."""
+    import difflib
+
+    found = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _parse(argv):
+    """Parse arguments, with the options of the commands that they may name."""
+    description, _, examples = __doc__.partition("\n\n")
+    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = _Parser(prog="cnn-cifar10", description=description, epilog=examples, **shape)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         command = importlib.import_module(f"cnn_cifar10.cli.{name}")
+        document = command.__doc__
         one = commands.add_parser(
-            name,
-            help=command.__doc__.partition("\n")[0],
-            description=command.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=document.partition("\n")[0], description=document, **shape
         )
-        one.add_argument(
-            "--json", action="store_true", help="print one JSON document on standard output"
-        )
-        one.set_defaults(command=command.run)
-        if name in argv:
+        one.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        one.set_defaults(command=command, parser=one)
+        if name in argv and hasattr(command, "add_arguments"):
             command.add_arguments(one)
-    return parser
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = re.findall(r"--[a-z-]+", args.parser.format_usage())
+        near = _near(unknown[0].partition("=")[0], options)
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+    return args

@@ -1,27 +1,34 @@
-"""List the networks and their options."""
+"""List the networks and their options, or explain one."""
 
 
 def add_arguments(parser):
-    pass
+    parser.add_argument(
+        "name", nargs="?", help="network, or path/to/file.py:function (default: all networks)"
+    )
 
 
 def run(args):
-    from cnn_cifar10.architectures import NETWORKS, list_models
+    from cnn_cifar10.architectures import NETWORKS, find_network, list_models
 
-    rows = []
+    if args.name:
+        network = find_network(args.name)
+        print(f"{args.name}  {_count(network)}\n\n{network.document}\n")
+        print("options:" if network.options else "It has no options.")
+        for option, default in network.options.items():
+            print(f"  {option}={default!r}")
+        return {**_row(args.name, network), "document": network.document}
     for name in list_models():
         network = NETWORKS[name]
-        known = network.parameters is not None
-        count = f"{network.parameters:,} parameters" if known else ""
-        print(f"{name:16} {count:>23}  {network.description}")
+        print(f"{name:16} {_count(network):>23}  {network.description}")
         if network.options:
             print(f"{'':16} " + ", ".join(f"{k}={v!r}" for k, v in network.options.items()))
-        rows.append(
-            {
-                "name": name,
-                "parameters": network.parameters,
-                "description": network.description,
-                "options": network.options,
-            }
-        )
-    return rows
+    return [_row(name, NETWORKS[name]) for name in list_models()]
+
+
+def _count(network):
+    return "" if network.parameters is None else f"{network.parameters:,} parameters"
+
+
+def _row(name, network):
+    facts = ("parameters", "description", "options")
+    return {"name": name} | {fact: getattr(network, fact) for fact in facts}

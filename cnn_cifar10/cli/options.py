@@ -3,102 +3,122 @@
 import argparse
 import contextlib
 import dataclasses
-import json
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10.configs import TrainingConfig, type_name
+from cnn_cifar10.utils import InputError, read_assignment, read_value
+
+_SHARED = {
+    "run": (Path, "folder of the run, such as models/<run>"),
+    "--data-dir": (str, "where the data are now, if not where they were"),
+    "--report": (Path, "folder of the report (default: reports/<run>)"),
+    "--results": (Path("reports/results.csv"), "table of results, one row a run"),
+    "--tta": (False, "measure accuracy over six views of each image too (test-time augmentation)"),
+    "--diagnostics": (
+        False,
+        "add calibration, robustness, Grad-CAM and likely label errors",
+    ),
+    "--no-test": (False, "leave the test split untouched and report on validation, to choose by"),
+    "--quiet": (False, "show no progress"),
+}
+REPORT = ("--report", "--results", "--tta", "--diagnostics", "--no-test")
 
 
-def add_fields(parser, names=None, show_defaults=True):
+def add(parser: argparse.ArgumentParser, name: str, default: Any, help: str, **more: Any) -> None:
+    """Add an option of the type of its default; of the type itself where there is no default."""
+    if default is False:
+        more["action"] = "store_true"
+    elif isinstance(default, type):
+        more["type"] = default
+    else:
+        more |= {"type": type(default), "default": default}
+        help += f" (default: {default})"
+    parser.add_argument(name, help=help, **more)
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options that several commands have, by name."""
+    for name in names:
+        add(parser, name, *_SHARED[name])
+
+
+def add_fields(
+    parser: argparse.ArgumentParser, names: Sequence[str] | None = None, show_defaults: bool = True
+) -> None:
     """Add an option for these fields of a config, or all; absent where it is not given."""
-    types = {"str": str, "int": int, "float": float}
+    hows = {
+        "dict": {"nargs": "+", "metavar": "NAME=VALUE"},
+        "bool": {"action": "store_true"},
+        **{kind.__name__: {"type": kind} for kind in (str, int, float)},
+    }
     for field in dataclasses.fields(TrainingConfig):
         if names is not None and field.name not in names:
             continue
-        kind = type_name(field)
-        if kind == "dict":
-            how = {"nargs": "+", "metavar": "NAME=VALUE", "type": _name_and_value}
-        elif kind == "bool":
-            how = {"action": "store_true"}
-        else:
-            how = {"type": types[kind], "choices": field.metadata["choices"]}
-        shown = show_defaults and field.default not in (None, False, dataclasses.MISSING)
+        how, choices = hows[type_name(field)], field.metadata["choices"]
+        known = field.default not in (None, dataclasses.MISSING) and field.default is not False
+        shown = show_defaults and known
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             default=argparse.SUPPRESS,
             help=field.metadata["help"] + (f" (default: {field.default})" if shown else ""),
-            **how,
+            **(how | {"choices": choices} if choices else how),
         )
 
 
-def given_fields(args, names=None):
+def given_fields(args: argparse.Namespace, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the fields that were given, of these names or of all."""
     names = names or [field.name for field in dataclasses.fields(TrainingConfig)]
-    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    if "model_options" in given:
-        given["model_options"] = dict(given["model_options"])
-    return given
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
-def _name_and_value(text):
-    """Parse `name=value`, the value as JSON where it is JSON."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    with contextlib.suppress(json.JSONDecodeError):
-        value = json.loads(value)
-    return name, value
+@contextlib.contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Name an option in the errors that its values raise."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
-def add_run_options(parser):
-    """Add the folder of a finished run, and where its data are."""
-    parser.add_argument("run", type=Path, help="folder of the run, such as models/<run>")
-    parser.add_argument("--data-dir", help="where the data is now, if not where it was")
+def read_model_options(words: Sequence[str], model: str) -> dict[str, Any]:
+    """Return the options of a network that `NAME=VALUE` words give, of the types of its defaults.
+
+    Raises:
+        InputError: If there is no such network or option, or a value is of another type.
+    """
+    from cnn_cifar10.architectures import check_options, find_network
+
+    defaults, values = find_network(model).options, {}
+    with naming("--model-options"):
+        given = dict(map(read_assignment, words))
+        check_options(model, given)
+        for name, text in given.items():
+            with naming(f"{name}={text}"):
+                values[name] = read_value(text, defaults[name], isinstance(defaults[name], str))
+    return values
 
 
-def add_report_folder(parser):
-    """Add the folder of a run's report."""
-    parser.add_argument("--report", type=Path, help="folder of the report (default: reports/<run>)")
+def describe(config: TrainingConfig) -> str:
+    """Return what is trained on what, such as `"custom_cnn (width=8) on digits"`."""
+    options = ", ".join(f"{name}={value}" for name, value in config.model_options.items())
+    return f"{config.model}{f' ({options})' if options else ''} on {config.source}"
 
 
-def add_results(parser, help="table that gets a row for the run"):
-    """Add the table of results."""
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("reports/results.csv"),
-        help=f"{help} (default: %(default)s)",
-    )
+def say_made(**places: Path) -> None:
+    """Print the last line of a command: what it made, and where."""
+    print("   ".join(f"{name.replace('_', ' ')}: {path}" for name, path in places.items()))
 
 
-def add_report_options(parser):
-    """Add what is measured, and where it is written."""
-    add_report_folder(parser)
-    add_results(parser)
-    parser.add_argument(
-        "--tta",
-        action="store_true",
-        help="measure accuracy over six views of each image too (test-time augmentation)",
-    )
-    parser.add_argument(
-        "--diagnostics",
-        action="store_true",
-        help="report calibration, robustness to corruptions, Grad-CAM and likely label errors too",
-    )
-    parser.add_argument(
-        "--no-test",
-        action="store_true",
-        help="report on the validation split and leave the test split untouched; use it to choose",
-    )
-
-
-def add_quiet(parser):
-    """Add the option to show no progress."""
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+def verbosity(args: argparse.Namespace) -> int:
+    """Return what `train` takes: a progress bar on a terminal, else a line an epoch."""
+    return 0 if args.quiet else 1 if sys.stdout.isatty() else 2
 
 
 def open_run_and_data(args):
-    """Return the run that is named and its data."""
+    """Return the `Run` that is named and its `Dataset`."""
     from cnn_cifar10.training import load_data, open_run
 
     run = open_run(args.run)
@@ -108,20 +128,20 @@ def open_run_and_data(args):
     return run, load_data(config)
 
 
-def report_folder(args, run):
-    """Return the folder of a run's report."""
-    return args.report or Path("reports") / run.path.name
+def report_folder(args: argparse.Namespace, run: Path) -> Path:
+    """Return the folder of the report on the run in a folder."""
+    return args.report or Path("reports") / run.name
 
 
-def report(run, dataset, args):
-    """Write a run's report and its row, say where they are, and return the report."""
+def report(run, dataset, args) -> dict[str, Any]:
+    """Write a `Run`'s report and its row, say where they are, and return the report."""
     from cnn_cifar10.reporting import report_run
 
-    folder = report_folder(args, run)
+    folder = report_folder(args, run.path)
     splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
     document = report_run(
         run, dataset, folder, args.results, splits, tta=args.tta, diagnostics=args.diagnostics
     )
     print(document["headline"])
-    print(f"model: {run.path}   report: {folder / 'report.md'}   row: {args.results}")
+    say_made(model=run.path, report=folder / "report.md", row=args.results)
     return document

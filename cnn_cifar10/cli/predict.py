@@ -5,28 +5,18 @@ By default with the model that comes with the package, which knows CIFAR-10's cl
 
 from pathlib import Path
 
+from cnn_cifar10.cli import options
 from cnn_cifar10.utils import InputError
 
 
 def add_arguments(parser):
-    parser.add_argument("images", nargs="+", type=Path, help="images, or folders of images")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="folder of an exported run (default: the model that comes with the package)",
-    )
-    parser.add_argument("--top", type=int, default=5, help="how many classes to name (default: 5)")
-    parser.add_argument(
-        "--mirror",
-        action="store_true",
-        help="average over each image and its mirror image (test-time augmentation)",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.0,
-        help="answer `unsure` where the best class has a lower probability, such as 0.6",
-    )
+    options.add(parser, "images", Path, "images, or folders of images", nargs="+")
+    options.add(parser, "--model", Path, "folder of an exported run (default: the shipped model)")
+    options.add(parser, "--top", 5, "how many classes to name")
+    mirror = "average over each image and its mirror image (test-time augmentation)"
+    options.add(parser, "--mirror", False, mirror)
+    unsure = "answer `unsure` where the best class has a lower probability, such as 0.6"
+    options.add(parser, "--threshold", 0.0, unsure)
 
 
 def run(args):
@@ -45,6 +35,8 @@ def run(args):
     if args.top < 1:
         raise InputError(f"--top must be 1 or more, received {args.top}")
     document = []
+    if len(files) > 1:
+        print(f"Classifying {len(files)} images with {args.model or 'the shipped model'}")
     classifier = Classifier.open(args.model, mirror=args.mirror, threshold=args.threshold)
     for file, prediction in zip(files, classifier.classify_files(files), strict=True):
         label, top = prediction.label, prediction.top(args.top)

@@ -5,42 +5,38 @@ token in the variable CNN_CIFAR10_TOKEN, which every request but GET /health mus
 then show. SIGTERM lets requests under way finish.
 """
 
-import importlib.util
 import os
+import sys
 from pathlib import Path
 
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.cli import options
+from cnn_cifar10.utils import InputError, require_package
 
 
 def add_arguments(parser):
-    parser.add_argument(
-        "--model",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FOLDER",
-        help="folders of exported runs, the default model first; each is served by its name "
-        "(default: the model that comes with the package)",
+    folders = (
+        "folders of exported runs, the default model first; each is served by its name "
+        "(default: the shipped model)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=int, default=8000, help="port; 0 takes a free one (default: %(default)s)"
-    )
+    options.add(parser, "--model", Path, folders, nargs="+", metavar="FOLDER")
+    options.add(parser, "--host", "127.0.0.1", "address")
+    options.add(parser, "--port", 8000, "port; 0 takes a free one")
 
 
 def run(args):
-    if importlib.util.find_spec("fastapi_offline") is None:
-        raise InputError("serve needs FastAPI and more: pip install 'cnn-cifar10[serve]'")
+    require_package("fastapi_offline", "serve needs", "'cnn-cifar10[serve]'")
 
     from cnn_cifar10.inference import SHIPPED, Classifier, shipped_artifact
     from cnn_cifar10.serving import TOKEN_VARIABLE, serve
 
     folders = {}
-    for folder in args.model:
+    for folder in args.model or ():
         name = folder.resolve().name
         if name in folders:
             raise InputError(f"{folder}: another model is named {name} too; rename its folder")
         folders[name] = folder
     folders = folders or {SHIPPED[-1].name: shipped_artifact()}
     classifiers = {name: Classifier.open(folder) for name, folder in folders.items()}
+    # Standard output begins with the address, for whoever waits for it.
+    print(f"Serving {', '.join(folders)} on {args.host}, port {args.port}", file=sys.stderr)
     serve(classifiers, host=args.host, port=args.port, token=os.environ.get(TOKEN_VARIABLE))

@@ -9,9 +9,10 @@ and once all runs are done it only writes the page again.
 import dataclasses
 from pathlib import Path
 
-from cnn_cifar10.cli.options import add_fields, add_quiet, given_fields
+from cnn_cifar10.cli import options
 from cnn_cifar10.configs import find_study, list_studies
 
+CONTINUES = True
 _FIELDS = ("dataset", "data_dir", "image_size", "train_images", "epochs")
 
 
@@ -20,26 +21,25 @@ def add_arguments(parser):
     width = max(map(len, questions))
     listed = "".join(f"  {name:{width}}  {asked}\n" for name, asked in questions.items())
     parser.epilog = f"studies:\n{listed}"
-    parser.add_argument("study", help="one of those below, or a .json file that declares another")
-    add_fields(parser, _FIELDS, show_defaults=False)
-    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's own")
-    parser.add_argument(
-        "--output", type=Path, help="folder of the study (default: reports/studies/<data>-<study>)"
-    )
-    parser.add_argument(
-        "--keep",
-        action="store_true",
-        help="keep every run's folder in models/sweeps/<data>-<study>",
-    )
-    add_quiet(parser)
+    options.add(parser, "study", str, "one of those below, or a .json file that declares another")
+    options.add_fields(parser, _FIELDS, show_defaults=False)
+    options.add(parser, "--seeds", int, "instead of the study's own", nargs="+")
+    folder = "folder of the study (default: reports/studies/<data>-<study>)"
+    options.add(parser, "--output", Path, folder)
+    kept = "keep every run's folder in models/sweeps/<data>-<study>"
+    options.add(parser, "--keep", False, kept)
+    options.add_shared(parser, "--quiet")
 
 
 def run(args):
-    study = find_study(args.study).with_base(**given_fields(args, _FIELDS))
+    study = find_study(args.study).with_base(**options.given_fields(args, _FIELDS))
     if args.seeds:
         study = dataclasses.replace(study, seeds=args.seeds)
-    source = study.config(study.reference, study.seeds[0]).source
-    output = args.output or Path("reports/studies") / f"{source}-{study.name}"
+    config = study.config(study.reference, study.seeds[0])
+    output = args.output or Path("reports/studies") / f"{config.source}-{study.name}"
+    runs = f"{len(study.variants)} variants x {len(study.seeds)} seeds"
+    print(f"Study {study.name}: {study.question}")
+    print(f"{runs} of {options.describe(config)}; study: {output}")
 
     from cnn_cifar10.experiments import run_study, write_study
 
@@ -47,5 +47,5 @@ def run(args):
     rows = run_study(study, output, models, keep=args.keep, progress=not args.quiet)
     document = write_study(study, rows, output)
     print(document["answer"])
-    print(f"page: {output / 'report.md'}   runs: {output / 'runs.csv'}")
+    options.say_made(page=output / "report.md", runs=output / "runs.csv")
     return document

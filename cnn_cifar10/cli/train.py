@@ -8,32 +8,28 @@ it with Ctrl-C at any time: the same command continues where it stopped, unless
 
 from pathlib import Path
 
-from cnn_cifar10.cli.options import add_fields, add_quiet, add_report_options, given_fields, report
+from cnn_cifar10.cli import options
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.utils import InputError
+
+CONTINUES = True
 
 
 def add_arguments(parser):
     parser.add_argument("--recipe", choices=RECIPES, help="starting point (default: standard)")
-    parser.add_argument("--config", type=Path, help="JSON file to take the options from instead")
-    add_fields(parser)
-    parser.add_argument("--output", type=Path, help="folder of the run (default: models/<run>)")
-    add_report_options(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a run in the same folder")
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="write TensorBoard logs into the run"
-    )
-    add_quiet(parser)
+    options.add(parser, "--config", Path, "JSON file to take the options from instead")
+    options.add_fields(parser)
+    options.add(parser, "--output", Path, "folder of the run (default: models/<run>)")
+    options.add_shared(parser, *options.REPORT)
+    options.add(parser, "--overwrite", False, "replace a run in the same folder")
+    options.add(parser, "--tensorboard", False, "write TensorBoard logs into the run")
+    options.add_shared(parser, "--quiet")
 
 
 def run(args):
-    given = given_fields(args)
-    if args.config and args.recipe:
-        raise InputError("--config and --recipe are both starting points: give one of them")
-    if args.config:
-        config = _changed(read_config(args.config), given)
-    else:
-        config = make_config(args.recipe or "standard", **given)
+    config = _read_config(args)
+    output = args.output or Path("models") / config.name
+    print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {output}")
 
     from cnn_cifar10.training import load_data, train
 
@@ -44,13 +40,29 @@ def run(args):
     )
     trained = train(
         config,
-        args.output or Path("models") / config.name,
+        output,
         dataset=dataset,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
-        verbose=0 if args.quiet else 1,
+        verbose=options.verbosity(args),
     )
-    return report(trained, dataset, args)
+    args.next_command = ["evaluate", str(trained.path)]  # what is left when this is interrupted
+    return options.report(trained, dataset, args)
+
+
+def _read_config(args):
+    """Return the config that is asked for."""
+    from cnn_cifar10.architectures import check_options
+
+    if args.config and args.recipe:
+        raise InputError("--config and --recipe are both starting points: give one of them")
+    recipe, given = args.recipe or "standard", options.given_fields(args)
+    start = read_config(args.config) if args.config else make_config(recipe)
+    if words := given.get("model_options"):
+        given["model_options"] = options.read_model_options(words, given.get("model", start.model))
+    config = _changed(start, given) if args.config else make_config(recipe, **given)
+    check_options(config.model, config.model_options)
+    return config
 
 
 def _changed(config, given):
@@ -58,6 +70,6 @@ def _changed(config, given):
     values = config.to_dict()
     if given.get("optimizer", config.optimizer) != config.optimizer:
         values |= {"learning_rate": None, "weight_decay": None}  # the new optimizer's own
-    options = config.model_options if given.get("model", config.model) == config.model else {}
-    options = {**options, **given.get("model_options", {})}
-    return TrainingConfig.from_dict({**values, **given, "model_options": options})
+    chosen = config.model_options if given.get("model", config.model) == config.model else {}
+    chosen = {**chosen, **given.get("model_options", {})}
+    return TrainingConfig.from_dict({**values, **given, "model_options": chosen})

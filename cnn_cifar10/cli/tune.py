@@ -5,7 +5,7 @@ row to trials.csv in the search's folder, which gets the page report.md with its
 figures, and best.json, the best config at full length, for `train --config`. A trial
 that fails is recorded and passed over. The test split is not used. Interrupt it at
 any time: the same command continues where it stopped, in the middle of a trial too;
-with more --trials it goes on.
+with more --trials it goes on. Hyperband's longest trials have --epochs.
 
 --workers runs several trials at a time on this machine. On several machines with one
 file system, run the same command on each with KERASTUNER_ORACLE_IP and
@@ -14,97 +14,63 @@ KERASTUNER_ORACLE_PORT set to the address of the chief, and KERASTUNER_TUNER_ID 
 and writes the page; a worker that died is started again with the same name.
 """
 
-import argparse
-import importlib.util
+import dataclasses
 import json
 from pathlib import Path
 
-from cnn_cifar10.cli.options import add_fields, add_quiet, given_fields
-from cnn_cifar10.configs import (
-    ALGORITHMS,
-    SHORT_TRIAL,
-    SPACE,
-    Search,
-    changed_space,
-    make_config,
-    parse_values,
-    read_space,
-)
-from cnn_cifar10.utils import InputError
+from cnn_cifar10 import configs
+from cnn_cifar10.cli import options
+from cnn_cifar10.utils import require_package
 
+CONTINUES = True
 _FIELDS = ("dataset", "data_dir", "image_size", "skip_damaged", "model", "start", "seed")
 
 
 def add_arguments(parser):
-    width = max(map(len, SPACE))
-    listed = "".join(f"  {name:{width}}  {json.dumps(SPACE[name])}\n" for name in SPACE)
+    width = max(map(len, configs.SPACE))
+    listed = "".join(f"  {name:{width}}  {json.dumps(v)}\n" for name, v in configs.SPACE.items())
     parser.epilog = f"what is searched, unless --space and --set say otherwise:\n{listed}"
-    parser.add_argument("--algorithm", choices=ALGORITHMS, default="random")
-    parser.add_argument(
-        "--trials", type=int, default=30, help="how many at most (default: %(default)s)"
+    algorithms = {"choices": configs.ALGORITHMS}
+    options.add(parser, "--algorithm", "random", "how trials are chosen", **algorithms)
+    options.add(parser, "--trials", 30, "how many at most")
+    space = "JSON object of names to lists or ranges, instead of the space below"
+    options.add(parser, "--space", Path, space, metavar="FILE.json")
+    changes = (
+        "narrow or extend the space: dropout=0,0.1 (a list), width=16:64 or "
+        "learning_rate=0.05:0.4:log (ranges), optimizer=sgd (fixed)"
     )
-    parser.add_argument(
-        "--space",
-        type=Path,
-        metavar="FILE.json",
-        help="JSON object of names to lists or ranges, instead of the space below",
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        type=_values,
-        default=[],
-        metavar="NAME=VALUES",
-        help="narrow or extend the space: dropout=0,0.1 (a list), width=16:64 or "
-        "learning_rate=0.05:0.4:log (ranges), optimizer=sgd (fixed)",
-    )
-    add_fields(parser, _FIELDS, show_defaults=False)
-    for name, default in SHORT_TRIAL.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=int,
-            default=default,
-            help=f"as in `train`, of a trial; Hyperband's longest (default: {default})"
-            if name == "epochs"
-            else f"as in `train`, of a trial (default: {default})",
-        )
-    parser.add_argument(
-        "--search-seed", type=int, default=0, help="decides which configs are tried (default: 0)"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=1, help="trials at a time (default: %(default)s)"
-    )
-    parser.add_argument("--name", help="of the search (default: <data>-<model>-<algorithm>)")
-    parser.add_argument("--overwrite", action="store_true", help="begin the search anew")
-    add_quiet(parser)
-
-
-def _values(text):
-    try:
-        return parse_values(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    options.add(parser, "--set", str, changes, nargs="+", metavar="NAME=VALUES")
+    options.add_fields(parser, _FIELDS, show_defaults=False)
+    for name, default in configs.SHORT_TRIAL.items():
+        options.add(parser, f"--{name.replace('_', '-')}", default, "as in `train`, of a trial")
+    options.add(parser, "--search-seed", 0, "decides which configs are tried")
+    options.add(parser, "--workers", 1, "trials at a time")
+    options.add(parser, "--name", str, "of the search (default: <data>-<model>-<algorithm>)")
+    options.add(parser, "--overwrite", False, "begin the search anew")
+    options.add_shared(parser, "--quiet")
 
 
 def run(args):
-    if importlib.util.find_spec("keras_tuner") is None:
-        raise InputError("tune needs KerasTuner: pip install keras-tuner")
+    require_package("keras_tuner", "tune needs", "keras-tuner")
+    given = options.given_fields(args, _FIELDS)
+    base = configs.make_config(**given)
+    changes = _changes(args.set or (), base.model)
+    name = args.name or f"{base.source}-{base.model}-{args.algorithm}"
+    output = Path("reports/searches") / name
+    trials = f"trials: {args.trials} ({args.algorithm}); epochs of each: {args.epochs}"
+    print(f"Searching a config for {options.describe(base)}; {trials}; search: {output}")
 
     from cnn_cifar10.experiments import default_space, is_worker, run_search, write_search
 
-    given = given_fields(args, _FIELDS)
-    base = make_config(**given)
-    space = read_space(args.space) if args.space else default_space(base.model)
-    search = Search(
-        space=changed_space(space, dict(args.set)),
+    space = configs.read_space(args.space) if args.space else default_space(base.model)
+    search = configs.Search(
+        space=configs.changed_space(space, changes),
         algorithm=args.algorithm,
         trials=args.trials,
         base=given,
-        trial={name: getattr(args, name) for name in SHORT_TRIAL},
+        trial={name: getattr(args, name) for name in configs.SHORT_TRIAL},
         seed=args.search_seed,
     )
-    name = args.name or f"{base.source}-{base.model}-{args.algorithm}"
-    output = Path("reports/searches") / name
     rows = run_search(
         search,
         output,
@@ -118,5 +84,19 @@ def run(args):
         return {"trials": rows}
     document = write_search(search, rows, output)
     print(document["answer"])
-    print(f"page: {output / 'report.md'}   best config: {output / 'best.json'}")
+    options.say_made(page=output / "report.md", best_config=output / "best.json")
     return document
+
+
+def _changes(words, model):
+    """Return the values that `--set` gives names, of the types of fields and network options."""
+    from cnn_cifar10.architectures import check_options, find_network
+
+    defaults = find_network(model).options
+    others = {field.name for field in dataclasses.fields(configs.TrainingConfig)}
+    others.add(configs.RATE_FACTOR)
+    with options.naming("--set"):
+        changes = dict(configs.parse_values(word, defaults) for word in words)
+        if "model" not in changes:
+            check_options(model, [name for name in changes if name not in others])
+    return changes

@@ -18,12 +18,14 @@ _LOG_LINE = re.compile(
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up lines from standard error, whoever imports it.
+    """Keep TensorFlow's log from standard error, its start-up lines too, whoever imports it.
 
-    Errors still come out: those of Python, fatal ones of C++, and lines of other forms.
+    So it is in processes that this one starts, too. Errors still come out: those of Python,
+    fatal ones of C++, and lines of other forms. Where `TF_CPP_MIN_LOG_LEVEL` is set to
+    another level than 3, nothing is kept back.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if _Finder not in sys.meta_path:
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if level == "3" and _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnn_cifar10.cli import main
+from cnn_cifar10.architectures import NETWORKS
+from cnn_cifar10.cli import main, options, train
+from cnn_cifar10.cli.main import COMMANDS, _parse
 from cnn_cifar10.configs import TrainingConfig, list_studies
 from cnn_cifar10.pipelines import AUGMENTATIONS
 from cnn_cifar10.reporting import add_result
@@ -37,24 +40,43 @@ def photos(tmp_path_factory, digits):
     return folder
 
 
-@pytest.mark.parametrize(
-    "command", ["", "train", "evaluate", "compare", "sweep", "tune", "export", "predict", "serve"]
-)
-def test_help_teaches_and_loads_no_framework(command):
-    script = (
-        "import sys\nfrom cnn_cifar10.cli import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "except SystemExit as done:\n    assert done.code == 0\n"
-        "print(sorted({'keras', 'tensorflow', 'numpy', 'jax', 'PIL'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_teaches_and_loads_neither_a_framework_nor_numpy(command, run_program):
     arguments = [command, "--help"] if command else ["--help"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert "usage: cnn-cifar10" in done.stdout
+    printed = run_program("runs_command.py", "--", *arguments)
+    assert printed.splitlines()[-1] == "0"
+    assert "usage: cnn-cifar10" in printed
     if not command:
-        assert "cnn-cifar10 train --dataset digits --epochs 5" in done.stdout
+        assert "cnn-cifar10 train --dataset digits --epochs 5" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("models", "0"),
+        ("models resnet20", "0"),
+        ("train --dataset digits --model-options wide=3", "2"),
+        (f"predict {ROOT / 'cnn_cifar10/serving/examples/cat.jpg'}", "0"),
+    ],
+)
+def test_what_needs_no_keras_loads_none(arguments, code, run_program):
+    printed = run_program("runs_command.py", "--", *arguments.split())
+    ended, *loaded = printed.splitlines()[-1].split()
+    assert ended == code
+    assert not {"keras", "tensorflow", "jax", "matplotlib"} & set(loaded)
+
+
+def test_the_examples_of_the_help_can_be_run(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line.split()[1:] for line in lines if line.startswith("  cnn-cifar10 ")]
+    assert len(examples) == 12
+    for words in examples:
+        args = _parse(words)
+        assert args.command.__name__ == f"cnn_cifar10.cli.{words[0]}"
+        if words[0] == "train":
+            train._read_config(args)
 
 
 def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monkeypatch, capsys):
@@ -64,13 +86,25 @@ def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monke
         *("train", "--dataset", "digits", "--epochs", 3, "--augment", "crop"),
         *("--learning-rate", 0.05, "--model-options", "width=8", "depth=1", "--seed", 3),
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")  # nothing of TensorFlow's log
     name = "digits-custom_cnn-seed3"
     model, report = tmp_path / "models" / name, tmp_path / "reports" / name
     config = json.loads((model / "config.json").read_text())
     assert (config["epochs"], config["model_options"]) == (3, {"width": 8, "depth": 1})
-    assert "Epoch 3/3" in done.stdout
-    assert "images of the digits (scikit-learn) test split correctly" in done.stdout
+    first, data, network, *epochs, headline, last = done.stdout.splitlines()
+    assert first == (
+        f"Training custom_cnn (width=8, depth=1) on digits; epochs: 3; run: models/{name}"
+    )
+    assert data.endswith("1,258 images to train on, 180 to validate, 359 to test")
+    assert network == "custom_cnn: 6,530 parameters"
+    shown = r"loss \d.*, accuracy 0.*, val_loss \d.*, val_accuracy 0.*, learning_rate .*, .* s"
+    assert len(epochs) == 3
+    for number, line in enumerate(epochs, 1):
+        assert re.fullmatch(rf"epoch {number}/3: {shown}", line)
+    assert "images of the digits (scikit-learn) test split correctly" in headline
+    assert last == (
+        f"model: models/{name}   report: reports/{name}/report.md   row: reports/results.csv"
+    )
     assert (report / "report.md").exists()
 
     first = json.loads((report / "report.json").read_text())
@@ -106,6 +140,7 @@ def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
     report = json.loads(printed.out)
     assert set(report["metrics"]) == {"train", "validation"}
     assert "The test split was not used." in report["headline"]
+    assert "epoch 1/1" not in printed.err
     assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
 
 
@@ -114,7 +149,7 @@ def test_predict_reads_any_picture_and_says_which_it_cannot(artifact, photos, ca
     Image.fromarray(np.full((90, 160, 3), 40, "uint8")).save(large)
     assert main(["predict", "--model", str(artifact), str(large), "--top", "2"]) == 0
     line = capsys.readouterr().out
-    assert line.startswith(f"{large}: ")
+    assert line.startswith(f"{large}: ")  # no ceremony for one file
     assert line.count("%") == 2
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(large.read_bytes()[:300])
@@ -221,8 +256,8 @@ def reports(tmp_path, digits):
 def test_compare_prints_a_table_and_writes_a_page(reports, digits, tmp_path, capsys):
     page = tmp_path / "page"
     assert main(["compare", "--results", str(reports), "--output", str(page)]) == 0
-    printed = capsys.readouterr().out
-    *table, last = printed.splitlines()
+    first, *table, last = capsys.readouterr().out.splitlines()
+    assert first == f"Comparing the runs in {reports} by accuracy"
     assert last == f"page: {page / 'comparison.md'}"
     assert table[0].split()[1:6:2] == ["run", "dataset", "accuracy"]
     assert [line.split()[1] for line in table[2:]] == ["digits-big", "digits-small"]
@@ -232,8 +267,8 @@ def test_compare_prints_a_table_and_writes_a_page(reports, digits, tmp_path, cap
     assert "\n".join(table) in text
     images = len(digits.test)
     assert (
-        f"Of the {images} pictures of the test split, {images - 30} are named rightly by each of "
-        "these 2 models, and 9 by none; on 21 some are right and some are wrong."
+        f"Of the {images} images of the test split, all 2 models classify {images - 30} correctly, "
+        "and no model classifies 9 correctly; on 21, some models are right and some are wrong."
     ) in text
     assert sorted(path.name for path in page.iterdir()) == [
         "accuracy.png",
@@ -267,7 +302,7 @@ def test_a_page_is_of_one_data_set(reports, digits, tmp_path, capsys):
     assert "pets-a" in capsys.readouterr().out
     assert main([*compare, "--output", str(page)]) == 2
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert printed.out == f"Comparing the runs in {reports} by accuracy\n"
     assert printed.err == (
         "cnn-cifar10: a page is of one data set: choose one with --dataset from "
         "'digits (scikit-learn)', 'pets'\n"
@@ -393,19 +428,93 @@ def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_
 
 def test_an_empty_folder_has_no_pictures(tmp_path, capsys):
     assert main(["predict", str(tmp_path)]) == 2
-    assert "holds no pictures" in capsys.readouterr().err
+    assert "holds no images" in capsys.readouterr().err
 
 
-def test_the_help_names_every_augmentation():
-    named = TrainingConfig.__dataclass_fields__["augment"].metadata["help"]
-    assert all(name in named for name in AUGMENTATIONS)
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("width=8 batch_norm=No dropout=.1", {"width": 8, "batch_norm": False, "dropout": 0.1}),
+        ("dense_units=64,32 activation=relu", {"dense_units": [64, 32], "activation": "relu"}),
+        ("dense_units=64 l2=0", {"dense_units": [64], "l2": 0}),
+        ('activation="gelu" dense_units=[8]', {"activation": "gelu", "dense_units": [8]}),
+    ],
+)
+def test_model_options_mean_what_people_type(words, options):
+    args = _parse(["train", "--model-options", *words.split()])
+    assert train._read_config(args).model_options == options
 
 
-def test_a_malformed_model_option_is_explained(capsys):
+def test_the_word_none_stands_for_no_weights():
+    args = _parse(["train", "--model", "transfer", "--model-options", "weights=none"])
+    assert train._read_config(args).model_options == {"weights": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --model-options width", "--model-options: 'width' is not NAME=VALUE"),
+        (
+            "train --model-options depth=two",
+            "--model-options: depth=two: expected int, received 'two'",
+        ),
+        (
+            "train --model-options batch_norm=3",
+            "--model-options: batch_norm=3: expected bool, received '3'",
+        ),
+        (
+            "train --config {config} --model-options wide=1",
+            "--model-options: custom_cnn has no option 'wide': its options are stages, depth, "
+            "width, activation, batch_norm, dropout, l2, dense_units",
+        ),
+        (
+            "train --recipe accurate --model resnet20",
+            "resnet20 has no option 'filters': its options are width",
+        ),
+        ("tune --set width=two", "--set: width=two: expected int, received 'two'"),
+        ("tune --set warmup=no", "--set: warmup=no: expected float, received 'no'"),
+        ("tune --set width", "--set: 'width' is not NAME=VALUE"),
+        (
+            "tune --model resnet20 --set depth=3",
+            "--set: resnet20 has no option 'depth': its options are width",
+        ),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_loaded(
+    arguments, message, digits_run, monkeypatch, capsys
+):
+    monkeypatch.setattr("cnn_cifar10.training.load_data", lambda config: pytest.fail("loads data"))
+    assert main(arguments.format(config=digits_run.config_path).split()) == 2
+    assert capsys.readouterr().err == f"cnn-cifar10: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian --dataset digits", "did you mean train?"),
+        ("train --epohcs 3", "unrecognized arguments: --epohcs 3; did you mean --epochs?"),
+        ("train --optimizer sdg", "did you mean sgd?"),
+    ],
+)
+def test_a_misspelt_word_suggests_the_near_one(arguments, message, capsys):
     with pytest.raises(SystemExit) as done:
-        main(["train", "--model-options", "width"])
+        main(arguments.split())
     assert done.value.code == 2
-    assert "'width' is not NAME=VALUE" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"{message}\n")
+
+
+def test_a_word_like_no_other_suggests_nothing(capsys):
+    with pytest.raises(SystemExit):
+        main(["frobnicate"])
+    assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "verbose"), [(True, "", 1), (False, "", 2), (True, "--quiet", 0)]
+)
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(terminal, quiet, verbose, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert options.verbosity(_parse(["train", *quiet.split()])) == verbose
 
 
 def test_a_config_file_is_a_starting_point(digits_run, tmp_path, monkeypatch, capsys):
@@ -431,39 +540,18 @@ def test_datasets_are_listed(capsys):
     assert "digits" in capsys.readouterr().out
 
 
-def test_models_are_listed_with_their_options_and_none_needs_weights(monkeypatch, capsys):
-    import inspect
-
-    import keras
-
-    from cnn_cifar10.architectures import MODELS, create_model, transfer
-    from cnn_cifar10.utils import InputError
-
-    assert len(MODELS) == 21
-    for builder in MODELS.values():
-        assert inspect.getdoc(getattr(builder, "func", builder)).startswith("Build ")
-    few = ("transfer", "custom_cnn", "baseline_cnn", "resnet20", "efficientnet_b0")
-    for name in MODELS.keys() - set(few):
-        monkeypatch.delitem(MODELS, name)
-
-    def refuse(*args, **options):
-        raise AssertionError("asks for a download")
-
-    monkeypatch.setattr(keras.utils, "get_file", refuse)
-    monkeypatch.setattr(transfer, "_LITE0_PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match="weights come with a package"):
-        create_model("transfer")
+def test_models_are_listed_with_their_options(capsys):
     assert main(["models", "--json"]) == 0
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
-    assert [row["name"] for row in rows] == sorted(few)
+    assert [row["name"] for row in rows] == sorted(NETWORKS)
+    assert all(row["description"].startswith("Build ") for row in rows)
     models = {row["name"]: row for row in rows}
     assert models["custom_cnn"]["parameters"] == 289_642
     assert models["custom_cnn"]["options"]["activation"] == "leaky_relu"
     assert models["baseline_cnn"]["options"] == {}
     assert models["resnet20"]["options"] == {"width": 16}  # its name says the depth
     assert models["transfer"]["options"]["backbone"] == "efficientnet_lite0"
-    assert all(row["description"].startswith("Build ") for row in rows)
 
     lines = printed.err.splitlines()
     (place,) = (i for i, line in enumerate(lines) if line.startswith("resnet20 "))
@@ -474,29 +562,88 @@ def test_models_are_listed_with_their_options_and_none_needs_weights(monkeypatch
     assert lines[place + 1] == f"{'':16} width=16"
 
 
-def test_a_backend_that_is_not_installed_is_explained():
-    code = (
-        "import sys\nsys.modules['torch'] = None\n"
-        "from cnn_cifar10.cli import main\nsys.exit(main(['models']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={"KERAS_BACKEND": "torch", "PATH": ""},
-    )
-    assert done.returncode == 2
-    assert "pip install torch" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_model_is_explained(capsys, tmp_path):
+    assert main(["models", "resnet20"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("resnet20  271,098 parameters\n\nBuild a ResNet of the CIFAR-10 ")
+    assert "    width: Channels of the first stage" in printed
+    assert printed.endswith("options:\n  width=16\n")
+
+    own = tmp_path / "net.py"
+    own.write_text('def build(input_shape, num_classes, *, width=8):\n    """Build mine."""\n')
+    assert main(["models", f"{own}:build", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["document"], document["options"]) == ("Build mine.", {"width": 8})
+    assert document["parameters"] is None
+    assert main(["models", "lenet"]) == 2
+    assert "no model is named 'lenet'" in capsys.readouterr().err
 
 
-def test_interrupting_says_so(monkeypatch, capsys):
+def test_augmentations_are_listed(capsys):
+    assert main(["augmentations"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()] == list(AUGMENTATIONS)
+
+
+def test_a_backend_that_is_not_installed_is_explained(tmp_path, run_program):
+    words = ("torch", "--", "train", "--dataset", "digits", "--output", tmp_path / "run")
+    printed = run_program("runs_command.py", *words, KERAS_BACKEND="torch")
+    *_, error, last = printed.splitlines()
+    assert error.startswith("cnn-cifar10: torch, which Keras would run on, is not installed: pip ")
+    assert last.split()[0] == "2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("datasets", ""),
+        (
+            "train --dataset digits --overwrite --output 'my run'",
+            "; continue with: cnn-cifar10 train --dataset digits --output 'my run'",
+        ),
+        ("sweep activation", "; continue with: cnn-cifar10 sweep activation"),
+        ("tune --trials 3", "; continue with: cnn-cifar10 tune --trials 3"),
+    ],
+)
+def test_interrupting_says_so_and_how_to_go_on(arguments, hint, monkeypatch, capsys):
     def interrupt(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cnn_cifar10.cli.datasets.run", interrupt)
-    assert main(["datasets"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    words = shlex.split(arguments)
+    monkeypatch.setattr(f"cnn_cifar10.cli.{words[0]}.run", interrupt)
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"\ncnn-cifar10: interrupted{hint}\n"
+
+
+def test_a_trained_run_needs_its_report_alone(digits_run, digits, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnn_cifar10.training.load_data", lambda config: digits)
+    monkeypatch.setattr("cnn_cifar10.training.train", lambda *_, **__: digits_run)
+    monkeypatch.setattr("cnn_cifar10.cli.options.report", interrupt)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--dataset", "digits"]) == 130
+    assert f"continue with: cnn-cifar10 evaluate {digits_run.path}\n" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_no_command_shows_the_log_of_tensorflow(backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    small = ("width=4", "depth=1")
+    train = ("train", "--dataset", "digits", "--epochs", 1, "--json")
+    trained = run(*train, "--model-options", *small)
+    assert trained.returncode == 0
+    assert trained.stdout.startswith("{")
+    printed = trained.stderr.splitlines()
+    assert printed[0].startswith("Training custom_cnn (width=4, depth=1) on digits")
+    assert len(printed) == 6
+    tune = ("tune", "--dataset", "digits", "--trials", 2, "--epochs", 1, "--workers", 2, "--quiet")
+    searched = run(*tune, "--set", *small, "augment=none", "batch_size=128,256")
+    assert (searched.returncode, searched.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
