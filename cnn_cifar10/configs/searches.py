@@ -118,8 +118,8 @@ class Search:
         yield set(self.trial) == set(SHORT_TRIAL), f"trial has {short}", self.trial
         judged = not self.base.get("use_validation")
         yield judged, "base must leave validation images to judge by", self.base
-        usable = isinstance(self.space, dict) and self.space
-        yield usable, "space must name something", self.space
+        named = isinstance(self.space, dict) and len(self.space) > 0
+        yield named, "space must name something", self.space
         both = {"learning_rate", RATE_FACTOR} <= set(self.space)
         yield not both, f"space must have learning_rate or {RATE_FACTOR}, not both", self.space
         for name, values in self.space.items():

@@ -88,18 +88,13 @@ class Study:
 
     def _checks(self) -> Iterator[tuple]:
         """Yield what must hold, what is expected, and what was received."""
-        for field in dataclasses.fields(self):
-            value, items = getattr(self, field.name), typing.get_args(field.type)
+        for name, kind in typing.get_type_hints(type(self)).items():
+            value, items = getattr(self, name), typing.get_args(kind)
             if items:
                 fits = isinstance(value, tuple) and all(isinstance(x, items[0]) for x in value)
-                yield fits, f"{field.name} must be a list of type {items[0].__name__}", value
+                yield fits, f"{name} must be a list of type {items[0].__name__}", value
             else:
-                kind = field.type
-                yield (
-                    isinstance(value, kind),
-                    f"{field.name} must be of type {kind.__name__}",
-                    value,
-                )
+                yield isinstance(value, kind), f"{name} must be of type {kind.__name__}", value
         yield self.reference in self.variants, "reference must be a variant", self.reference
         yield len(self.axes) <= 2, "axes must be one or two", self.axes
         once = self.seeds and len(set(self.seeds)) == len(self.seeds)

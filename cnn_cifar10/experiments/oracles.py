@@ -21,6 +21,7 @@ class _Durable:
     """
 
     folder: Path
+    max_trials: int
     on_end: Callable[[str], None] | None = None
 
     def save(self):

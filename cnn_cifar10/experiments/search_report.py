@@ -151,7 +151,7 @@ def write_search(search: Search, rows: list[dict], output: str | Path) -> dict[s
     title = f"{search.algorithm} search, {len(rows)} trials"
     lines = plotting.plot_parallel_coordinates(search.space, rows, title)
     figures = {"parallel_coordinates.png": lines}
-    if importances:
+    if importances and r2 is not None:
         figures["importance.png"] = plotting.plot_importances(importances, r2, title)
     answer = _answer(rows, best)
     trust = "which is worth a look" if (r2 or 0) > 0.3 else "so it has learned little or nothing"

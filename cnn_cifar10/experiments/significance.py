@@ -80,7 +80,7 @@ def compare_with_reference(
         for name, values in measured.items()
         if name != reference
     }
-    found = {}
+    found: dict[str, tuple[float | None, ...]] = {}
     for name, both in shared.items():
         differences = [measured[name][seed] - measured[reference][seed] for seed in both]
         found[name] = (float(np.mean(differences)) if both else None, None, None, None)
@@ -131,7 +131,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         [0.03, None, 0.06, 0.06]
     """
     made = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    corrected, highest = [None] * len(p_values), 0.0
+    corrected: list[float | None] = [None] * len(p_values)
+    highest = 0.0
     for rank, (p, place) in enumerate(made):
         highest = max(highest, min(1.0, p * (len(made) - rank)))
         corrected[place] = highest
@@ -145,7 +146,7 @@ def verdict(difference: float | None, p: float | None) -> str:
         difference: Mean difference from the reference.
         p: Its p-value, corrected where there are several; `None` if unknown.
     """
-    if p is None:
+    if p is None or difference is None:
         return UNKNOWN
     if p > LEVEL:
         return NO_DIFFERENCE

@@ -35,7 +35,7 @@ def summarize_study(study: Study, rows: list[dict]) -> list[dict[str, Any]]:
         without a figure; the mean `seconds` and the `parameters` of a run; and
         `place`, the values of the study's axes. What cannot be told is `None`.
     """
-    accuracies = {label: {} for label in study.variants}
+    accuracies: dict[str, dict[int, float]] = {label: {} for label in study.variants}
     for row in sorted(rows, key=lambda row: row["seed"]):
         if row["validation_accuracy"] is not None:
             accuracies[row["variant"]][row["seed"]] = row["validation_accuracy"]

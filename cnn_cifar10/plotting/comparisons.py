@@ -24,7 +24,7 @@ def plot_comparison(rows: list[dict], title: str = "") -> Figure:
     figure, axes = style.new_axes(7.2, 1.0 + 0.32 * max(3, len(rows)), title)
     means, places = [row["mean"] for row in rows], range(len(rows))
     spreads = [math.nan if row["std"] is None else row["std"] for row in rows]
-    look = {"color": style.BLUE, "elinewidth": 1.6, "capsize": 4, "markersize": 4.5}
+    look = style.Look(color=style.BLUE, elinewidth=1.6, capsize=4, markersize=4.5)
     axes.errorbar(means, places, xerr=spreads, fmt="o", **look)
     for place, row in zip(places, rows, strict=True):
         spread = "" if row["std"] is None else f" ± {100 * row['std']:.2f}"

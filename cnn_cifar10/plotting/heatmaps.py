@@ -68,6 +68,7 @@ def plot_confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], title: 
             f"received {np.shape(matrix)}"
         )
     percent, few = _percent_of_rows(matrix), classes <= _FEW
+    ticks, slim = [0, 2, 10, 25, 50, 100], 25 if few else 50
     names = [style.shorten(name, 22) for name in class_names]
     side = max(3.0, (0.5 if few else 0.155) * classes)
     margin = 0.6 + 0.075 * max(map(len, names))
@@ -81,9 +82,8 @@ def plot_confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], title: 
         square=True,
         linewidths=0.6 if few else 0.0,
         cbar=True,
-        cbar_kws={"ticks": [0, 2, 10, 25, 50, 100], "aspect": 25 if few else 50, "pad": 0.02},
+        cbar_kws={"label": "% of the true class", "ticks": ticks, "aspect": slim, "pad": 0.02},
     )
-    axes.collections[0].colorbar.set_label("% of the true class")
     axes.set_title(title, fontsize=11 if few else 16, pad=10)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
@@ -128,7 +128,7 @@ def plot_confusion_matrices(
             linewidths=0.4 if few else 0,
         )
         axes.set_title(textwrap.fill(name, 34), fontsize=8.5)
-    figure.get_layout_engine().set(h_pad=0.15)  # inches
+    figure.set_layout_engine("constrained", h_pad=0.15)  # inches
     figure.supxlabel("predicted class", fontsize=9)
     figure.supylabel("true class", fontsize=9)
     bar = figure.colorbar(grid[0].collections[0], ax=grid.tolist(), shrink=0.6, aspect=30)
@@ -192,7 +192,7 @@ def plot_variant_grid(
             spread = "" if row["std"] is None else f"\n± {100 * row['std']:.1f}"
             text[line, column] = f"{100 * row['mean']:.1f}{spread}"
         if row["variant"] == reference:
-            frame = {"fill": False, "edgecolor": style.ORANGE, "linewidth": 2, "zorder": 3}
+            frame = style.Look(fill=False, edgecolor=style.ORANGE, linewidth=2, zorder=3)
             axes.add_patch(Rectangle((column, line), 1, 1, label="reference", **frame))
     _draw_heatmap(
         *(axes, percent, [f"{line:g}" for line in lines], [f"{column:g}" for column in columns]),

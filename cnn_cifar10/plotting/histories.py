@@ -55,13 +55,13 @@ def _plot_metric(axes, metric, training, validation):
     if len(training) and len(training) == len(validation):
         gap = training[-1] - validation[-1]
         text = f"{100 * gap:+.1f} points" if percent else f"{-gap:+.3f}"
-        gap_style = {"color": style.GREY, "alpha": 0.18, "linewidth": 0}
+        gap_style = style.Look(color=style.GREY, alpha=0.18, linewidth=0)
         label = f"gap at the end: {text}"
         axes.fill_between(_epochs(training), training, validation, label=label, **gap_style)
     if len(validation) and np.isfinite(validation).any():
         best = int(np.nanargmax(validation) if percent else np.nanargmin(validation))
         value = f"{validation[best]:.1%}" if percent else f"{validation[best]:.3f}"
-        star = {"color": style.ORANGE, "markeredgecolor": "white", "markersize": 13}
+        star = style.Look(color=style.ORANGE, markeredgecolor="white", markersize=13)
         label = f"best validation: {value}, epoch {best + 1}"
         axes.plot(best + 1, validation[best], "*", label=label, **star)
     axes.set(title=metric, xlabel="epoch")
@@ -129,21 +129,21 @@ def plot_time_to_accuracy(rows: list[dict], title: str = "") -> Figure:
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    groups = {}
+    groups: dict[str, list[list[float]]] = {}
     for row in rows:
         numbers = [float(row[key]) for key in ("seconds", "accuracy", "tta_accuracy")]
         groups.setdefault(row["recipe"], []).append(numbers)
     figure, axes = style.new_axes(7.6, 4.4, title)
     named, others = [], []
     colors = itertools.cycle(style.CYCLE)
-    for name, color in zip(sorted(groups, key=groups.get), colors, strict=False):
+    for name, color in zip(sorted(groups, key=groups.__getitem__), colors, strict=False):
         seconds, plain, views = np.transpose(groups[name])
         axes.plot(seconds, views, "o", color=color, markersize=6)
         axes.plot(seconds, plain, "o", color=color, markersize=6, markerfacecolor="white")
         named.append((seconds[views.argmax()], views.max(), name, color))
         others += [*zip(seconds, views, strict=True), *zip(seconds, plain, strict=True)]
     kinds = {"mean of six views": style.INK, "plain": "white"}
-    dot = {"marker": "o", "linestyle": "", "color": style.INK}
+    dot = style.Look(marker="o", linestyle="", color=style.INK)
     handles = [Line2D([], [], markerfacecolor=kinds[kind], label=kind, **dot) for kind in kinds]
     axes.legend(handles=handles, loc="lower right")
     axes.set_xscale("log")

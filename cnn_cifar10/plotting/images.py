@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError, overlay
@@ -14,7 +13,7 @@ from cnn_cifar10.utils import InputError, overlay
 
 @style.styled
 def plot_images(
-    images: Sequence[ArrayLike],
+    images: Sequence[np.ndarray],
     titles: Sequence[str] | None = None,
     columns: int = 8,
     title: str = "",
@@ -42,7 +41,7 @@ def plot_images(
 
 @style.styled
 def plot_mistakes(
-    images: Sequence[ArrayLike],
+    images: Sequence[np.ndarray],
     true_names: Sequence[str],
     predicted_names: Sequence[str],
     confidences: Sequence[float],
@@ -74,8 +73,8 @@ def plot_mistakes(
 
 @style.styled
 def plot_grad_cam(
-    images: Sequence[ArrayLike],
-    maps: Sequence[ArrayLike],
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
     captions: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:

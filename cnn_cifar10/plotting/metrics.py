@@ -25,11 +25,11 @@ def plot_per_class(rows: list[dict], title: str = "") -> Figure:
     figure, axes = style.new_axes(7.2, height, title)
     places = np.arange(len(rows))
     axes.barh(places, [row["f1"] for row in rows], height=0.72, color=style.PALE_BLUE, label="F1")
-    dots = {"s": 22 if size == 9 else 11, "edgecolor": "white", "linewidth": 0.5, "zorder": 3}
+    dots = style.Look(s=22 if size == 9 else 11, edgecolor="white", linewidth=0.5, zorder=3)
     for key, marker, color in (("precision", "o", style.BLUE), ("recall", "D", style.ORANGE)):
         values = [row[key] for row in rows]
         axes.scatter(values, places, marker=marker, color=color, label=key, clip_on=False, **dots)
-    for place, row in zip(places, rows, strict=True):
+    for place, row in enumerate(rows):
         axes.text(0.008, place, f"{row['f1']:.3f}", va="center", fontsize=size - 1)
     style.name_rows(axes, [row["class"] for row in rows])
     axes.tick_params(axis="y", labelsize=size)
@@ -73,11 +73,11 @@ def plot_reliability(diagrams: dict[str, list[dict]], title: str = "") -> Figure
         lows, highs, examples, confidences, accuracies = np.array(
             [[row[key] for row in rows] for key in _RELIABILITY_KEYS], "float64"
         )
-        bar = {"width": highs - lows, "align": "edge", "edgecolor": "white"}
+        bar = style.Look(width=highs - lows, align="edge", edgecolor="white")
         lower.bar(lows, examples / examples.sum(), color=style.BLUE, **bar)
         accuracies[examples < _FEWEST] = np.nan
         upper.bar(lows, np.minimum(accuracies, confidences), color=style.PALE_BLUE, **bar)
-        gap = {"bottom": accuracies, "color": style.PALE_ORANGE, "label": "gap to confidence"}
+        gap = style.Look(bottom=accuracies, color=style.PALE_ORANGE, label="gap to confidence")
         upper.bar(lows, confidences - accuracies, **gap, **bar)
         upper.hlines(accuracies, lows, highs, color=style.BLUE, linewidth=2.2, label="accuracy")
         upper.plot([0, 1], [0, 1], "--", color=style.GREY, linewidth=1, label="calibrated")
@@ -86,7 +86,7 @@ def plot_reliability(diagrams: dict[str, list[dict]], title: str = "") -> Figure
     grid[1, 0].set_ylabel("share of images")
     for axis in (grid[0, 0].yaxis, grid[1, 0].yaxis, grid[1, 0].xaxis):
         style.show_percents(axis)
-    figure.get_layout_engine().set(w_pad=0.1)  # inches
+    figure.set_layout_engine("constrained", w_pad=0.1)  # inches
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
@@ -104,7 +104,7 @@ def plot_robustness(rows: list[dict], title: str = "") -> Figure:
         A `matplotlib.figure.Figure`; its legend is ordered by the last accuracies.
     """
     figure, axes = style.new_axes(7.2, 4.0, title)
-    curves = {}
+    curves: dict[str, tuple[list, list]] = {}
     for row in sorted(rows, key=lambda row: row["severity"]):
         severities, accuracies = curves.setdefault(row["corruption"].replace("_", " "), ([], []))
         severities.append(row["severity"])

@@ -37,9 +37,9 @@ def plot_parallel_coordinates(space: dict, rows: list[dict], title: str = "") ->
         places = [_place(values, row[name]) for name, values in space.items()]
         if accuracy is not None:
             place, best = _place(scale, accuracy), accuracy == max(known)
-            look = {"color": _SHADES(place), "linewidth": 1.2, "alpha": 0.8}
+            look = style.Look(color=_SHADES(place), linewidth=1.2, alpha=0.8)
             if best:
-                look = {"color": style.ORANGE, "linewidth": 2.6, "label": f"best: {accuracy:.2%}"}
+                look = style.Look(color=style.ORANGE, linewidth=2.6, label=f"best: {accuracy:.2%}")
             axes.plot([*places, place], **look)
         elif row["failure"]:
             axes.plot(places, ":", color=style.GREY, linewidth=1.2, label="failed")
@@ -70,8 +70,8 @@ def _draw_scale(axes: Axes, x: float, name: str, texts: Iterable[tuple[float, st
     """Draw the scale of a setting, with texts at places from 0 to 1."""
     axes.axvline(x, color="#b0b0b0", linewidth=0.8, zorder=0)
     axes.annotate(name, (x, 1.05), ha="center", va="bottom", fontsize=8.5)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-    beside = {"textcoords": "offset points", "va": "center", "fontsize": 7.5, "bbox": box}
+    box = style.Look(facecolor="white", edgecolor="none", alpha=0.75, pad=0.8)
+    beside = style.Look(textcoords="offset points", va="center", fontsize=7.5, bbox=box)
     for y, text in texts:
         axes.annotate(style.shorten(text, 18), (x, y), (4, 0), **beside)
 
@@ -92,7 +92,7 @@ def plot_importances(
     """
     title = f"{title}: out-of-bag R² of the forest {out_of_bag_r2:.2f}"
     figure, axes = style.new_axes(7.2, 1.5 + 0.3 * len(importances), title)
-    axes.barh(range(len(importances)), importances.values(), color=style.BLUE, height=0.62)
+    axes.barh(range(len(importances)), list(importances.values()), color=style.BLUE, height=0.62)
     style.name_rows(axes, list(importances))
     axes.invert_yaxis()
     axes.set_xlabel("drop in R² when the setting is shuffled among the trials")

@@ -7,7 +7,7 @@ from matplotlib.ticker import NullLocator
 from cnn_cifar10.plotting import style
 
 _VERDICT_COLORS = {"better": style.GREEN, "worse": style.ORANGE, "reference": style.INK}
-_REFERENCE_LINE = {"color": style.GREY, "linestyle": "--", "linewidth": 1, "zorder": 0}
+_REFERENCE_LINE = style.Look(color=style.GREY, linestyle="--", linewidth=1, zorder=0)
 
 
 @style.styled
@@ -96,7 +96,7 @@ def plot_seeds(summary: dict, title: str = "") -> Figure:
         axes.axvline(mean, color=style.BLUE, label=f"mean {mean:.2%}", zorder=1)
     if std is not None:
         label = f"± a standard deviation, {100 * std:.2f} points"
-        band = {"color": style.PALE_BLUE, "alpha": 0.5, "zorder": 0}
+        band = style.Look(color=style.PALE_BLUE, alpha=0.5, zorder=0)
         axes.axvspan(mean - std, mean + std, label=label, **band)
         axes.hlines(places, mean, values, color=style.BLUE, linewidth=1, zorder=1)
     axes.plot(values, places, "o", color=style.BLUE, ms=6, markeredgecolor="white")
@@ -124,7 +124,7 @@ def plot_effects(effects: list[dict], chance: float | None = None, title: str = 
     figure, axes = style.new_axes(9.4, 1.0 + 0.55 * max(2, len(effects)), title)
     axes.axvline(0, color=style.GREY, linewidth=1, zorder=0)
     if chance is not None:
-        band = {"color": style.GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
+        band = style.Look(color=style.GREY, alpha=0.15, linewidth=0, zorder=0)
         axes.axvspan(-100 * chance, 100 * chance, **band)
     for place, effect in enumerate(effects[::-1]):
         variants = effect["variants"][::-1]
@@ -133,7 +133,7 @@ def plot_effects(effects: list[dict], chance: float | None = None, title: str = 
         axes.hlines(place, points[0], points[-1], color=style.PALE_BLUE, zorder=1)
         colors = [_VERDICT_COLORS.get(row["verdict"], style.BLUE) for row in variants]
         axes.scatter(points, [place] * len(points), c=colors, s=28, zorder=2)
-        beside = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+        beside = style.Look(textcoords="offset points", va="center", fontsize=8)
         for end, shift, side in ((0, -7, "right"), (-1, 7, "left")):
             name, point = variants[end]["variant"], (points[end], place)
             axes.annotate(name, point, (shift, 0), ha=side, **beside)

@@ -4,6 +4,7 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -25,6 +26,11 @@ _PARAMETERS = matplotlib.rc_params_from_file(
 styled = matplotlib.rc_context(_PARAMETERS)
 
 
+Layout = Literal["constrained", "compressed"]
+Look = dict[str, Any]
+"""How something is drawn: arguments of Matplotlib."""
+
+
 class _NotebookFigure(Figure):
     """A figure that IPython can show though pyplot was never asked for a backend."""
 
@@ -34,13 +40,13 @@ class _NotebookFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
+def new_figure(width: float, height: float, layout: Layout = "constrained") -> Figure:
     """Return an empty figure, its sides in inches."""
     return _NotebookFigure(figsize=(width, height), layout=layout)
 
 
 def new_axes(
-    width: float, height: float, title: str = "", layout: str = "constrained"
+    width: float, height: float, title: str = "", layout: Layout = "constrained"
 ) -> tuple[Figure, Axes]:
     """Return a figure, its sides in inches, and the one panel that it holds."""
     figure = new_figure(width, height, layout)
@@ -97,12 +103,6 @@ def draw_curves(
     figure.legend(loc="outside right upper", title=title)
 
 
-_LINE = {
-    "zorder": 1,
-    "arrowprops": {"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.7, "shrinkB": 3},
-}
-
-
 def name_points(figure: Figure, axes: Axes, points: Sequence[tuple], others=()) -> None:
     """Write a name beside each point, where it covers neither a name nor a point.
 
@@ -115,12 +115,12 @@ def name_points(figure: Figure, axes: Axes, points: Sequence[tuple], others=()) 
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     sides = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+    line = Look(arrowstyle="-", color="#cccccc", linewidth=0.7, shrinkB=3)
     places = axes.transData.transform([*(point[:2] for point in points), *others])
     taken = [Bbox.from_extents(*(place - 6), *(place + 6)) for place in places]
     for x, y, name, color in points:
-        label = axes.annotate(
-            name, (x, y), (0, 0), textcoords="offset points", fontsize=8, color=color, **_LINE
-        )
+        text = Look(textcoords="offset points", fontsize=8, color=color, zorder=1)
+        label = axes.annotate(name, (x, y), (0, 0), arrowprops=line, **text)
         for distance, (right, up) in itertools.product(range(2, 100, 6), sides):
             label.set(
                 position=(6 * right, distance * up),
