@@ -46,6 +46,18 @@ def run_program(request):
     return run_program
 
 
+@pytest.fixture
+def quick_jax(tmp_path):
+    """Environment of a program on JAX that compiles little: nearly all time goes into that."""
+    return {
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 @pytest.fixture(scope="session")
 def cifar10_dir():
     """The folder of a CIFAR-10 copy; tests that need one are skipped where there is none."""

@@ -1,7 +1,7 @@
 """Batches: every example where it belongs, repeatable from the seed, in any process."""
 
-import subprocess
-import sys
+import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -105,31 +105,9 @@ def test_alternating_flips_show_every_example_from_both_sides_in_two_epochs(spli
     np.testing.assert_array_equal(mirrored[2], mirrored[0])
 
 
-SCRIPT = """
-import hashlib, sys
-import numpy as np
-from keras import ops
-from cnn_cifar10.datasets import load_dataset
-from cnn_cifar10.pipelines import training_batches
-stream = iter(training_batches(
-    load_dataset("digits").train, 10, batch_size=64, augment="crop+flip+cutout", seed=3))
-digest = hashlib.sha256()
-for _ in range(25):
-    images, labels = next(stream)
-    digest.update(ops.convert_to_numpy(images).tobytes() + ops.convert_to_numpy(labels).tobytes())
-print(digest.hexdigest())
-"""
-
-
-def test_another_process_sees_the_same_bytes_and_ends_while_batches_are_read_ahead():
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True
-        ).stdout
-        for _ in range(2)
-    ]
-    assert len(printed[0]) == 65
-    assert printed[0] == printed[1]
+def test_another_process_sees_the_same_bytes_and_ends_while_batches_are_read_ahead(run_program):
+    digest = runpy.run_path(Path(__file__).parent / "programs" / "digest.py")["digest"]
+    assert run_program("digest.py", timeout=60).strip() == digest.hexdigest()
 
 
 def test_reading_ahead_ends_with_the_process(split, monkeypatch):

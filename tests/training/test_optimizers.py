@@ -1,10 +1,58 @@
-"""Muon against NumPy: orthogonal steps for kernels, Nesterov momentum for the rest."""
+"""Optimizers by name, and Muon against NumPy."""
 
 import keras
 import numpy as np
 import pytest
 
-from cnn_cifar10.training.optimizers import Muon, orthogonalize
+from cnn_cifar10.configs import OPTIMIZERS, make_config
+from cnn_cifar10.training import train
+from cnn_cifar10.training.optimizers import Muon, build_optimizer, orthogonalize
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_what_they_say_and_decay_kernels_only(name):
+    config = make_config(optimizer=name, weight_decay=0.1)
+    optimizer = build_optimizer(config, 0.01)
+    classes = {"adamw": "adam"}  # weight decay is all that tells them apart
+    assert type(optimizer).__name__.lower() == classes.get(name, name)
+    if name == "sgd":
+        assert optimizer.nesterov
+        assert optimizer.momentum == 0.9
+    layer = keras.layers.Dense(3, bias_initializer="ones")
+    layer.build((None, 2))
+    optimizer.build(layer.trainable_weights)
+    kernel = layer.kernel.numpy()
+    optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.01 * 0.1), rtol=1e-6)
+    np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_do_without_weight_decay(name):
+    optimizer = build_optimizer(make_config(optimizer=name, weight_decay=0.0), 0.01)
+    layer = keras.layers.Dense(3)
+    layer.build((None, 2))
+    optimizer.build(layer.trainable_weights)
+    kernel = layer.kernel.numpy()
+    optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
+    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
+
+
+@pytest.mark.parametrize(
+    "name", ["sgd", *(pytest.param(x, marks=pytest.mark.slow) for x in OPTIMIZERS if x != "sgd")]
+)
+def test_optimizers_learn_at_the_rate_that_they_have_by_default(name, digits, tmp_path):
+    options = {"width": 8, "depth": 1}
+    config = make_config(
+        dataset="digits",
+        optimizer=name,
+        epochs=4,
+        batch_size=32,
+        augment="none",
+        model_options=options,
+    )
+    run = train(config, tmp_path / name, dataset=digits, verbose=0)
+    assert run.history()["val_accuracy"][-1] > 0.6  # by chance 0.1
 
 
 def random(*shape, seed=0):

@@ -1,18 +1,16 @@
-"""Training: schedules, optimizers, runs on disk, stopping and continuing."""
+"""Training: runs on disk, repeatability, stopping and continuing."""
 
 import dataclasses
 import json
 import shutil
 import sys
 
-import keras
 import numpy as np
 import pytest
 
 from cnn_cifar10.architectures import adapt_whitening, main_model
 from cnn_cifar10.architectures.layers import AuxiliaryHeads
 from cnn_cifar10.configs import make_config
-from cnn_cifar10.configs.training import OPTIMIZERS
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.reporting import read_results, report_run
@@ -26,11 +24,7 @@ from cnn_cifar10.training import (
     train,
 )
 from cnn_cifar10.training.build import set_weights_from
-from cnn_cifar10.training.checkpoint import Recorder
-from cnn_cifar10.training.optimizers import build_optimizer
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.training.schedules import OneCycle, build_schedule
-from cnn_cifar10.utils import InputError
 
 SMALL = {
     "dataset": "digits",
@@ -40,92 +34,6 @@ SMALL = {
     "learning_rate": 0.05,
     "precision": "float32",
 }
-
-
-def rates(schedule, config, steps=100):
-    rate = build_schedule(make_config(schedule=schedule, **config), steps)
-    return [float(rate(step)) for step in range(steps + 1)]
-
-
-def test_step_falls_tenfold_twice():
-    values = rates("step", {"learning_rate": 1.0})
-    assert values[0] == values[50] == 1.0
-    assert values[51] == values[75] == pytest.approx(0.1)
-    assert values[76] == values[100] == pytest.approx(0.01)
-
-
-@pytest.mark.parametrize("warmup", [0.0, 0.2])
-def test_cosine_rises_then_falls_to_zero(warmup):
-    values = rates("cosine", {"learning_rate": 0.4, "warmup": warmup})
-    peak = int(100 * warmup)
-    assert values[peak] == pytest.approx(0.4)
-    assert all(np.diff(values[: peak + 1]) > 0)
-    assert all(np.diff(values[peak:]) < 0)
-    assert values[(peak + 100) // 2] == pytest.approx(0.2)
-    assert values[100] == pytest.approx(0.0, abs=1e-6)
-
-
-@pytest.mark.parametrize("warmup", [0.0, 0.2])
-def test_one_cycle_is_two_lines(warmup):
-    values = rates("one_cycle", {"learning_rate": 0.4, "warmup": warmup})
-    peak = int(100 * warmup)
-    assert max(values) == pytest.approx(0.4, rel=0.02)
-    assert np.argmax(values) == peak
-    assert values[(peak + 100) // 2] == pytest.approx(0.2)
-    assert values[100] == 0.0
-    copy = OneCycle.from_config(OneCycle(0.4, 100, 20).get_config())
-    assert float(copy(60)) == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize("schedule", ["constant", "reduce_on_plateau"])
-def test_other_schedules_start_at_the_rate_itself(schedule):
-    assert build_schedule(make_config(schedule=schedule, learning_rate=0.3), 100) == 0.3
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizers_are_what_they_say_and_decay_kernels_only(name):
-    config = make_config(optimizer=name, weight_decay=0.1)
-    optimizer = build_optimizer(config, 0.01)
-    classes = {"adamw": "adam"}  # weight decay is all that tells them apart
-    assert type(optimizer).__name__.lower() == classes.get(name, name)
-    if name == "sgd":
-        assert optimizer.nesterov
-        assert optimizer.momentum == 0.9
-    layer = keras.layers.Dense(3, bias_initializer="ones")
-    layer.build((None, 2))
-    optimizer.build(layer.trainable_weights)
-    kernel = layer.kernel.numpy()
-    optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
-    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.01 * 0.1), rtol=1e-6)
-    np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizers_do_without_weight_decay(name):
-    optimizer = build_optimizer(make_config(optimizer=name, weight_decay=0.0), 0.01)
-    layer = keras.layers.Dense(3)
-    layer.build((None, 2))
-    optimizer.build(layer.trainable_weights)
-    kernel = layer.kernel.numpy()
-    optimizer.apply([np.zeros(w.shape, "float32") for w in layer.trainable_weights])
-    np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
-
-
-@pytest.mark.parametrize(
-    "name", ["sgd", *(pytest.param(x, marks=pytest.mark.slow) for x in OPTIMIZERS if x != "sgd")]
-)
-def test_optimizers_learn_at_the_rate_that_they_have_by_default(name, digits, tmp_path):
-    options = {"width": 8, "depth": 1}
-    config = make_config(
-        dataset="digits",
-        optimizer=name,
-        epochs=4,
-        batch_size=32,
-        augment="none",
-        model_options=options,
-    )
-    run = train(config, tmp_path / name, dataset=digits, verbose=0)
-    assert run.history()["val_accuracy"][-1] > 0.6  # by chance 0.1
 
 
 def test_a_run_says_everything(digits_run, digits):
@@ -232,54 +140,6 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(
     assert parts.facts()["best_epoch"] == whole.facts()["best_epoch"]
 
 
-class _Plateau(keras.callbacks.Callback):
-    """Counts epochs, as callbacks do whose counters Keras would begin anew."""
-
-    def on_train_begin(self, logs=None):
-        self.wait = 0
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.wait += 1
-        self.model.stop_training = self.wait == 3
-
-
-def recorder_of(path, model, plateau):
-    recorder = Recorder(
-        Run(path), images_per_epoch=1, fingerprint="data", network={}, others=[plateau]
-    )
-    recorder.set_model(model)
-    plateau.set_model(model)
-    return recorder
-
-
-def end_epoch(epoch, callbacks, accuracy=0.5):
-    for callback in callbacks:
-        callback.on_epoch_begin(epoch)
-        callback.on_test_begin()
-        callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
-
-
-def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, tiny_model):
-    plateau = _Plateau()
-    recorder = recorder_of(tmp_path, tiny_model, plateau)
-    for callback in (plateau, recorder):
-        callback.on_train_begin()
-    for epoch in range(2):
-        end_epoch(epoch, (plateau, recorder))
-
-    again = _Plateau()
-    resumed = recorder_of(tmp_path, tiny_model, again)
-    assert resumed.restore() == 2
-    assert not resumed.stopped
-    for callback in (again, resumed):
-        callback.on_train_begin()
-    assert again.wait == 2
-    end_epoch(2, (again, resumed))
-    last = recorder_of(tmp_path, tiny_model, _Plateau())
-    assert last.restore() == 3
-    assert last.stopped
-
-
 def test_early_stopping_stops_and_a_run_killed_after_it_trains_no_further(
     tmp_path, digits, monkeypatch
 ):
@@ -355,162 +215,6 @@ def test_a_loss_that_is_no_number_ends_training_in_one_line(tmp_path, digits):
     config = make_config(**{**SMALL, "learning_rate": 1e30})
     with pytest.raises(TrainingError, match=r"the loss became \w+ in epoch 1: lower the learning"):
         train(config, tmp_path / "run", dataset=digits, verbose=0)
-
-
-@pytest.fixture
-def tiny_model():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def test_the_best_epoch_is_kept_not_the_last(tmp_path, tiny_model):
-    model = tiny_model
-    recorder = recorder_of(tmp_path, model, _Plateau())
-    recorder.on_train_begin()
-    for epoch, accuracy in enumerate((0.3, 0.8, 0.5)):
-        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
-        end_epoch(epoch, [recorder], accuracy)
-    assert recorder.best_epoch == 2
-    assert recorder.best_weights[0] == 1
-    resumed = recorder_of(tmp_path, model, _Plateau())
-    model.set_weights([np.full((1, 1), 9), np.zeros(1)])
-    assert resumed.restore() == 3
-    assert resumed.best_epoch == 2
-    assert model.get_weights()[0] == 2
-
-
-START = {  # the same network as `digits_run`'s
-    "dataset": "digits",
-    "model_options": {"width": 8, "depth": 1},
-    "epochs": 1,
-    "augment": "none",
-    "precision": "float32",
-    "seed": 3,
-}
-
-
-class _Started(Exception):
-    """Carries the weights that training would start from."""
-
-
-def weights_at_start(monkeypatch, path, dataset, **options):
-    def stop(model, *_):
-        raise _Started([(w.path, w.numpy()) for w in main_model(model).weights])
-
-    monkeypatch.setattr(sys.modules["cnn_cifar10.training.train"], "compile_model", stop)
-    with pytest.raises(_Started) as raised:
-        train(make_config(**{**START, **options}), path, dataset=dataset, verbose=0)
-    monkeypatch.undo()
-    return raised.value.args[0]
-
-
-def test_start_brings_every_weight(tmp_path, digits_run, digits, monkeypatch):
-    started = weights_at_start(monkeypatch, tmp_path / "run", digits, start=str(digits_run.path))
-    fresh = weights_at_start(monkeypatch, tmp_path / "run", digits)
-    source = digits_run.load_model().weights
-    assert [path for path, _ in started] == [w.path for w in source]
-    for (path, value), (_, other), weight in zip(started, fresh, source, strict=True):
-        np.testing.assert_array_equal(value, weight, err_msg=path)
-        assert (value != other).any(), path
-
-
-def test_training_goes_on_from_start(tmp_path, digits_run, digits):
-    config = make_config(**START, start=str(digits_run.path), learning_rate=1e-9, weight_decay=0.0)
-    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
-    source, model = digits_run.load_model(), run.load_model()
-    for a, b in zip(model.trainable_weights, source.trainable_weights, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6, err_msg=a.path)
-    assert run.config().start == str(digits_run.path)
-    assert run.facts()["epochs"] == 1
-
-
-def test_another_number_of_classes_gets_a_new_head(tmp_path, digits_run, digits, monkeypatch):
-    def of_five(split):
-        chosen = split.labels < 5
-        return Split(split.images[chosen], split.labels[chosen], split.ids[chosen])
-
-    five = dataclasses.replace(
-        digits,
-        class_names=tuple("01234"),
-        **{name: of_five(getattr(digits, name)) for name in ("train", "validation", "test")},
-    )
-    source = digits_run.load_model().weights
-    started = weights_at_start(monkeypatch, tmp_path / "run", five, start=str(digits_run.path))
-    for (path, value), other in zip(started, source, strict=True):
-        if path.startswith("logits"):
-            assert value.shape[-1] == 5
-        else:
-            np.testing.assert_array_equal(value, other, err_msg=path)
-    fresh = dict(weights_at_start(monkeypatch, tmp_path / "run", five))
-    np.testing.assert_array_equal(dict(started)["logits/kernel"], fresh["logits/kernel"])
-    assert np.abs(fresh["logits/kernel"]).max() > 0
-
-    config = make_config(**START, start=str(digits_run.path))
-    run = train(config, tmp_path / "run", dataset=five, verbose=0)
-    assert run.load_model().output_shape == (None, 5)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"model": "baseline_cnn", "model_options": {}}, "start: holds another network than base"),
-        (
-            {"model_options": {"width": 8, "depth": 2}},
-            "start: holds another network than custom_cnn",
-        ),
-        (
-            {"model_options": {"width": 4, "depth": 1}},
-            "start: its stage1_conv1/kernel is of shape (3, 3, 3, 8), not (3, 3, 3, 4); use ",
-        ),
-    ],
-)
-def test_start_refuses_another_network(tmp_path, digits_run, digits, options, message):
-    config = make_config(**{**START, **options}, start=str(digits_run.path))
-    with pytest.raises(RunError) as raised:
-        train(config, tmp_path / "run", dataset=digits, verbose=0)
-    assert str(raised.value).startswith(f"{digits_run.path}: {message}")
-    assert "\n" not in str(raised.value)
-    assert not (tmp_path / "run").exists()
-
-
-def test_start_refuses_what_is_no_finished_run(tmp_path, digits_run, digits):
-    shutil.copytree(digits_run.path, tmp_path / "unfinished")
-    (tmp_path / "unfinished" / "run.json").rename(tmp_path / "unfinished" / "checkpoint.npz")
-    for start, message in (
-        ("absent", "no such folder; train a model first"),
-        ("unfinished", "holds unfinished training run"),
-    ):
-        config = make_config(**START, start=str(tmp_path / start))
-        with pytest.raises(RunError) as raised:
-            train(config, tmp_path / "run", dataset=digits, verbose=0)
-        assert str(raised.value).startswith(f"{tmp_path / start}: {message}")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_model_is_built_from_its_seed_at_its_precision(digits):
-    config = make_config(**START)
-    model, again = (build_model(config, digits, "mixed_bfloat16") for _ in range(2))
-    assert keras.config.dtype_policy().name == "float32"
-    assert model.get_layer("stage1_conv1").dtype_policy.name == "mixed_bfloat16"
-    for a, b in zip(model.weights, again.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
-    with pytest.raises(InputError, match="no model is named 'x'"):
-        build_model(make_config(model="x"), digits, "mixed_bfloat16")
-    assert keras.config.dtype_policy().name == "float32"
-
-
-def test_compiling_leaves_a_model_as_it_was_built(digits):
-    config = make_config(**START)
-    model = build_model(config, digits, "float32")
-    before = model.get_weights()
-    compile_model(model, config, digits)
-    for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert model.optimizer.iterations == 0
-    assert model.get_metrics_result()["accuracy"] == 0
-    assert model.loss.get_config()["label_smoothing"] == 0.1
 
 
 @pytest.fixture

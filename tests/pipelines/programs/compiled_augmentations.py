@@ -6,7 +6,7 @@ import numpy as np
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.pipelines import AUGMENTATIONS, CompiledEpochs
-from cnn_cifar10.pipelines.batches import training_steps
+from cnn_cifar10.pipelines.batches import TrainingSteps
 from cnn_cifar10.training import build_model, compile_model
 
 every = "crop+flip+rotation+zoom+color+cutout+randaugment+mixup+cutmix"
@@ -26,7 +26,7 @@ part = dataset.train[np.arange(64)]
 
 epochs = CompiledEpochs(model, part, 10, first_epoch=2, small_epochs=4, **options)
 for index, small in ((0, True), (1, True), (2, False)):  # two steps each, from the third on
-    steps = training_steps(part, 10, **options)
+    steps = TrainingSteps(part, 10, **options)
     plans = [steps.plan(2 * (2 + index) + step) for step in (0, 1)]
     expected = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
     keras.tree.map_structure(np.testing.assert_array_equal, epochs[index][0], (small, *expected))
