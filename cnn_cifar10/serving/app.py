@@ -53,7 +53,8 @@ def create_app(
         responses={401: schemas.UNAUTHORIZED} if token else {},
     )
     _add_predict(guarded, service)
-    _add_models_and_metrics(guarded, service)
+    guarded.add_api_route("/models", service.models)
+    guarded.add_api_route("/metrics", service.metrics, response_class=PlainTextResponse)
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
     mount_page(app, classifiers)
@@ -128,6 +129,18 @@ class Service:
         self.monitor.images.labels(model).inc(len(rows))
         return rows
 
+    async def models(self) -> list[schemas.ModelDescription]:
+        """List the models."""
+        keys = ("class_names", "input_shape", "metrics")
+        return [
+            {"name": name, **{key: getattr(classifier, key) for key in keys}}
+            for name, classifier in self.classifiers.items()
+        ]
+
+    async def metrics(self) -> bytes:
+        """Return counts and times for Prometheus."""
+        return self.monitor.exposition()
+
 
 def _decode(files, names, size):
     return [
@@ -172,22 +185,6 @@ def _add_predict(router, service):
                 for name, prediction in zip(names, predictions, strict=True)
             ],
         }
-
-
-def _add_models_and_metrics(router, service):
-    @router.get("/models")
-    async def models() -> list[schemas.ModelDescription]:
-        """List the models."""
-        keys = ("class_names", "input_shape", "metrics")
-        return [
-            {"name": name, **{key: getattr(classifier, key) for key in keys}}
-            for name, classifier in service.classifiers.items()
-        ]
-
-    @router.get("/metrics", response_class=PlainTextResponse)
-    async def metrics():
-        """Return counts and times for Prometheus."""
-        return service.monitor.exposition()
 
 
 async def health() -> schemas.Health:

@@ -28,6 +28,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
+_NO_TOKEN = JSONResponse(
+    {"detail": "send the header `Authorization: Bearer TOKEN` with the service's token"},
+    401,
+    {"WWW-Authenticate": 'Basic realm="cnn-cifar10", charset="UTF-8"'},
+)
+_TOO_MANY = JSONResponse(
+    {"detail": "too many requests at once; try again"}, 503, {"Retry-After": "1"}
+)
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,9 @@ class TokenRequired:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._knows(scope):
-            await self._app(scope, receive, send)
-            return
-        refusal = JSONResponse(
-            {"detail": "send the header `Authorization: Bearer TOKEN` with the service's token"},
-            401,
-            {"WWW-Authenticate": 'Basic realm="cnn-cifar10", charset="UTF-8"'},
-        )
-        await refusal(scope, receive, send)
+        is_open = scope["type"] == "lifespan" or scope["path"] in self._open_paths
+        answer = self._app if is_open or self._knows(scope) else _NO_TOKEN
+        await answer(scope, receive, send)
 
     def _knows(self, scope):
         scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
@@ -121,14 +123,9 @@ class LimitedRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] not in self._paths:
-            await self._app(scope, receive, send)
-            return
+            return await self._app(scope, receive, send)
         if self._places.locked():
-            refusal = JSONResponse(
-                {"detail": "too many requests at once; try again"}, 503, {"Retry-After": "1"}
-            )
-            await refusal(scope, receive, send)
-            return
+            return await _TOO_MANY(scope, receive, send)
         # A sender who has gone waits for no answer.
         async with self._places:
             with self._gauge.track_inprogress(), contextlib.suppress(ClientDisconnect):
