@@ -2,9 +2,12 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
-TEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# Two processes, of one thread each.
+TEST = TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+NOTEBOOKS = CNN_CIFAR10_SMALL=1 $(TEST) --dist loadfile --nbval-lax --nbval-cell-timeout=300
 
-.PHONY: install demo test lint docs notebooks bench clean
+.PHONY: install demo test test-slow test-all lint docs notebooks bench clean
 
 install: .venv/installed
 
@@ -18,13 +21,20 @@ demo: install
 	$(BIN)/cnn-cifar10 train --dataset digits --epochs 12 --augment crop --overwrite \
 		--output models/demo --report reports/demo --results reports/demo/results.csv
 
-# Every test, then every notebook in small mode: in two processes, of one thread each.
+# What a change must pass: every test but the slow ones, and one notebook in small mode.
 # `make test COVERAGE=--cov` also measures coverage, which takes a fifth longer.
-test: export TF_NUM_INTRAOP_THREADS = 1
-test: export TF_NUM_INTEROP_THREADS = 1
 test: install
-	$(TEST) $(COVERAGE)
-	CNN_CIFAR10_SMALL=1 $(TEST) --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(TEST) -m "not slow" $(COVERAGE)
+	$(NOTEBOOKS) notebooks/01_data.ipynb
+
+# The rest: tests marked slow, and every notebook in small mode.
+test-slow: install
+	$(TEST) -m slow $(COVERAGE)
+	$(NOTEBOOKS) notebooks
+
+test-all:
+	$(MAKE) test
+	$(MAKE) test-slow
 
 lint: install
 	$(BIN)/ruff check .
