@@ -12,14 +12,6 @@ from cnn_cifar10.architectures.networks import (
 from cnn_cifar10.architectures.parts import adapt_whitening, head_of, main_model
 
 __all__ = [
-    "NETWORKS",
-    "Network",
-    "adapt_whitening",
-    "check_options",
-    "create_model",
-    "find_network",
-    "head_of",
-    "list_backbones",
-    "list_models",
-    "main_model",
-]
+    "NETWORKS", "Network", "adapt_whitening", "check_options", "create_model", "find_network",
+    "head_of", "list_backbones", "list_models", "main_model",
+]  # fmt: skip

@@ -15,18 +15,7 @@ from cnn_cifar10.pipelines.batches import evaluation_batches, steps_per_epoch, t
 from cnn_cifar10.pipelines.jax_epochs import CompiledEpochs, can_compile_epochs
 
 __all__ = [
-    "AUGMENTATIONS",
-    "Augmentation",
-    "CompiledEpochs",
-    "Crop",
-    "Cutout",
-    "Flip",
-    "MixUp",
-    "Policy",
-    "can_compile_epochs",
-    "evaluation_batches",
-    "get_policy",
-    "register",
-    "steps_per_epoch",
+    "AUGMENTATIONS", "Augmentation", "CompiledEpochs", "Crop", "Cutout", "Flip", "MixUp", "Policy",
+    "can_compile_epochs", "evaluation_batches", "get_policy", "register", "steps_per_epoch",
     "training_batches",
-]
+]  # fmt: skip

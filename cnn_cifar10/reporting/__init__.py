@@ -24,5 +24,6 @@ from cnn_cifar10.reporting.tables import format_cell, format_table
 __all__ = [
     "add_result", "comparable_predictions", "compare_predictions", "format_cell", "format_metrics",
     "format_per_class", "format_table", "read_report", "read_results", "report_run",
-    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
+    "result_columns", "summarize_results", "summarize_times", "summary_columns",
+    "write_comparison",
 ]  # fmt: skip

@@ -9,14 +9,6 @@ from cnn_cifar10.training.run import Run, open_run
 from cnn_cifar10.training.train import load_data, train
 
 __all__ = [
-    "Muon",
-    "Run",
-    "TrainingError",
-    "build_model",
-    "choose_precision",
-    "compile_model",
-    "frozen_features",
-    "load_data",
-    "open_run",
-    "train",
-]
+    "Muon", "Run", "TrainingError", "build_model", "choose_precision", "compile_model",
+    "frozen_features", "load_data", "open_run", "train",
+]  # fmt: skip
