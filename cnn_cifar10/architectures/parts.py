@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import keras
 
@@ -18,6 +16,7 @@ def adapt_whitening(model: "keras.Model", images: Any) -> None:
             CIFAR-10.
     """
     import keras
+    import numpy as np
 
     from cnn_cifar10.architectures.layers import PatchWhitening
 
