@@ -53,9 +53,9 @@ def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool)
     else:
         title, images, labels = "CIFAR-10", *_download()
     parts = stratified_split(labels[:50_000], (0.9, 0.1), seed)
-    splits = [Split(images[part], labels[part], part) for part in parts]
+    train, validation = (Split(images[part], labels[part], part) for part in parts)
     test = Split(images[50_000:], labels[50_000:])
-    return Dataset("cifar10", title, _CLASSES, *splits, test)
+    return Dataset("cifar10", title, _CLASSES, train, validation, test)
 
 
 def _download() -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +114,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                is_batch = name in _MD5 and member.isfile()
-                files[name] = archive.extractfile(member).read() if is_batch else b""
+                batch = archive.extractfile(member) if name in _MD5 and member.isfile() else None
+                files[name] = batch.read() if batch else b""
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         fault = str(error).partition(":")[0]  # the rest lists every compression tried
         raise DatasetError(f"{path}: no whole tar archive ({fault}); {_WANTED}") from error

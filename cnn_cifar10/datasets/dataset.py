@@ -32,7 +32,7 @@ class Split:
 
     images: np.ndarray | ImageFiles
     labels: np.ndarray
-    ids: np.ndarray | None = None
+    ids: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self):
         if self.ids is None:
@@ -155,7 +155,7 @@ def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) ->
     """Sorted positions of each part of a random split that holds the shares of the classes."""
     rng = np.random.RandomState(seed)  # whose stream NumPy promises never to change
     bounds = np.cumsum(weights) / np.sum(weights)
-    parts = [[] for _ in weights]
+    parts: list[list[np.ndarray]] = [[] for _ in weights]
     for members in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1]):
         cuts = np.round(bounds * len(members)).astype(int)
         least = np.arange(1, len(weights) + 1)  # one for every part

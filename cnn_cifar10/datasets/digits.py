@@ -25,7 +25,8 @@ def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool)
 
     small, labels = datasets.load_digits(return_X_y=True)
     small = np.round(small.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
-    images = np.stack([Image.fromarray(digit).resize((32, 32)).convert("RGB") for digit in small])
+    enlarged = (Image.fromarray(digit).resize((32, 32)).convert("RGB") for digit in small)
+    images = np.stack([np.asarray(image) for image in enlarged])
     parts = stratified_split(labels, (0.7, 0.1, 0.2), seed)
     splits = [Split(images[part], labels[part].astype("int64"), part) for part in parts]
     return Dataset("digits", "digits (scikit-learn)", tuple("0123456789"), *splits)

@@ -64,7 +64,7 @@ def _list_solved(root: Path, images: Sequence[str]) -> dict[str, list[str]]:
     with table.open(newline="", encoding="utf-8") as file:
         # "ILSVRC2012_val_00048981,n03995372 85 1 499 272": a synset, then a box.
         synsets = {row[0]: row[1].split()[0] for row in csv.reader(file)}
-    classes = {}
+    classes: dict[str, list[str]] = {}
     for path in images:
         if (image := Path(path).stem) not in synsets:
             raise DatasetError(f"{table}: has no line for {path}; add it or remove the image")

@@ -220,14 +220,14 @@ def find_damaged(
     """
     from tqdm import tqdm
 
-    paths = [os.fspath(path) for path in paths]
+    files = [os.fspath(path) for path in paths]
     if progress is None:
-        progress = len(paths) > 2000
-    damaged = {}
+        progress = len(files) > 2000
+    damaged: dict[str, str] = {}
     disable = None if progress else True  # None: where there is no terminal
-    with tqdm(total=len(paths), desc="Checking images", unit="file", disable=disable) as bar:
-        for start in range(0, len(paths), 256):  # a million queued files would fill the memory
-            chunk = paths[start : start + 256]
+    with tqdm(total=len(files), desc="Checking images", unit="file", disable=disable) as bar:
+        for start in range(0, len(files), 256):  # a million queued files would fill the memory
+            chunk = files[start : start + 256]
             reasons = _threads(os.getpid()).map(_fault, chunk)
             damaged |= {path: why for path, why in zip(chunk, reasons, strict=True) if why}
             bar.update(len(chunk))

@@ -35,7 +35,8 @@ def open_folder(name: str, data_dir: Place, image_size: int | None) -> Path:
 
 def list_entries(root: Path, place: str = "") -> tuple[list[str], list[str]]:
     """Return folders and files in a folder, relative to `root`, without hidden system files."""
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     with os.scandir(root / place) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini"):

@@ -72,7 +72,7 @@ def export_run(
     chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
     examples = split.images[chosen], split.labels[chosen]
     rows = _export_formats(run, facts, formats, dataset.train.images, *examples)
-    runtimes = dict.fromkeys(FORMATS[name].runtime for name in formats if FORMATS[name].runtime)
+    runtimes = dict.fromkeys(filter(None, (FORMATS[name].runtime for name in formats)))
     values, names = {"dtype": "float32", "values": "RGB, 0 to 255"}, facts["class_names"]
     document = {
         "run": facts["run"],

@@ -6,7 +6,7 @@ command line's help lists the formats.
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cnn_cifar10.utils import usable_cores
@@ -35,7 +35,7 @@ class Format:
     file: str
     export: Callable
     packages: tuple[str, ...] = ()
-    runtime: str | None = None
+    runtime: str = ""
     tag: str | None = None
     use: str = ""
     largest_difference: float | None = 1e-4
@@ -145,17 +145,15 @@ Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)
 ```
 
 """
-_LITERT = {"packages": ("ai_edge_litert",), "runtime": "ai-edge-litert", "tag": "litert"}
+_LITERT = Format("model.tflite", _export_litert, ("ai_edge_litert",), "ai-edge-litert", "litert")
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(
-        "model.onnx", _export_onnx, ("tf2onnx",), "onnxruntime", tag="onnx", use=_ONNX_USE
-    ),
-    "litert": Format("model.tflite", _export_litert, **_LITERT),
-    "litert_int8": Format(
-        "model_int8.tflite",
-        _export_litert_int8,
-        **_LITERT,
+    "onnx": Format("model.onnx", _export_onnx, ("tf2onnx",), "onnxruntime", "onnx", _ONNX_USE),
+    "litert": _LITERT,
+    "litert_int8": replace(
+        _LITERT,
+        file="model_int8.tflite",
+        export=_export_litert_int8,
         largest_difference=None,
         largest_loss=0.01,
     ),

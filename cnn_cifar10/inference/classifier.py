@@ -1,8 +1,8 @@
 """Classification of images with ONNX Runtime, and class activation maps."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class Classifier:
             raise InputError(f"threshold must be in 0 to 1, received {self.threshold}")
 
     @classmethod
-    def open(cls, folder: str | os.PathLike | None = None, **options: bool | float) -> "Classifier":
+    def open(cls, folder: str | Path | None = None, **options: Any) -> "Classifier":
         """Load the model that `cnn-cifar10 export` wrote.
 
         Args:
@@ -131,7 +131,7 @@ class Classifier:
         rows = self.probabilities(images)
         return [Prediction(row, self.class_names, self.threshold) for row in rows]
 
-    def classify_files(self, paths: Sequence[str | os.PathLike]) -> list[Prediction]:
+    def classify_files(self, paths: Sequence[str | Path]) -> list[Prediction]:
         """Classify image files, scaled and centre-cropped to the model's input size.
 
         Raises:
@@ -154,7 +154,8 @@ class Classifier:
             ImageError: If one is no such image; the message says which, counted from 1.
         """
         size, numbered = self.input_shape[:2], enumerate(contents, start=1)
-        return self.classify([decode_image(data, size, f"image {i}") for i, data in numbered])
+        images = [decode_image(data, size, f"image {i}") for i, data in numbered]
+        return self.classify(np.array(images))
 
     def explain(
         self,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, File, HTTPException, Query, UploadFile
@@ -53,7 +53,8 @@ def create_app(
         responses={401: schemas.UNAUTHORIZED} if token else {},
     )
     _add_predict(guarded, service)
-    guarded.add_api_route("/models", service.models)
+    described = list[schemas.ModelDescription]
+    guarded.add_api_route("/models", service.models, response_model=described)
     guarded.add_api_route("/metrics", service.metrics, response_class=PlainTextResponse)
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
@@ -89,7 +90,7 @@ class Service:
         for name, classifier in classifiers.items():
             observe = self.monitor.batches.labels(name).observe
             batcher = self._batchers[name] = Batcher(classifier.probabilities, observe=observe)
-            self.monitor.waiting.labels(name).set_function(lambda each=batcher: each.waiting)
+            self.monitor.waiting.labels(name).set_function(batcher.waiting)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI):
@@ -129,7 +130,7 @@ class Service:
         self.monitor.images.labels(model).inc(len(rows))
         return rows
 
-    async def models(self) -> list[schemas.ModelDescription]:
+    async def models(self) -> list[dict[str, Any]]:
         """List the models."""
         keys = ("class_names", "input_shape", "metrics")
         return [
@@ -160,7 +161,10 @@ def _add_predict(router, service):
     }
 
     @router.post(
-        "/predict", responses=schemas.describe_errors(errors), openapi_extra=schemas.IMAGES
+        "/predict",
+        response_model=schemas.Predictions,
+        responses=schemas.describe_errors(errors),
+        openapi_extra=schemas.IMAGES,
     )
     async def predict(
         images: Annotated[
@@ -173,7 +177,7 @@ def _add_predict(router, service):
             float,
             Query(ge=0, le=1, description="Label images `unsure` below this probability."),
         ] = 0,
-    ) -> schemas.Predictions:
+    ) -> dict[str, Any]:
         """Classify images: JPEG, PNG, WebP, GIF, BMP or TIFF of any size."""
         names = [(file.filename or "").encode(errors="replace").decode() for file in images]
         rows = await service.probabilities(model, images, names)

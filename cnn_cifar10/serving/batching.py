@@ -32,11 +32,10 @@ class Batcher:
         observe: Callable[[int], None] = lambda count: None,
     ):
         self._run, self._batch_size, self._observe = run, batch_size, observe
-        self._queue = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[np.ndarray, asyncio.Future]] = asyncio.Queue()
 
-    @property
     def waiting(self) -> int:
-        """How many images wait for the model."""
+        """Return how many images wait for the model."""
         return self._queue.qsize()
 
     async def submit(self, images: Iterable[np.ndarray]) -> list[np.ndarray]:

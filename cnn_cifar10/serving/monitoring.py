@@ -30,12 +30,12 @@ class Monitor:
         waiting: Gauge by `model`, of the images that wait for it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        counter, gauge, histogram = (
-            functools.partial(kind, registry=registry) for kind in (Counter, Gauge, Histogram)
-        )
+        counter = functools.partial(Counter, registry=registry)
+        gauge = functools.partial(Gauge, registry=registry)
+        histogram = functools.partial(Histogram, registry=registry)
         self.requests: Counter = counter("http_requests", "Requests answered", ["path", "status"])
         self.latency: Histogram = histogram(
             "http_request_duration_seconds",

@@ -132,7 +132,8 @@ def mount_page(app: FastAPI, classifiers: dict[str, Classifier]) -> None:
         theme=gradio.themes.Base(font=_FONT, font_mono=_FONT),
         css="footer { display: none !important }",
     )
-    app.router.routes[-1] = _PageRoutes("/", _UploadedAlone(app.router.routes[-1].app))
+    page = app.router.routes[-1].app  # type: ignore[attr-defined]
+    app.router.routes[-1] = _PageRoutes("/", _UploadedAlone(page))
 
 
 @functools.cache

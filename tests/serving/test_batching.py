@@ -57,11 +57,11 @@ def test_what_waits_for_the_model_is_run_together_and_answered_in_order():
             first = await hold(model, batcher)
             others = [asyncio.create_task(batcher.submit(images(i, i + 10))) for i in range(3)]
             await asyncio.sleep(0.01)
-            assert batcher.waiting == 6
+            assert batcher.waiting() == 6
             model.free.set()
             answers = [np.ravel(await other).tolist() for other in others]
             assert np.ravel(await first).tolist() == [2]
-            assert batcher.waiting == 0
+            assert batcher.waiting() == 0
         return model.sizes, answers
 
     sizes, answers = asyncio.run(scenario())
