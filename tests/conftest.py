@@ -229,7 +229,7 @@ def crops():
 def settle():
     """A function that gives batch normalizations the statistics of some images.
 
-    As they are built, deep networks answer every picture with the same
+    As they are built, deep networks answer every image with the same
     probabilities, which would hide what goes wrong. So does a classifier that
     starts at 0; it gets random weights.
     """

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_cifar10.architectures import FusedBatchNormalization
-from cnn_cifar10.architectures.layers import PartialIdentity, PatchWhitening
+from cnn_cifar10.architectures.layers import (
+    FusedBatchNormalization,
+    PartialIdentity,
+    PatchWhitening,
+)
 
 
 def pair(channels=5, **options):

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_cifar10.architectures import (
-    ALIASES,
     adapt_whitening,
     create_model,
+    find_network,
     list_models,
     main_model,
-    model_options,
 )
 from cnn_cifar10.architectures.efficientnet import build_efficientnet
 from cnn_cifar10.architectures.layers import PatchWhitening
+from cnn_cifar10.architectures.networks import ALIASES
 from cnn_cifar10.architectures.resnet import build_cifar_resnet, build_resnet
 from cnn_cifar10.architectures.vgg import build_vgg
 from cnn_cifar10.architectures.wide_resnet import build_wide_resnet
@@ -97,7 +97,12 @@ def assert_every_trainable_weight_gets_a_gradient(model):
         assert np.abs(gradient).max() > 0, weight.path
 
 
-@pytest.fixture(scope="module", params=list_models())
+def slow_unless(quick, names):
+    """The names as parameters; those that are not among the quick ones are marked slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.fixture(scope="module", params=slow_unless(FAMILIES, list_models()))
 def model(request, settle):
     gc.collect()  # the largest hold cycles, and only one of them is to be in memory
     keras.utils.set_random_seed(0)
@@ -168,8 +173,8 @@ def test_mixed_precision_returns_float32(name, options):
     ("name", "options", "epochs"),
     [
         ("baseline_cnn", {}, 60),
-        ("custom_cnn", {}, 60),
-        ("resnet20", {}, 40),
+        pytest.param("custom_cnn", {}, 60, marks=pytest.mark.slow),
+        pytest.param("resnet20", {}, 40, marks=pytest.mark.slow),
     ],
 )
 def test_sixty_four_images_can_be_learnt_by_heart(name, options, epochs):
@@ -182,7 +187,7 @@ def test_sixty_four_images_can_be_learnt_by_heart(name, options, epochs):
 
 
 @pytest.mark.parametrize(("name", "options"), FAMILIES.items())
-def test_other_numbers_of_classes_and_sizes_of_pictures_work(name, options):
+def test_other_numbers_of_classes_and_sizes_of_images_work(name, options):
     model = create_model(name, (48, 40, 3), 3, **options)
     assert model.input_shape == (None, 48, 40, 3)
     probabilities = model(pixels(2, (48, 40, 3))).numpy()
@@ -207,11 +212,11 @@ def test_an_alias_is_another_name_of_the_same_network():
 
 
 def test_options_are_those_that_the_name_leaves_open():
-    assert model_options("vgg16") == {"width": 64, "dropout": 0.0, "batch_norm": True}
-    assert model_options("resnet50") == {"width": 64}
-    assert model_options("wide_resnet16_4") == {"dropout": 0.0}
-    assert model_options("efficientnet_b0") == {"dropout": None, "drop_connect": 0.2}
-    assert model_options("baseline_cnn") == {}
+    assert find_network("vgg16").options == {"width": 64, "dropout": 0.0, "batch_norm": True}
+    assert find_network("resnet50").options == {"width": 64}
+    assert find_network("wide_resnet16_4").options == {"dropout": 0.0}
+    assert find_network("efficientnet_b0").options == {"dropout": None, "drop_connect": 0.2}
+    assert find_network("baseline_cnn").options == {}
 
 
 @given(
@@ -293,7 +298,7 @@ def test_dropout_is_there_where_it_is_asked_for(name):
     assert len(layers_of(model, "Dropout")) == blocks
 
 
-@pytest.mark.parametrize("depth", [8, 20, 32, 110])
+@pytest.mark.parametrize("depth", slow_unless((8, 20), (8, 20, 32, 110)))
 def test_cifar_resnets_have_as_many_layers_with_weights_as_their_depth(depth):
     model = build_cifar_resnet(depth=depth, width=4)
     convolutions = layers_of(model, "Conv2D")

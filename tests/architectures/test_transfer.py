@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.architectures import (
-    FusedBatchNormalization,
     create_model,
     head_of,
     list_backbones,
     main_model,
 )
+from cnn_cifar10.architectures.backbones import APPLICATIONS
 from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
+from cnn_cifar10.architectures.layers import FusedBatchNormalization
 from cnn_cifar10.architectures.torch_weights import read_torch_weights
-from cnn_cifar10.architectures.transfer import _APPLICATIONS, _scale, build_transfer
+from cnn_cifar10.architectures.transfer import _scale, build_transfer
 from cnn_cifar10.utils import InputError
 
 CLASSES = {
     name: (scaling, class_name)
-    for scaling, group in _APPLICATIONS.items()
+    for scaling, group in APPLICATIONS.items()
     for name, class_name in group.items()
 }
 
@@ -187,7 +188,7 @@ def test_lite0s_weights_come_back_from_a_file_of_keras(tmp_path, settle, crops):
     )
 
 
-def test_pictures_are_resized_to_what_the_backbone_sees(settle, crops):
+def test_images_are_resized_to_what_the_backbone_sees(settle, crops):
     model = build_small(image_size=64)
     settle(model, crops)
     assert body_of(model).input_shape == (None, 64, 64, 3)
@@ -365,7 +366,7 @@ def test_bad_requests_say_what_would_work(options, message):
     assert error_of(**options).startswith(message)
 
 
-def test_the_smallest_pictures_are_those_that_keras_allows():
+def test_the_smallest_images_are_those_that_keras_allows():
     for name, side in (("xception", 71), ("inception_v3", 75), ("inception_resnet_v2", 75)):
         build = getattr(keras.applications, CLASSES[name][1])
         with pytest.raises(ValueError, match=f"at least {side}x{side}"):
