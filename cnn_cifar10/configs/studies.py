@@ -169,7 +169,7 @@ def find_study(name_or_file: str | Path) -> Study:
 
 @dataclass(frozen=True)
 class Claim:
-    """What projects of this kind say, and the study that can tell.
+    """A claim of projects of this kind, and the study that tests it.
 
     Args:
         text: The claim.

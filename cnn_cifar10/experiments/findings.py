@@ -21,9 +21,9 @@ def measure_effects(studies: Studies) -> list[dict[str, Any]]:
         studies: Pairs of a `Study` and its rows, as `run_study` returns them.
 
     Returns:
-        A dict per study whose reference and another variant have a figure, the largest
+        A dict per study whose reference and another variant have an accuracy, the largest
         `spread` first: `study`, its name; `reference`; `variants`, what
-        `summarize_study` returns of those with a figure, the highest mean first;
+        `summarize_study` returns of those with an accuracy, the highest mean first;
         `spread`, the first's mean minus the last's; and `differs`, whether any is
         better or worse than the reference.
     """
@@ -95,7 +95,7 @@ def write_findings(studies: Studies, output: str | Path, folders: dict[str, str]
         the seed differs; `None` where no study tells.
 
     Raises:
-        InputError: If no study has a figure of its reference and another variant.
+        InputError: If no study has accuracies of its reference and of another variant.
     """
     output, effects = Path(output), measure_effects(studies)
     if not effects:

@@ -41,6 +41,12 @@ class _Durable:
         super().set_state({**state, "ongoing_trials": ongoing, "retry_queue": retry})
 
     @keras_tuner.synchronized
+    def create_trial(self, tuner_id):
+        trial = super().create_trial(tuner_id)
+        trial.metrics.metrics.clear()  # of an attempt that was killed before it ended
+        return trial
+
+    @keras_tuner.synchronized
     def end_trial(self, trial):
         super().end_trial(trial)
         if self.on_end:

@@ -79,7 +79,7 @@ def write_trials(rows: list[dict], path: Path) -> None:
 
 
 def best_trial(rows: list[dict]) -> dict[str, Any] | None:
-    """Return the row of the highest validation accuracy, the first of equals; `None` without."""
+    """Return the completed trial with the highest validation accuracy, `None` if there is none."""
     completed = [row for row in rows if row["status"] == COMPLETED]
     return max(completed, key=lambda row: row["validation_accuracy"], default=None)
 

@@ -42,7 +42,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float | None, ...]:
 
 
 def _quantile(freedom):
-    """Return what Student's t is below, in either direction, but for one time in twenty."""
+    """Return the bound that Student's t passes, in either direction, one time in twenty."""
     return float(stats.t.ppf(1 - LEVEL / 2, freedom))
 
 

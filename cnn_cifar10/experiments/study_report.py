@@ -32,7 +32,7 @@ def summarize_study(study: Study, rows: list[dict]) -> list[dict[str, Any]]:
         from the reference on the same seeds, `difference_low` and
         `difference_high`, its 95% interval; `p_value`, after Holm's correction for
         all variants; `values` and their `seeds`; `failed`, the number of runs
-        without a figure; the mean `seconds` and the `parameters` of a run; and
+        without an accuracy; the mean `seconds` and the `parameters` of a run; and
         `place`, the values of the study's axes. What cannot be told is `None`.
     """
     accuracies: dict[str, dict[int, float]] = {label: {} for label in study.variants}
@@ -120,10 +120,10 @@ def _answer(study, summaries):
     if len(study.variants) == 1:
         (row,) = summaries
         if row["std"] is None:
-            return ["How far apart runs are cannot be told from fewer than two."]
+            return ["Fewer than two runs do not show how far apart runs are."]
         chance = significance.chance_difference(row["std"], len(row["values"]))
         return [
-            f"Runs that differ in nothing but the seed reach {row['mean']:.2%} with a standard "
+            f"Runs that differ only in the seed reach {row['mean']:.2%} with a standard "
             f"deviation of {100 * row['std']:.2f} points ({len(row['values'])} seeds, "
             f"{min(row['values']):.2%} to {max(row['values']):.2%}).",
             f"So two single runs are more than {100 * chance:.2f} points apart one time in twenty "
@@ -131,7 +131,7 @@ def _answer(study, summaries):
         ]
     means = {row["variant"]: row["mean"] for row in summaries}
     if means.get(study.reference) is None:
-        return [f"The reference, {study.reference}, has no figure to compare with."]
+        return [f"The reference, {study.reference}, has no accuracy to compare with."]
     sentences = [f"Compared with {study.reference} ({means[study.reference]:.2%}):"]
     for words in (*significance.VERDICTS, FAILED):
         labels = [_with_points(row) for row in summaries if row["verdict"] == words]

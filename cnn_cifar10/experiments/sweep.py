@@ -1,4 +1,4 @@
-"""Studies are run: every variant with every seed, one row a run."""
+"""Running a study: every variant with every seed, one row a run."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ The accuracies and the loss are those of the last epoch: the best epoch's would 
 variants that swing, or that have more epochs to choose from. `train_accuracy` is the
 mean over that epoch, of images as augmentation left them. `settings` is where the
 config differs from `TrainingConfig`'s defaults, as JSON; `failure` says why a run has
-no figures.
+no results.
 """
 
 
@@ -37,8 +37,8 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Train the runs of a study that its table lacks, one after the other.
 
-    Stopped at any moment and called again, it goes on where it stopped, in the
-    middle of a run too. A run whose loss is no longer a number gets its row as
+    Stopped at any moment and called again, it goes on where it stopped, even in the
+    middle of a run. A run whose loss is no longer a number gets its row as
     well. The test split is not used.
 
     All runs share this process, in which TensorFlow keeps the training step of

@@ -1,4 +1,4 @@
-"""What studies and searches share: data, trainings, progress, and how a page says it."""
+"""What studies and searches share: data, training, progress bars, pages."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ class Trainer:
         return self._dataset
 
     def check(self, config: TrainingConfig) -> None:
-        """Raise the `InputError` that would stop this config's run, before any run."""
+        """Raise before any run what would stop the run of this config."""
         get_policy(config.augment)
         with keras.StatelessScope(initialize_variables=False):
             build_model(config, self.load(config), "float32")
@@ -137,5 +137,5 @@ def write_report(path: Path, template: str, figures: dict[str, Figure], **values
 
 
 def format_settings(settings: dict[str, Any]) -> str:
-    """Return settings as a page says them."""
+    """Return settings as a page shows them."""
     return ", ".join(f"`{key}={json.dumps(value)}`" for key, value in settings.items())

@@ -1,4 +1,4 @@
-"""Searches are run: KerasTuner chooses configs, `train` trains them, one row a trial.
+"""Running a search: KerasTuner chooses configs, each is trained, and every trial is a row.
 
 In several processes, KerasTuner's chief gives out the trials and its workers run
 them: those that `run_search` starts, or, on several machines, those that are started
@@ -7,7 +7,6 @@ by hand with `KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP` and
 (https://keras.io/keras_tuner/guides/distributed_tuning/).
 """
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -37,12 +36,13 @@ from cnn_cifar10.training import Run
 from cnn_cifar10.utils import InputError, write_json
 
 _ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+_STARTS_FILE = "starts.json"
 _STARTS = 3  # of a trial whose process dies before it has finished another epoch
 _OUT_OF_MEMORY = re.compile(r"resource_?exhausted|out of memory|MemoryError", re.IGNORECASE)
 
 
 def default_space(model: str) -> dict[str, Any]:
-    """Return what `SPACE` holds for a network: all of training, and the options that it has."""
+    """Return the part of `SPACE` for a network: settings of training, and its own options."""
     allowed = {field.name for field in dataclasses.fields(TrainingConfig)} | {RATE_FACTOR}
     allowed |= set(find_network(model).options)
     return {name: values for name, values in SPACE.items() if name in allowed}
@@ -60,8 +60,8 @@ def run_search(
 ) -> list[dict[str, Any]]:
     """Run the trials of a search that are not done yet.
 
-    Stopped at any moment and called again, it goes on where it stopped, in the
-    middle of a trial too. A trial whose loss is no longer a number, that runs out
+    Stopped at any moment and called again, it goes on where it stopped, even in the
+    middle of a trial. A trial whose loss is no longer a number, that runs out
     of memory, or whose process dies three times in the same epoch, gets its row as
     failed. The test split is not used.
 
@@ -106,9 +106,7 @@ def run_search(
             _run_processes(search, state, objective, workers, table)
         else:
             _work(search, state, objective, table)
-    rows = report.read_trials(search, state)
-    report.write_trials(rows, output / "trials.csv")
-    return rows
+    return report.read_trials(search, state)
 
 
 def is_worker() -> bool:
@@ -182,7 +180,7 @@ class _Tuner(keras_tuner.Tuner):
             if math.isnan(accuracy):
                 raise InputError("gave no number")
         except KeyboardInterrupt:
-            _starts(run).unlink(missing_ok=True)
+            (run.path / _STARTS_FILE).unlink(missing_ok=True)
             raise
         except Exception as error:
             # KerasTuner's messages do not get from a worker to its chief.
@@ -209,13 +207,9 @@ def _reason(error):
     return reason
 
 
-def _starts(run):
-    return run.path / "starts.json"
-
-
 def _count_start(run):
     """Raise if the run's process died too often since it last finished an epoch."""
-    path = _starts(run)
+    path = run.path / _STARTS_FILE
     epochs = len(run.history()["epoch"]) if run.history_path.exists() else 0
     starts = [*(json.loads(path.read_text()) if path.exists() else ()), epochs]
     if starts.count(epochs) > _STARTS:
@@ -229,10 +223,9 @@ def _work(search, state, objective, table=None):
     # What is reloaded is the chief's, or that of a process on its own.
     if isinstance(tuner.oracle, keras_tuner.Oracle) and (state / "oracle.json").exists():
         tuner.oracle.reload()
-    with many_models(), contextlib.ExitStack() as stack:
-        if table:
-            path, progress = table
-            bar = stack.enter_context(Progress(search.trials, "trial", progress))
+    path, progress = table or (None, False)
+    with many_models(), Progress(search.trials, "trial", progress) as bar:
+        if path:
             tuner.oracle.on_end = functools.partial(_show, search, state, path, bar)
             _show(search, state, path, bar)
         tuner.search(verbose=0)

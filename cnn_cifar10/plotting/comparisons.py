@@ -39,7 +39,7 @@ def plot_comparison(rows: list[dict], title: str = "") -> Figure:
 
 @style.styled
 def plot_pareto(rows: list[dict], title: str = "") -> Figure:
-    """Draw accuracy against the operations for one image, and the best of both as a line.
+    """Draw accuracy against the operations for one image, and the Pareto front as a line.
 
     Args:
         rows: What `summarize_results` returns: dicts with `run`, `mean` and
@@ -47,7 +47,8 @@ def plot_pareto(rows: list[dict], title: str = "") -> Figure:
         title: Caption.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. No run is both more accurate and cheaper than a run
+        on the line.
     """
     rows = sorted(
         (row for row in rows if row["mflops"]), key=lambda row: (row["mflops"], -row["mean"])

@@ -166,7 +166,7 @@ def plot_agreement(matrix: ArrayLike, names: Sequence[str], title: str = "") -> 
 def plot_variant_grid(
     summaries: list[dict], axes_names: Sequence[str], reference: str, title: str = ""
 ) -> Figure:
-    """Draw a study of two numbers as a heatmap of mean validation accuracies in percent.
+    """Draw a study that varies two numbers as a heatmap of mean validation accuracies.
 
     Args:
         summaries: What `summarize_study` returns; `place` is a variant's row and

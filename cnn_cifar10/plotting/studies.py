@@ -46,7 +46,7 @@ def plot_variants(summaries: list[dict], reference: str, title: str = "") -> Fig
 
 @style.styled
 def plot_variant_curve(summaries: list[dict], axis: str, reference: str, title: str = "") -> Figure:
-    """Draw a study of one number: every seed a dot, means as a line, 95% intervals as a band.
+    """Draw a study that varies a number: seeds as dots, means as a line, 95% intervals as a band.
 
     Args:
         summaries: What `summarize_study` returns; the first of `place` is the number.
@@ -80,7 +80,7 @@ def plot_variant_curve(summaries: list[dict], axis: str, reference: str, title: 
 
 @style.styled
 def plot_seeds(summary: dict, title: str = "") -> Figure:
-    """Draw runs that differ in nothing but the seed, with their mean and standard deviation.
+    """Draw runs that differ only in the seed, with their mean and standard deviation.
 
     Args:
         summary: One of what `summarize_study` returns.

@@ -81,7 +81,12 @@ def label_log_axis(axis: Axis) -> None:
 
 
 def draw_curves(
-    figure: Figure, curves: Mapping[str, tuple], *, title: str, digits: str, marker=None
+    figure: Figure,
+    curves: Mapping[str, tuple],
+    *,
+    title: str,
+    digits: str,
+    marker: str | None = None,
 ) -> None:
     """Draw a figure's curves, `(x, y)` of each name, and a legend ordered by their last values.
 
@@ -103,7 +108,9 @@ def draw_curves(
     figure.legend(loc="outside right upper", title=title)
 
 
-def name_points(figure: Figure, axes: Axes, points: Sequence[tuple], others=()) -> None:
+def name_points(
+    figure: Figure, axes: Axes, points: Sequence[tuple], others: Sequence[tuple] = ()
+) -> None:
     """Write a name beside each point, where it covers neither a name nor a point.
 
     Args:

@@ -109,7 +109,7 @@ def test_two_seeds_tell_nothing(tmp_path, sizes, measured, rows_of):
 def test_without_its_reference_a_study_says_so(tmp_path, sizes, measured, rows_of):
     rows = rows_of(sizes, {**measured, "width 16": {0: None}})
     answer = write_study(sizes, rows, tmp_path)["answer"]
-    assert answer == "The reference, width 16, has no figure to compare with."
+    assert answer == "The reference, width 16, has no accuracy to compare with."
     with pytest.raises(InputError, match="study 'sizes' has no runs yet"):
         write_study(sizes, [], tmp_path)
 
@@ -119,13 +119,13 @@ def test_seed_variance_says_what_chance_alone_does(tmp_path, rows_of):
     values = dict(enumerate((0.70, 0.72, 0.71, 0.74, 0.73)))
     document = write_study(study, rows_of(study, {"same config": values}), tmp_path)
     assert document["answer"] == (
-        "Runs that differ in nothing but the seed reach 72.00% with a standard deviation of 1.58 "
+        "Runs that differ only in the seed reach 72.00% with a standard deviation of 1.58 "
         "points (5 seeds, 70.00% to 74.00%). So two single runs are more than 6.21 points apart "
         "one time in twenty by chance alone."
     )
     assert "paired" not in (tmp_path / "report.md").read_text()
     one = write_study(study, rows_of(study, {"same config": {0: 0.7}}), tmp_path)
-    assert one["answer"] == "How far apart runs are cannot be told from fewer than two."
+    assert one["answer"] == "Fewer than two runs do not show how far apart runs are."
 
 
 @pytest.mark.parametrize("name", list_studies())

@@ -17,7 +17,7 @@ import pytest
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import SPACE, Search, TrainingConfig
-from cnn_cifar10.experiments import default_space, run_search
+from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.utils import InputError
@@ -185,6 +185,19 @@ def test_failed_trials_are_recorded_and_passed_over_however_many(error, reason, 
     assert {row["status"] for row in rows} == {"failed", "completed"}
     assert len(rows) == 10
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_killed_before_it_ended_a_trial_forgets_what_it_reached(tmp_path, monkeypatch):
+    def fail(config, folder):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune._Tuner, "on_trial_end", lambda self, trial: sys.exit())
+        with pytest.raises(SystemExit):
+            go(search_of(trials=1), tmp_path, fail)
+    (row,) = go(search_of(trials=1), tmp_path)
+    assert row["status"] == "completed"
+    assert row["validation_accuracy"] > 0.1
 
 
 def test_an_accuracy_that_is_no_number_is_a_failure(tmp_path):
