@@ -24,7 +24,8 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from run import alternate, row, write_table
 
-from cnn_cifar10.inference import FORMATS, Classifier, shipped_artifact
+from cnn_cifar10.exporting import FORMATS
+from cnn_cifar10.inference import Classifier, shipped_artifact
 from cnn_cifar10.training import open_run
 
 
@@ -55,7 +56,7 @@ def open_runtimes(folder):
     graph = tf.function(lambda images: model(images, training=False))
 
     def litert(name):
-        interpreter = Interpreter(str(folder / FORMATS[name]), num_threads=1)
+        interpreter = Interpreter(str(folder / FORMATS[name].file), num_threads=1)
         run = interpreter.get_signature_runner("serving_default")
         return lambda images: run(pixels=images)
 

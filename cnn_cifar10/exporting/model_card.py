@@ -35,9 +35,10 @@ def format_comparison(description: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in comparison["versions"].items())
     return (
         f"{format_table(comparison['formats'], _COLUMNS)}\n\n"
-        f"On {comparison['images']:,} images of the {comparison['split']} split. The difference is "
-        "of a probability, and the class the most probable one, both against `model.keras`; times "
-        f"are medians, of one image at a time, on {comparison['hardware']}; {versions}."
+        f"On {comparison['images']:,} images of the {comparison['split']} split, compared with "
+        "`model.keras`: the largest difference of a probability, and the share of images with the "
+        "same most probable class. Times are medians for one image, on "
+        f"{comparison['hardware']}; {versions}."
     )
 
 
@@ -56,6 +57,7 @@ def model_card(
     height, width, _ = description["input"]["shape"][1:]
     config = {key: value for key, value in facts["config"].items() if value not in (None, {})}
     text = _TEMPLATE.read_text(encoding="utf-8").format(
+        **_metadata(report, formats, license),
         facts=facts,
         report=report,
         names=", ".join(names),
@@ -72,7 +74,7 @@ def model_card(
         commit=facts["commit"] or "unknown",
         config=format_table([{"setting": key, "value": str(config[key])} for key in config]),
     )
-    return f"{_metadata(report, formats, license)}\n\n{text.strip()}"
+    return text.strip()
 
 
 def _limits(report):
@@ -90,33 +92,23 @@ def _limits(report):
 
 
 def _metadata(report, formats, license):
-    """Return the card's YAML; JSON is the part of YAML that needs no library to write."""
+    """Return what the card's YAML holds, as JSON: the part of YAML that needs no library."""
     facts, metrics = report["facts"], report["metrics"][report["split"]]
-    source = DATASETS.get(facts["config"]["dataset"])
-    hub = source.hub_id if source else None
-    exported = dict.fromkeys(tag for name in formats if (tag := FORMATS[name].tag))
+    dataset = facts["config"]["dataset"]
+    hub = DATASETS[dataset].hub_id if dataset in DATASETS else None
+    optional = {"license": license, "datasets": hub and [hub]}
     figures = [
         {"type": metric.hub_name or name, "name": metric.heading, "value": round(metrics[name], 4)}
         for name, metric in compared_metrics().items()
         if name in metrics and not metric.augmented
     ]
-    result = {
-        "task": {"type": "image-classification", "name": "Image Classification"},
-        "dataset": {
-            "type": hub or facts["config"]["dataset"],
-            "name": facts["dataset"],
-            "split": report["split"],
-        },
-        "metrics": figures,
+    tags = dict.fromkeys(FORMATS[name].tag for name in formats if FORMATS[name].tag)
+    values = {
+        "tags": ["image-classification", facts["model"], *tags],
+        "types": [figure["type"] for figure in figures],
+        "name": facts["run"],
+        "dataset": {"type": hub or dataset, "name": facts["dataset"], "split": report["split"]},
+        "figures": figures,
     }
-    data = {
-        "license": license,
-        "library_name": "keras",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", facts["model"], *exported],
-        "datasets": [hub] if hub else None,
-        "metrics": [figure["type"] for figure in figures],
-        "model-index": [{"name": facts["run"], "results": [result]}],
-    }
-    lines = [f"{key}: {json.dumps(value)}" for key, value in data.items() if value]
-    return "\n".join(["---", *lines, "---"])
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in optional.items() if value)
+    return {"optional": "".join(lines), **{key: json.dumps(values[key]) for key in values}}
