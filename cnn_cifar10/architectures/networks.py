@@ -76,12 +76,18 @@ def _read_signature(path, name):
     return ast.get_docstring(function) or "", options
 
 
+class _Expression(str):
+    """A default that is no literal, as it is written: it says nothing of the option's type."""
+
+    __repr__ = str.__str__
+
+
 def _value(node):
     """Return the value of a default, or its text where it is no literal."""
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return ast.unparse(node)
+        return _Expression(ast.unparse(node))
 
 
 def _network(builder, parameters, **fixed):

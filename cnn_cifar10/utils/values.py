@@ -6,6 +6,7 @@ from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
 
+_TYPES = (bool, int, float, str, list, tuple)
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
@@ -31,8 +32,8 @@ def read_value(text: str, like: Any = None, optional: bool = False) -> Any:
     Args:
         text: Words for true, false and none in any case, numbers, lists, text, or JSON.
         like: A value of the wanted type. A float may also be an int; a list or tuple has
-            items like its first, and a single value is a list of one. `None` takes any
-            value, by its looks.
+            items like its first, and a single value is a list of one. Anything else takes
+            any value, by its looks.
         optional: Whether the value may be `None`. Where text is wanted, `none` is else text.
 
     Raises:
@@ -46,7 +47,7 @@ def read_value(text: str, like: Any = None, optional: bool = False) -> Any:
         return read_list(text, like[0] if like else None)
     word = text.strip()
     value = _WORDS.get(word.lower(), text)
-    if isinstance(like, str) and not (word.startswith('"') or (value is None and optional)):
+    if type(like) is str and not (word.startswith('"') or (value is None and optional)):
         return text
     for read in (float, json.loads):  # float knows .5 and 5., JSON knows whole numbers
         with contextlib.suppress(ValueError):
@@ -75,7 +76,7 @@ def read_list(text: str, like: Any = None, optional: bool = False) -> list:
 
 def _checked(value, like, optional, text):
     """Return a value if it is of the wanted type; a single one for a list as a list of one."""
-    if like is None or (value is None and optional):
+    if type(like) not in _TYPES or (value is None and optional):
         return value
     if isinstance(like, (list, tuple)):
         values, item = value if isinstance(value, list) else [value], like[0] if like else None

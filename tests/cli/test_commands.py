@@ -23,6 +23,7 @@ from cnn_cifar10.reporting import add_result
 from cnn_cifar10.utils import InputError
 
 ROOT = Path(__file__).parents[2]
+OWN_NETWORK = f"{Path(__file__).parent / 'programs' / 'own_network.py'}:build"
 
 
 def run(*arguments):
@@ -445,6 +446,12 @@ def test_model_options_mean_what_people_type(words, options):
     assert train._read_config(args).model_options == options
 
 
+def test_a_default_that_is_computed_takes_any_value():
+    words = ["width=16", "kind=16"]
+    args = _parse(["train", "--model", OWN_NETWORK, "--model-options", *words])
+    assert train._read_config(args).model_options == {"width": 16, "kind": "16"}
+
+
 def test_the_word_none_stands_for_no_weights():
     args = _parse(["train", "--model", "transfer", "--model-options", "weights=none"])
     assert train._read_config(args).model_options == {"weights": None}
@@ -562,18 +569,19 @@ def test_models_are_listed_with_their_options(capsys):
     assert lines[place + 1] == f"{'':16} width=16"
 
 
-def test_a_model_is_explained(capsys, tmp_path):
+def test_a_model_is_explained(capsys):
     assert main(["models", "resnet20"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("resnet20  271,098 parameters\n\nBuild a ResNet of the CIFAR-10 ")
     assert "    width: Channels of the first stage" in printed
     assert printed.endswith("options:\n  width=16\n")
 
-    own = tmp_path / "net.py"
-    own.write_text('def build(input_shape, num_classes, *, width=8):\n    """Build mine."""\n')
-    assert main(["models", f"{own}:build", "--json"]) == 0
+    assert main(["models", OWN_NETWORK]) == 0
+    assert capsys.readouterr().out.endswith("options:\n  width=WIDTH\n  kind='small'\n")
+    assert main(["models", OWN_NETWORK, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["document"], document["options"]) == ("Build mine.", {"width": 8})
+    assert document["document"] == "Build mine."
+    assert document["options"] == {"width": "WIDTH", "kind": "small"}
     assert document["parameters"] is None
     assert main(["models", "lenet"]) == 2
     assert "no model is named 'lenet'" in capsys.readouterr().err
