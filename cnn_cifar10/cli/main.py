@@ -20,6 +20,7 @@ examples:
 import argparse
 import contextlib
 import importlib
+import io
 import json
 import re
 import shlex
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     quiet_tensorflow()
     argv = sys.argv[1:] if argv is None else list(argv)
-    with contextlib.suppress(AttributeError):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it is printed
     args = _parse(argv)
     try:

@@ -49,7 +49,7 @@ def add_fields(
     parser: argparse.ArgumentParser, names: Sequence[str] | None = None, show_defaults: bool = True
 ) -> None:
     """Add an option for these fields of a config, or all; absent where it is not given."""
-    hows = {
+    hows: dict[str, dict[str, Any]] = {
         "dict": {"nargs": "+", "metavar": "NAME=VALUE"},
         "bool": {"action": "store_true"},
         **{kind.__name__: {"type": kind} for kind in (str, int, float)},

@@ -144,7 +144,7 @@ class Evaluation:
             `examples`, and the metrics in `METRICS` that are of such predictions; without
             those that say nothing of these, such as `top5_accuracy` of five classes.
         """
-        given = {"examples": len(self.labels)}
+        given: dict[str, float] = {"examples": len(self.labels)}
         for name, metric in METRICS.items():
             if metric.augmented == augmented and (value := metric.compute(self)) is not None:
                 given[name] = metric.type(value)

@@ -45,7 +45,7 @@ def predict_split(
 def evaluate_split(model: "keras.Model", split: Split, class_names: Sequence[str]) -> Evaluation:
     """Predict a split and return its `Evaluation`; class names are in the order of labels."""
     probabilities = predict_split(model, split, len(class_names))
-    return Evaluation(split.labels, probabilities, class_names)
+    return Evaluation(split.labels, probabilities, tuple(class_names))
 
 
 def with_test_time_augmentation(model: "keras.Model") -> "keras.Model":

@@ -87,15 +87,17 @@ def comparable_predictions(
     Returns:
         Dict of names of runs to the `Predictions` of the first seed that has any.
     """
-    found = {}
+    found: dict[str, Predictions] = {}
     for row in summaries:
         if row["run"] in found or len(found) == limit:
             continue
         files = (Path(reports_dir) / name / "predictions.npz" for name in row["runs"])
         kept = (read_predictions(file) for file in files if file.exists())
         predictions = next((each for each in kept if each.split == split), None)
+        if predictions is None:
+            continue
         first = next(iter(found.values()), predictions)
-        if predictions and np.array_equal(first.labels, predictions.labels):
+        if np.array_equal(first.labels, predictions.labels):
             found[row["run"]] = predictions
     return found
 

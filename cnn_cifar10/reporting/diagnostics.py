@@ -65,7 +65,7 @@ def diagnose(
     figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
         "robustness.png": plotting.plot_robustness(found["corruptions"], title),
-        "gradcam.png": plotting.plot_grad_cam(images, maps, captions, heading),
+        "gradcam.png": plotting.plot_grad_cam(list(images), list(maps), captions, heading),
     }
     if importlib.util.find_spec("cleanlab"):
         suspects = likely_label_errors(evaluation, _SHOWN)
@@ -92,8 +92,9 @@ def draw_examples(split: Split, rows: list[dict], title: str) -> "Figure":
     """Draw the images of rows that `describe_examples` returned."""
     from cnn_cifar10 import plotting
 
-    indices, *columns = zip(*(row.values() for row in rows), strict=True)
-    return plotting.plot_mistakes(split.images[np.array(indices)], *columns, title)
+    indices, labels, predicted, confidences = zip(*(row.values() for row in rows), strict=True)
+    images = list(split.images[np.array(indices)])
+    return plotting.plot_mistakes(images, labels, predicted, confidences, title)
 
 
 def _calibration(evaluation, validation):
@@ -118,7 +119,7 @@ def format_diagnostics(found: dict[str, Any]) -> str:
             f". With the temperature {found['temperature']:.2f}, fitted to the validation split, "
             f"it is {100 * found['calibrated_error']:.1f}"
         )
-    rows = {}
+    rows: dict[str, dict] = {}
     for row in found["corruptions"]:
         name = row["corruption"].replace("_", " ")
         rows.setdefault(name, {"corruption": name})[str(row["severity"])] = f"{row['accuracy']:.1%}"

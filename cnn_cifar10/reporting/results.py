@@ -86,7 +86,7 @@ def add_result(
     with FileLock(results_csv.with_name(f".{results_csv.name}.lock")):
         header, rows = _read_table(results_csv, columns) if results_csv.exists() else ((), [])
         others = [pair for pair in rows if pair[0]["run"] != row["run"]]
-        replaced = next((cells for old, cells in rows if old["run"] == row["run"]), {})
+        replaced: dict = next((cells for old, cells in rows if old["run"] == row["run"]), {})
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
         header = tuple(dict.fromkeys((*header, *columns)))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]
@@ -168,7 +168,7 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
         means of the metrics that are compared, of `seconds`, `images_per_second`, `mflops`,
         `megabytes` and `latency_ms`. Sorted by data set, then the highest mean first.
     """
-    groups = {}
+    groups: dict[tuple, list[dict]] = {}
     for row in rows:
         if row[metric] is not None:
             name = re.sub(r"-seed\d+$", "", row["run"])
@@ -209,7 +209,7 @@ def summarize_times(rows: list[dict]) -> list[dict]:
         "mean ± standard deviation" over seeds; accuracies are in percent. The longest
         compilation is there where there was one.
     """
-    groups = {}
+    groups: dict[str, list[dict]] = {}
     for row in rows:
         groups.setdefault(row["recipe"], []).append(row)
     shown = {"accuracy, %": ("accuracy", 100), "over six views, %": ("tta_accuracy", 100)}

@@ -1,5 +1,6 @@
 """Features of a frozen backbone, computed once and kept on disk."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -42,12 +43,12 @@ def frozen_features(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             np.savez(part, **arrays)
-    splits = [
-        Split(arrays[name], split.labels, split.ids)
-        for name, split in (("train", dataset.train), ("validation", dataset.validation))
-    ]
-    empty = Split(arrays["train"][:0], dataset.train.labels[:0])
-    features = Dataset(dataset.name, dataset.title, dataset.class_names, *splits, empty)
+    features = dataclasses.replace(
+        dataset,
+        train=dataclasses.replace(dataset.train, images=arrays["train"]),
+        validation=dataclasses.replace(dataset.validation, images=arrays["validation"]),
+        test=Split(arrays["train"][:0], dataset.train.labels[:0]),
+    )
     return features, float(arrays["seconds"])
 
 

@@ -104,8 +104,8 @@ def train(
     compile_seconds = _fit(model, config, examples, recorder, [*own, *callbacks], verbose)
 
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
-    trained = artifact if examples is dataset else head_of(artifact)
-    trained.set_weights(recorder.best_weights)
+    head = None if examples is dataset else head_of(artifact)
+    (artifact if head is None else head).set_weights(recorder.best_weights)
     _save_artifact(run, artifact)
     facts = _facts(run, config, dataset, precision, artifact, recorder)
     facts |= {"compile_seconds": compile_seconds, "fingerprint": fingerprint}

@@ -61,7 +61,7 @@ def find_file(reference: str) -> tuple[Path, str] | None:
         spec = importlib.util.find_spec(path)
     except (ImportError, ValueError):
         spec = None
-    return (Path(spec.origin), name) if spec and spec.has_location else None
+    return (Path(spec.origin), name) if spec and spec.origin and spec.has_location else None
 
 
 def name_of(function: Callable) -> str:
