@@ -152,6 +152,17 @@ def short_googlenet(monkeypatch):
     monkeypatch.setattr(googlenet, "_MODULES", googlenet._MODULES[:6])
 
 
+@pytest.fixture(scope="module")
+def short_lite0():
+    """Makes EfficientNet-Lite0s of five blocks instead of sixteen: time goes by their number."""
+    from cnn_cifar10.architectures import efficientnet
+
+    stages = [(*stage[:2], 1, *stage[3:]) for stage in efficientnet._STAGES]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficientnet, "_STAGES", (*stages[:4], stages[5]))
+        yield
+
+
 @pytest.fixture(scope="session")
 def lite0_weights():
     """The file of EfficientNet-Lite0's published weights."""

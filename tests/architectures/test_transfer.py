@@ -1,9 +1,8 @@
-"""Transfer: published weights give the published answers, and stay what they are where frozen."""
+"""Transfer: what is trained, what stays as it is, the head, and errors."""
 
 import importlib.util
 import socket
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,21 +11,13 @@ import pytest
 from cnn_cifar10.architectures import (
     create_model,
     head_of,
-    list_backbones,
     main_model,
 )
-from cnn_cifar10.architectures.backbones import APPLICATIONS
 from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
-from cnn_cifar10.architectures.layers import FusedBatchNormalization
-from cnn_cifar10.architectures.torch_weights import read_torch_weights
-from cnn_cifar10.architectures.transfer import _scale, build_transfer
+from cnn_cifar10.architectures.transfer import build_transfer
 from cnn_cifar10.utils import InputError
 
-CLASSES = {
-    name: (scaling, class_name)
-    for scaling, group in APPLICATIONS.items()
-    for name, class_name in group.items()
-}
+pytestmark = pytest.mark.usefixtures("short_lite0")
 
 
 def pixels(count=4, side=32):
@@ -51,126 +42,6 @@ def body_of(model):
 
 def normalizations_of(model):
     return [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-
-
-@pytest.fixture(scope="module")
-def photos():
-    from sklearn.datasets import load_sample_images
-
-    return np.stack([image[101:325, 208:432] for image in load_sample_images().images])
-
-
-@pytest.fixture(scope="module")
-def port(lite0_weights):
-    """EfficientNet-Lite0 with its own classifier of ImageNet's 1000 classes."""
-    model = build_transfer((224, 224, 3), 1000, image_size=224)
-    state = read_torch_weights(lite0_weights)
-    model.get_layer("logits").set_weights([state["_fc.weight"].T, state["_fc.bias"]])
-    return keras.Model(model.input, model.get_layer("logits").output)
-
-
-def test_the_port_gives_the_logits_of_the_pytorch_original(port, photos):
-    with np.load(Path(__file__).parents[1] / "data" / "efficientnet_lite0_logits.npz") as file:
-        expected = file["logits"]
-    # 5e-6 was measured.
-    np.testing.assert_allclose(port(photos).numpy(), expected, rtol=0, atol=1e-3)
-
-
-def test_the_port_sees_what_the_photos_show(port, photos):
-    palace, flower = np.argsort(-port(photos).numpy(), axis=1)[:, :5].tolist()
-    assert palace[0] == 698  # palace
-    assert 663 in palace  # monastery
-    assert 985 in flower  # daisy
-
-
-def test_the_port_agrees_with_the_pytorch_original_at_work(port, photos, lite0_weights):
-    for package in ("torch", "efficientnet_lite_pytorch"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"needs {package}: pip install torch efficientnet-lite-pytorch")
-    import torch
-    from efficientnet_lite_pytorch import EfficientNet
-
-    network = EfficientNet.from_name("efficientnet-lite0").eval()
-    network.load_state_dict(torch.load(lite0_weights, weights_only=True))
-    scaled = (photos.astype("float32") - 127) / 128
-    with torch.no_grad():
-        expected = network(torch.tensor(scaled.transpose(0, 3, 1, 2))).numpy()
-    np.testing.assert_allclose(port(photos).numpy(), expected, rtol=0, atol=1e-3)
-
-
-def test_a_pth_file_gives_the_weights_that_imagenet_gives(lite0_weights):
-    named, by_file = (build_small(weights=w) for w in ("imagenet", str(lite0_weights)))
-    for a, b in zip(body_of(named).weights, body_of(by_file).weights, strict=True):
-        np.testing.assert_array_equal(a, b)
-    stem = read_torch_weights(lite0_weights)["_conv_stem.weight"]
-    kernel = body_of(named).get_layer("stem_conv").kernel.numpy()
-    np.testing.assert_array_equal(kernel[0, 2, 1, 7], stem[7, 1, 0, 2])
-
-
-@pytest.mark.parametrize("name", list_backbones())
-def test_pixels_are_scaled_as_the_backbones_weights_expect(name):
-    images = pixels(2, 8)
-    if name == "efficientnet_lite0":
-        scaling, expected = "lite", (images - 127) / 128
-    else:
-        scaling, class_name = CLASSES[name]
-        module = sys.modules[getattr(keras.applications, class_name).__module__]
-        expected = module.preprocess_input(images.copy())
-    scaled = np.asarray(_scale(keras.ops.convert_to_tensor(images), scaling))
-    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-4)
-
-
-def test_every_backbone_is_there_once():
-    names = list_backbones()
-    assert names[0] == "efficientnet_lite0"
-    assert len(set(names)) == len(names) == 1 + len(CLASSES)
-    for _, class_name in CLASSES.values():
-        assert callable(getattr(keras.applications, class_name)), class_name
-    assert len({class_name for _, class_name in CLASSES.values()}) == len(CLASSES)
-
-
-@pytest.mark.parametrize("backbone", ["vgg16", "mobilenet_v2", "densenet121", "efficientnet_v2_b0"])
-def test_a_backbone_gives_the_stock_applications_features(backbone, tmp_path, settle, crops):
-    _, class_name = CLASSES[backbone]
-    build = getattr(keras.applications, class_name)
-    keras.utils.set_random_seed(3)
-    stock = build(include_top=False, weights=None, input_shape=(32, 32, 3))
-    scaled = sys.modules[build.__module__].preprocess_input(crops.copy())
-    settle(stock, scaled)
-    stock.save_weights(tmp_path / "stock.weights.h5")
-
-    model = build_small(backbone=backbone, weights=str(tmp_path / "stock.weights.h5"))
-    assert {type(x) for x in normalizations_of(body_of(model))} <= {FusedBatchNormalization}
-    for a, b in zip(body_of(model).weights, stock.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
-    expected = np.mean(stock(scaled), axis=(1, 2))
-    assert expected.std(axis=0).max() > 0.1 * expected.mean()
-    features = model.get_layer("features")(crops).numpy()
-    np.testing.assert_allclose(features, expected, atol=1e-3 * np.abs(expected).max())
-
-
-def test_efficientnets_features_are_those_of_the_weights_that_keras_downloads(
-    tmp_path, monkeypatch, settle, crops
-):
-    build, path = keras.applications.EfficientNetB0, tmp_path / "downloaded.weights.h5"
-    module = sys.modules[build.__module__]
-    monkeypatch.setattr(module.file_utils, "get_file", lambda *_, **__: path)
-    build(include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
-    stock = build(include_top=False, weights="imagenet", input_shape=(32, 32, 3))
-    (normalization,) = [x for x in stock.layers if isinstance(x, keras.layers.Normalization)]
-    normalization.adapt(crops / 255)
-    settle(stock, crops)
-    stock.save_weights(path)
-    expected = np.mean(stock(crops), axis=(1, 2))
-    assert expected.std(axis=0).max() > 0.1 * expected.mean()
-
-    named, by_file = (
-        build_small(backbone="efficientnet_b0", weights=w) for w in ("imagenet", str(path))
-    )
-    by_file.save(tmp_path / "model.keras")
-    for model in (named, by_file, keras.saving.load_model(tmp_path / "model.keras")):
-        features = model.get_layer("features")(crops).numpy()
-        np.testing.assert_allclose(features, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_lite0s_weights_come_back_from_a_file_of_keras(tmp_path, settle, crops):
@@ -255,7 +126,7 @@ def test_all_layers_are_trained_except_batch_normalizations(backbone):
     layers = body_of(model).layers
     assert trained_layers(model) == weighted_layers(layers)
     assert not any(x.trainable for x in normalizations_of(body_of(model)))
-    assert len(normalizations_of(body_of(model))) > 40
+    assert len(normalizations_of(body_of(model))) > 10
 
 
 def test_every_trained_weight_of_a_backbone_gets_a_gradient(settle, crops):
@@ -285,7 +156,7 @@ def test_training_moves_convolutions_and_no_weight_of_a_batch_normalization(
         model.compile(optimizer, "categorical_crossentropy", run_eagerly=True)
         model.fit(pixels(16), one_hot(16), batch_size=8, verbose=0)
         after = [w.numpy() for x in normalizations_of(body) for w in x.weights]
-        assert len(after) == 4 * 49
+        assert len(after) == 4 * 16
         for old, new in zip(frozen, after, strict=True):
             np.testing.assert_array_equal(old, new, err_msg=round)
         assert (body.get_layer("stem_conv").kernel.numpy() != stem).any(), round
@@ -364,13 +235,6 @@ def error_of(**options):
 )
 def test_bad_requests_say_what_would_work(options, message):
     assert error_of(**options).startswith(message)
-
-
-def test_the_smallest_images_are_those_that_keras_allows():
-    for name, side in (("xception", 71), ("inception_v3", 75), ("inception_resnet_v2", 75)):
-        build = getattr(keras.applications, CLASSES[name][1])
-        with pytest.raises(ValueError, match=f"at least {side}x{side}"):
-            build(include_top=False, weights=None, input_shape=(side - 1, side - 1, 3))
 
 
 @pytest.mark.parametrize("change", ["an array less", "another shape", "no dimensions", "a vector"])

@@ -1,9 +1,7 @@
-"""Shared by the tests of training: an interruption, and a short backbone."""
+"""Shared by the tests of training: an interruption."""
 
 import keras
 import pytest
-
-from cnn_cifar10.architectures import efficientnet
 
 
 class _Interrupt(keras.callbacks.Callback):
@@ -23,12 +21,3 @@ class _Interrupt(keras.callbacks.Callback):
 def interruption():
     """A function to a callback that ends training as Ctrl-C does, after a batch of an epoch."""
     return _Interrupt
-
-
-@pytest.fixture(scope="module")
-def short_lite0():
-    """Makes EfficientNet-Lite0s of five blocks instead of sixteen: time goes by their number."""
-    stages = [(*stage[:2], 1, *stage[3:]) for stage in efficientnet._STAGES]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(efficientnet, "_STAGES", (*stages[:4], stages[5]))
-        yield
