@@ -72,7 +72,7 @@ def _download() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
-    """Title, images and labels of the six batches, train before test."""
+    """Return title, images and labels of the six batches, train before test."""
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder; {_WANTED}")
     files = _read_folder(path) if path.is_dir() else _read_archive(path)
@@ -99,7 +99,7 @@ def _md5(content: bytes) -> str:
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
-    """Each name in a folder, or in the batches' folder inside it -> the content if a batch."""
+    """Return the files of a folder, or of the folder of batches in it: contents of batches only."""
     if (inner := path / "cifar-10-batches-py").is_dir():
         path = inner
     elif (archive := path / "cifar-10-python.tar.gz").is_file():
@@ -108,7 +108,7 @@ def _read_folder(path: Path) -> dict[str, bytes]:
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
-    """Each name in an archive -> the content if a batch."""
+    """Return the files of an archive by name: contents of batches only."""
     files = {}
     try:
         with tarfile.open(path) as archive:
@@ -123,7 +123,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
 
 
 def _read_batch(path: Path, name: str, content: bytes) -> list[np.ndarray]:
-    """Pixels of shape (10000, 3072), labels and file names."""
+    """Return pixels of shape (10000, 3072), labels and file names."""
     place = f"{path}: {name}"
     try:
         batch = _BatchUnpickler(io.BytesIO(content), encoding="bytes").load()

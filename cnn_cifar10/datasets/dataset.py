@@ -19,7 +19,7 @@ class DatasetError(InputError):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled images that are used for one purpose.
+    """Labelled images of one split, and which examples they are.
 
     Args:
         images: `uint8` RGB of shape `(n, height, width, 3)`, values 0 to 255:
@@ -152,7 +152,7 @@ class Dataset:
 
 
 def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Sorted positions of each part of a random split that holds the shares of the classes."""
+    """Return the sorted positions of each part of a random split, stratified by class."""
     rng = np.random.RandomState(seed)  # whose stream NumPy promises never to change
     bounds = np.cumsum(weights) / np.sum(weights)
     parts: list[list[np.ndarray]] = [[] for _ in weights]

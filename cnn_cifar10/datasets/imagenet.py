@@ -37,7 +37,7 @@ def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool)
 
 
 def _list_imagenet(root: Path) -> tuple[dict[str, str], listing.Files]:
-    """Human names of the synsets, and the files: the official validation images as test."""
+    """Return the names of synsets, and the files; official validation images are for testing."""
     kaggle = "ILSVRC/Data/CLS-LOC/"
     prefix = kaggle if (root / kaggle).is_dir() else ""
     needed = [f"{prefix}train", f"{prefix}val", "LOC_synset_mapping.txt"]
@@ -57,7 +57,7 @@ def _list_imagenet(root: Path) -> tuple[dict[str, str], listing.Files]:
 
 
 def _list_solved(root: Path, images: Sequence[str]) -> dict[str, list[str]]:
-    """Images of no synset folder by the synset that Kaggle's table gives."""
+    """Return images that lie in no synset folder by synset, as Kaggle's table lists them."""
     table = root / "LOC_val_solution.csv"
     if not table.is_file():
         raise DatasetError(f"{table}: no such file; add it, or sort val/ into synset folders")
@@ -73,7 +73,7 @@ def _list_solved(root: Path, images: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _synset_names(mapping: str) -> dict[str, str]:
-    """Synset -> its first synonym; where two would agree, all synonyms, or the synset too."""
+    """Return a different name for each synset: a synonym, all synonyms, or these and the synset."""
     words = dict(line.split(maxsplit=1) for line in mapping.splitlines() if line.strip())
     first = {synset: synonyms.split(",")[0].strip() for synset, synonyms in words.items()}
     count = Counter(first.values())

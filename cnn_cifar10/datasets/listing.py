@@ -140,7 +140,7 @@ def _without_damaged(root: Path, files: Files, skip: bool) -> Files:
 
 
 def _recall_damaged(root: Path, paths: Sequence[str]) -> dict[str, str]:
-    """`find_damaged`, remembered until the path, size or modification time of a file changes."""
+    """Return what `find_damaged` found, kept until the path, size or time of a file changes."""
     from PIL import __version__
 
     digest = hashlib.sha256(__version__.encode())

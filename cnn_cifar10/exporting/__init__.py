@@ -1,4 +1,4 @@
-"""A run in other formats, each compared with Keras, and its model card."""
+"""Export of a run to other formats, each compared with Keras, and its model card."""
 
 import importlib
 
@@ -8,7 +8,7 @@ __all__ = ["FORMATS", "Format", "export_run", "format_comparison"]
 
 
 def __getattr__(name):
-    """Load what exports when it is asked for: to name the formats takes neither NumPy nor it."""
+    """Import what exports when it is first used: a list of the formats needs no NumPy."""
     files = {"export_run": "export", "format_comparison": "model_card"}
     if name not in files:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -97,7 +97,7 @@ def export_run(
 
 
 def _check(run, facts, dataset, report, formats, images):
-    """Raise an `InputError` for what would fail later, or export another thing than is meant."""
+    """Raise an `InputError` for arguments that would fail later, or are of another run."""
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -56,7 +56,7 @@ class Limits:
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds the headers which tell browsers to trust nothing else."""
+    """ASGI middleware that adds headers: browsers load nothing from other hosts."""
 
     def __init__(self, app: ASGIApp):
         self._app = app

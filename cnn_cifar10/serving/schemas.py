@@ -63,13 +63,13 @@ class ModelDescription(BaseModel):
 
 
 class Health(BaseModel):
-    """That the service answers."""
+    """State of the service."""
 
     status: Literal["ok"] = "ok"
 
 
 class Error(BaseModel):
-    """What is wrong, where, and what to do."""
+    """An error in one line: what is wrong, where, and what to do."""
 
     detail: str = Field(examples=["image 2 (cat.jpg): is empty; replace or remove it"])
 
@@ -78,7 +78,7 @@ UNAUTHORIZED = {
     "description": "Without the token.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-"""The answer without the token, spelled out, since a path of plain text would make it text."""
+"""The answer without the token. It names its schema, as `/metrics` would make it plain text."""
 
 
 def describe_errors(descriptions: dict[int, str]) -> dict[int, dict[str, Any]]:
