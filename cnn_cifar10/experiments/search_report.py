@@ -66,8 +66,7 @@ def _read_trial(search, folder):
         "validation_accuracy": trial["score"] if status == COMPLETED else None,
         **values,
         "epochs": facts.get("epochs", search.config(values, **length).epochs),
-        "parameters": facts.get("parameters"),
-        "seconds": facts.get("seconds"),
+        **{name: facts.get(name) for name in ("parameters", "seconds")},
         "failure": failure,
     }
 
@@ -106,11 +105,9 @@ def setting_importances(
     rows = [row for row in rows if row["status"] == COMPLETED]
     if len(rows) < _FEWEST:
         return None, None
+    lists = {name: values for name, values in space.items() if isinstance(values, list)}
     settings = [
-        [
-            values.index(row[name]) if isinstance(values, list) else row[name]
-            for name, values in space.items()
-        ]
+        [lists[name].index(row[name]) if name in lists else row[name] for name in space]
         for row in rows
     ]
     accuracies = [row["validation_accuracy"] for row in rows]

@@ -89,8 +89,8 @@ def compare_with_reference(
     cells += [(reference, seed) for seed in seeds]
     design = np.array(
         [
-            [variant == name for name in tested] + [own == seed for seed in seeds]
-            for variant, own in cells
+            [name == each for each in tested] + [seed == each for each in seeds]
+            for name, seed in cells
         ],
         dtype=float,
     )
