@@ -128,6 +128,13 @@ def open_run_and_data(args):
     return run, load_data(config)
 
 
+def report_words(args: argparse.Namespace) -> list[str]:
+    """Return the words that ask `evaluate` for the report that these arguments ask for."""
+    given = {option: getattr(args, option[2:].replace("-", "_")) for option in REPORT}
+    pairs = [(option, str(value)) for option, value in given.items() if value]
+    return [word for pair in pairs for word in pair if word != "True"]
+
+
 def report_folder(args: argparse.Namespace, run: Path) -> Path:
     """Return the folder of the report on the run in a folder."""
     return args.report or Path("reports") / run.name

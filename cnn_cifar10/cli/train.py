@@ -46,7 +46,8 @@ def run(args):
         tensorboard=args.tensorboard,
         verbose=options.verbosity(args),
     )
-    args.next_command = ["evaluate", str(trained.path)]  # what is left when this is interrupted
+    # What is left to do when this is interrupted now.
+    args.next_command = ["evaluate", str(trained.path), *options.report_words(args)]
     return options.report(trained, dataset, args)
 
 

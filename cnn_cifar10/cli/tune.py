@@ -30,8 +30,7 @@ def add_arguments(parser):
     width = max(map(len, configs.SPACE))
     listed = "".join(f"  {name:{width}}  {json.dumps(v)}\n" for name, v in configs.SPACE.items())
     parser.epilog = f"what is searched, unless --space and --set say otherwise:\n{listed}"
-    algorithms = {"choices": configs.ALGORITHMS}
-    options.add(parser, "--algorithm", "random", "how trials are chosen", **algorithms)
+    options.add(parser, "--algorithm", "random", "what chooses trials", choices=configs.ALGORITHMS)
     options.add(parser, "--trials", 30, "how many at most")
     space = "JSON object of names to lists or ranges, instead of the space below"
     options.add(parser, "--space", Path, space, metavar="FILE.json")

@@ -631,8 +631,11 @@ def test_a_trained_run_needs_its_report_alone(digits_run, digits, tmp_path, monk
     monkeypatch.setattr("cnn_cifar10.training.train", lambda *_, **__: digits_run)
     monkeypatch.setattr("cnn_cifar10.cli.options.report", interrupt)
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "--dataset", "digits"]) == 130
-    assert f"continue with: cnn-cifar10 evaluate {digits_run.path}\n" in capsys.readouterr().err
+    assert main(["train", "--dataset", "digits", "--no-test", "--report", "my report"]) == 130
+    assert capsys.readouterr().err.endswith(
+        f"continue with: cnn-cifar10 evaluate {digits_run.path} --report 'my report' "
+        "--results reports/results.csv --no-test\n"
+    )
 
 
 @pytest.mark.slow
