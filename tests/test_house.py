@@ -181,18 +181,6 @@ def test_an_installation_has_every_file_that_a_room_reads():
     assert {path for path in files if "__pycache__" not in path.parts} == packed
 
 
-def test_an_installation_has_every_file_that_a_room_reads():
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    packed = {
-        path
-        for package, patterns in setuptools["package-data"].items()
-        for pattern in patterns
-        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
-    }
-    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".py"}
-    assert {path for path in files if "__pycache__" not in path.parts} == packed
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebooks:
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""What can be asked for, as data."""
+"""Configs of trainings, studies and searches, as data."""
 
 from cnn_cifar10.configs.choices import (
     LOSSES,

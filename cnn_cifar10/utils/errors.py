@@ -1,4 +1,4 @@
-"""The error that everything here raises for input that cannot be used."""
+"""Errors of input that cannot be used."""
 
 
 class InputError(ValueError):

@@ -5,14 +5,21 @@ import json
 
 import pytest
 
-from cnn_cifar10.configs import RECIPES, ConfigError, TrainingConfig, make_config, read_config
-from cnn_cifar10.configs.training import OPTIMIZERS
+from cnn_cifar10.configs import (
+    OPTIMIZERS,
+    RECIPES,
+    ConfigError,
+    TrainingConfig,
+    make_config,
+    read_config,
+)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_rate_and_decay_follow_the_optimizer_unless_said(optimizer):
     config = TrainingConfig(optimizer=optimizer)
-    assert (config.learning_rate, config.weight_decay) == OPTIMIZERS[optimizer]
+    entry = OPTIMIZERS[optimizer]
+    assert (config.learning_rate, config.weight_decay) == (entry.learning_rate, entry.weight_decay)
     assert TrainingConfig(optimizer=optimizer, weight_decay=0.5).weight_decay == 0.5
     assert TrainingConfig(optimizer=optimizer, learning_rate=0.7).learning_rate == 0.7
 
