@@ -1,14 +1,15 @@
 """Import of TensorFlow without its start-up lines.
 
 TensorFlow's C++ libraries write to file descriptor 2 while they are loaded, before any
-setting is read; `TF_CPP_MIN_LOG_LEVEL` silences only what they write afterwards.
+setting is read; `TF_CPP_MIN_LOG_LEVEL` silences only what they write afterwards. Run as
+a program, this file copies lines to standard error, but for those of the log.
 """
 
 import functools
 import os
 import re
+import subprocess
 import sys
-import tempfile
 from importlib.machinery import ModuleSpec, PathFinder
 
 _LOG_LINE = re.compile(
@@ -19,8 +20,9 @@ _LOG_LINE = re.compile(
 def quiet_tensorflow() -> None:
     """Keep TensorFlow's log from standard error, its start-up lines too, whoever imports it.
 
-    This holds in processes that this one starts, too. Errors still come out, and lines of other
-    forms. Where `TF_CPP_MIN_LOG_LEVEL` is set to another level than 3, nothing is kept back.
+    So it is in processes that this one starts, too. Errors still come out: those of Python,
+    fatal ones of C++, and lines of other forms. Where `TF_CPP_MIN_LOG_LEVEL` is set to
+    another level than 3, nothing is kept back.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level == "3" and _Finder not in sys.meta_path:
@@ -38,20 +40,27 @@ class _Finder:
 
 
 def _filtered(execute, module):
-    """Execute a module, and write what it wrote to standard error without the lines of the log."""
+    """Execute a module while another process, which outlives a crash, filters what it writes."""
     if sys.stderr is None:
         return execute(module)
     sys.stderr.flush()
+    arguments = [sys.executable, "-S", "-E", __file__]
+    # In a session of its own Ctrl-C does not reach it.
+    reader = subprocess.Popen(arguments, stdin=subprocess.PIPE, start_new_session=True)
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            execute(module)
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            written.seek(0)
-            for line in written:
-                if not _LOG_LINE.match(line):
-                    os.write(2, line)
+    os.dup2(reader.stdin.fileno(), 2)
+    reader.stdin.close()
+    try:
+        execute(module)
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        reader.wait()
+
+
+if __name__ == "__main__":
+    for line in sys.stdin.buffer:
+        if not _LOG_LINE.match(line):
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
