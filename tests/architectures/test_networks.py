@@ -172,7 +172,7 @@ def test_mixed_precision_returns_float32(name, options):
 @pytest.mark.parametrize(
     ("name", "options", "epochs"),
     [
-        ("baseline_cnn", {}, 60),
+        ("baseline_cnn", {}, 30),
         pytest.param("custom_cnn", {}, 60, marks=pytest.mark.slow),
         pytest.param("resnet20", {}, 40, marks=pytest.mark.slow),
     ],

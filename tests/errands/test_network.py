@@ -77,6 +77,7 @@ def test_a_file_is_read_and_not_run_to_list_its_options(my_net):
         create_model(my_net, depth=3)
 
 
+@pytest.mark.slow
 def test_a_run_records_the_file_and_says_when_it_changed(my_net, tmp_path, caplog, digits):
     run, _ = train_with(my_net, tmp_path)
     network = run.facts()["network"]

@@ -270,6 +270,7 @@ def wait_for(condition, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_run_a_study_goes_on_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     declared = dataclasses.asdict(TINY) | {"seeds": [5]}

@@ -319,6 +319,7 @@ def sleep_and_score(config, folder):
     return score(config, folder)
 
 
+@pytest.mark.slow
 def test_two_workers_do_what_one_process_does_and_a_killed_one_comes_back(tmp_path):
     rows = go(search_of(), tmp_path / "two", sleep_and_score, workers=2)
     state = tmp_path / "two" / "state"
@@ -353,6 +354,7 @@ def start(folder, *arguments, **environment):
     )
 
 
+@pytest.mark.slow
 def test_chief_and_worker_find_each_other_by_the_documented_address(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -375,6 +377,7 @@ def test_chief_and_worker_find_each_other_by_the_documented_address(tmp_path):
     assert (tmp_path / "reports" / "searches" / "tiny" / "report.md").exists()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_trial_a_search_goes_on_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ("--trials", "3", "--epochs", "8", "--early-stopping", "0")

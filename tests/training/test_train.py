@@ -235,6 +235,7 @@ HEADS = {
 
 
 @pytest.mark.usefixtures("short_googlenet")
+@pytest.mark.slow
 def test_auxiliary_heads_are_trained_and_not_saved(tmp_path, few):
     run = train(make_config(**HEADS), tmp_path / "run", dataset=few, verbose=0)
     history, artifact = run.history(), run.load_model()
