@@ -21,11 +21,11 @@ demo: install
 	$(BIN)/cnn-cifar10 train --dataset digits --epochs 12 --augment crop --overwrite \
 		--output models/demo --report reports/demo --results reports/demo/results.csv
 
-# What a change must pass: every test but the slow ones, and one notebook in small mode.
+# What a change must pass: every test but the slow ones, and two notebooks in small mode.
 # `make test COVERAGE=--cov` also measures coverage, which takes a fifth longer.
 test: install
 	$(TEST) -m "not slow" $(COVERAGE)
-	$(NOTEBOOKS) notebooks/01_data.ipynb
+	$(NOTEBOOKS) notebooks/01_data.ipynb notebooks/03_custom_cnn.ipynb
 
 # The rest: tests marked slow, and every notebook in small mode.
 test-slow: install

@@ -5,6 +5,7 @@ import json
 import pytest
 
 
+@pytest.mark.slow
 def test_every_augmentation_is_compiled_with_the_draws_of_its_steps(run_program, quick_jax):
     run_program("compiled_augmentations.py", **quick_jax)
 

@@ -312,6 +312,7 @@ def test_where_more_is_trained_the_whole_network_runs(tmp_path, few, cache, conf
     assert changed == {"stage8_conv/kernel", "logits/kernel", "logits/bias"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_head_continues_as_if_it_had_not_been_on_the_same_features(
     tmp_path, few, config, predictions, interruption
 ):
