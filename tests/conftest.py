@@ -67,6 +67,17 @@ def cifar10_dir():
     return Path(named)
 
 
+@pytest.fixture
+def known_metrics(monkeypatch):
+    """Leaves the metrics whose figures tests spell out, whatever is added to them."""
+    from cnn_cifar10.evaluation.metrics import METRICS
+
+    known = {"loss", "accuracy", "tta_accuracy", "top5_accuracy"}
+    known |= {"macro_precision", "macro_recall", "macro_f1"}
+    for name in set(METRICS) - known:
+        monkeypatch.delitem(METRICS, name)
+
+
 @pytest.fixture(scope="session")
 def digits():
     from cnn_cifar10.datasets import load_dataset

@@ -61,6 +61,8 @@ class Network:
 def _read_signature(path, name):
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as Python: {error}") from error
     functions = [each for each in tree.body if isinstance(each, ast.FunctionDef)]

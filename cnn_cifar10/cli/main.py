@@ -22,6 +22,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import shlex
 import sys
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
             document = args.command.run(args)
+        if args.json:
+            print(json.dumps(document, indent=2))
+    except BrokenPipeError:  # who reads has enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError) as error:
         return _end(error, 2)
     except ModuleNotFoundError as error:
@@ -63,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(f"{backend}, which Keras would run on, is not installed: {how}", 2)
     except KeyboardInterrupt:
         return _end(f"interrupted{_next_command(args, argv)}", 130, before="\n")
-    if args.json:
-        print(json.dumps(document, indent=2))
     return 0
 
 

@@ -16,6 +16,8 @@ def run(args):
         print("options:" if network.options else "It has no options.")
         for option, default in network.options.items():
             print(f"  {option}={default!r}")
+        for option, value in network.fixed:
+            print(f"  {option}={value!r}, which this name fixes")
         return {**_row(args.name, network), "document": network.document}
     for name in list_models():
         network = NETWORKS[name]

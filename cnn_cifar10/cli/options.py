@@ -50,7 +50,7 @@ def add_fields(
 ) -> None:
     """Add an option for these fields of a config, or all; absent where it is not given."""
     hows: dict[str, dict[str, Any]] = {
-        "dict": {"nargs": "+", "metavar": "NAME=VALUE"},
+        "dict": {"nargs": "+", "action": "extend", "metavar": "NAME=VALUE"},
         "bool": {"action": "store_true"},
         **{kind.__name__: {"type": kind} for kind in (str, int, float)},
     }

@@ -57,7 +57,7 @@ class Loss:
     """
 
     build: str | Callable
-    fields: tuple[str, ...] = ("label_smoothing",)
+    fields: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,8 +98,10 @@ reduce_on_plateau: a fifth of it after three epochs in which the validation loss
 """
 
 LOSSES = {
-    "cross_entropy": Loss("keras.losses:CategoricalCrossentropy"),
-    "focal": Loss("keras.losses:CategoricalFocalCrossentropy", options={"alpha": 1.0}),
+    "cross_entropy": Loss("keras.losses:CategoricalCrossentropy", ("label_smoothing",)),
+    "focal": Loss(
+        "keras.losses:CategoricalFocalCrossentropy", ("label_smoothing",), {"alpha": 1.0}
+    ),
 }
 """cross_entropy: the negative logarithm of the probability of the label.
 focal: the same times (1 - probability)², so that images which the network gets right already

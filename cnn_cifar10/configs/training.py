@@ -138,12 +138,13 @@ class TrainingConfig:
             self._require(field.name, value in choices, f"one of {', '.join(choices)}")
         if value is None:
             return
-        if below is not None:
+        if least is not None and below is not None:
             self._require(field.name, least <= value < below, f"in [{least}, {below})")
         elif least is not None:
             self._require(field.name, value >= least, f"{least} or more")
-        elif above is not None:
-            self._require(field.name, value > above, f"above {above}")
+        else:
+            self._require(field.name, above is None or value > above, f"above {above}")
+            self._require(field.name, below is None or value < below, f"below {below}")
 
     def _has_type(self, field):
         value = getattr(self, field.name)

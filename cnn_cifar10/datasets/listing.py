@@ -28,7 +28,9 @@ def open_folder(name: str, data_dir: Place, image_size: int | None) -> Path:
     """
     if image_size is not None and image_size < 1:
         raise DatasetError(f"image_size: {image_size} is not a number of pixels, 1 or more")
-    if data_dir is None or not (root := Path(data_dir).expanduser()).is_dir():
+    if data_dir is None:
+        raise DatasetError(f"data_dir: {name} needs it: name the folder of the images")
+    if not (root := Path(data_dir).expanduser()).is_dir():
         raise DatasetError(f"data_dir: {data_dir} is no folder; {name} needs that of the images")
     return root
 

@@ -12,5 +12,8 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         shown = ("loss", "accuracy", "val_loss", "val_accuracy")
         parts = [f"{name} {logs[name]:.4f}" for name in shown if name in logs]
-        parts += [f"learning_rate {logs['learning_rate']:.4g}", f"{logs['seconds']:.1f} s"]
+        parts += [
+            f"learning rate now {logs['learning_rate']:.4g}",
+            f"{logs['seconds']:.1f} s so far",
+        ]
         print(f"epoch {epoch + 1}/{self.params['epochs']}: {', '.join(parts)}", flush=True)

@@ -7,10 +7,11 @@ from typing import Any
 from cnn_cifar10.utils.errors import InputError
 
 _TYPES = (bool, int, float, str, list, tuple)
+_NONE = ("none", "null")
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
-    **dict.fromkeys(("none", "null"), None),
+    **dict.fromkeys(_NONE, None),
 }
 
 
@@ -32,8 +33,8 @@ def read_value(text: str, like: Any = None, optional: bool = False) -> Any:
     Args:
         text: Words for true, false and none in any case, numbers, lists, text, or JSON.
         like: A value of the wanted type. A float may also be an int; a list or tuple has
-            items like its first, and a single value is a list of one. Anything else takes
-            any value, by its looks.
+            items like its first; a single value is a list of one, and none an empty one.
+            `None` takes any value, by its looks.
         optional: Whether the value may be `None`. Where text is wanted, `none` is else text.
 
     Raises:
@@ -43,9 +44,9 @@ def read_value(text: str, like: Any = None, optional: bool = False) -> Any:
         >>> read_value("yes", False), read_value("64,128", ()), read_value("none", "", True)
         (True, [64, 128], None)
     """
-    if isinstance(like, (list, tuple)):
-        return read_list(text, like[0] if like else None)
     word = text.strip()
+    if isinstance(like, (list, tuple)):
+        return read_list("" if word.lower() in _NONE else text, like[0] if like else None)
     value = _WORDS.get(word.lower(), text)
     if type(like) is str and not (word.startswith('"') or (value is None and optional)):
         return text

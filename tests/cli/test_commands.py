@@ -98,7 +98,8 @@ def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monke
     )
     assert data.endswith("1,258 images to train on, 180 to validate, 359 to test")
     assert network == "custom_cnn: 6,530 parameters"
-    shown = r"loss \d.*, accuracy 0.*, val_loss \d.*, val_accuracy 0.*, learning_rate .*, .* s"
+    shown = r"loss \d.*, accuracy 0.*, val_loss \d.*, val_accuracy 0.*"
+    shown += r", learning rate now .*, .* s so far"
     assert len(epochs) == 3
     for number, line in enumerate(epochs, 1):
         assert re.fullmatch(rf"epoch {number}/3: {shown}", line)
@@ -182,7 +183,7 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
     ("arguments", "message"),
     [
         ("train --dataset mnist", "mnist"),
-        ("train --dataset digits --model lenet", "no model is named 'lenet'"),
+        ("train --dataset digits --model no_such_net", "no model is named 'no_such_net'"),
         ("train --dataset digits --augment blur", "no augmentation is named 'blur'"),
         ("train --dataset digits --epochs 0", "epochs must be 1 or more"),
         ("train --dataset digits --model-options wide=3", "custom_cnn has no option 'wide'"),
@@ -552,7 +553,7 @@ def test_models_are_listed_with_their_options(capsys):
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
     assert [row["name"] for row in rows] == sorted(NETWORKS)
-    assert all(row["description"].startswith("Build ") for row in rows)
+    assert all(row["description"] for row in rows)
     models = {row["name"]: row for row in rows}
     assert models["custom_cnn"]["parameters"] == 289_642
     assert models["custom_cnn"]["options"]["activation"] == "leaky_relu"
@@ -574,7 +575,7 @@ def test_a_model_is_explained(capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("resnet20  271,098 parameters\n\nBuild a ResNet of the CIFAR-10 ")
     assert "    width: Channels of the first stage" in printed
-    assert printed.endswith("options:\n  width=16\n")
+    assert printed.endswith("options:\n  width=16\n  depth=20, which this name fixes\n")
 
     assert main(["models", OWN_NETWORK]) == 0
     assert capsys.readouterr().out.endswith("options:\n  width=WIDTH\n  kind='small'\n")
@@ -583,8 +584,8 @@ def test_a_model_is_explained(capsys):
     assert document["document"] == "Build mine."
     assert document["options"] == {"width": "WIDTH", "kind": "small"}
     assert document["parameters"] is None
-    assert main(["models", "lenet"]) == 2
-    assert "no model is named 'lenet'" in capsys.readouterr().err
+    assert main(["models", "no_such_net"]) == 2
+    assert "no model is named 'no_such_net'" in capsys.readouterr().err
 
 
 def test_augmentations_are_listed(capsys):
@@ -599,6 +600,27 @@ def test_a_backend_that_is_not_installed_is_explained(tmp_path, run_program):
     *_, error, last = printed.splitlines()
     assert error.startswith("cnn-cifar10: torch, which Keras would run on, is not installed: pip ")
     assert last.split()[0] == "2"
+
+
+def test_a_reader_that_has_enough_ends_a_command_quietly():
+    """As `| head -1` does."""
+    command = [sys.executable, "-m", "cnn_cifar10", "models"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_model_options_add_up(tmp_path, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(
+        "cnn_cifar10.cli.train._read_config", lambda args: seen.append(args) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "--model-options", "width=4", "--model-options", "depth=1", "dropout=0.1"])
+    assert seen[0].model_options == ["width=4", "depth=1", "dropout=0.1"]
 
 
 @pytest.mark.parametrize(

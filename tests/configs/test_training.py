@@ -113,7 +113,7 @@ def test_json_round_trip(tmp_path):
         ({"train_images": 0}, "train_images must be 1 or more, received 0"),
         (
             {"optimizer": "sdg"},
-            "optimizer must be one of sgd, adam, adamw, rmsprop, muon, received 'sdg'",
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, received 'sdg'",
         ),
         ({"schedule": "linear"}, "schedule must be one of constant, step"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),

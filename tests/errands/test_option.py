@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "cnn_cifar10"
-FIELD = '    patience: int = _option(3, "epochs to be patient for", least=1)\n'
+FIELD = '    patience: int = _option(3, "epochs to be patient for", above=0, below=9)\n'
 
 
 def test_one_field_is_seen_in_help_and_its_range_is_kept(tmp_path):
@@ -28,6 +28,7 @@ def test_one_field_is_seen_in_help_and_its_range_is_kept(tmp_path):
 
     text = " ".join(command("train", "--help").stdout.split())
     assert "--patience PATIENCE epochs to be patient for (default: 3)" in text
-    refused = command("train", "--dataset", "digits", "--patience", "0")
-    assert refused.returncode == 2
-    assert refused.stderr == "cnn-cifar10: patience must be 1 or more, received 0\n"
+    for value, range in (("0", "above 0"), ("9", "below 9")):
+        refused = command("train", "--dataset", "digits", "--patience", value)
+        assert refused.returncode == 2
+        assert refused.stderr == f"cnn-cifar10: patience must be {range}, received {value}\n"

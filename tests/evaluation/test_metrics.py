@@ -53,7 +53,7 @@ labellings = st.integers(2, 7).flatmap(
 )
 
 
-def test_numbers_by_hand(evaluation):
+def test_numbers_by_hand(evaluation, known_metrics):
     assert evaluation.predictions.tolist() == [0, 1, 1, 1, 0]
     assert evaluation.accuracy == pytest.approx(3 / 5)
     assert evaluation.loss == pytest.approx(-math.log(0.5 * 0.2 * 0.8 * 0.5 * 0.04) / 5)

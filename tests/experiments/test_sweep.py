@@ -149,7 +149,7 @@ def test_a_run_without_a_number_is_recorded_once_and_the_others_go_on(tmp_path):
         ({"model_options": {"widths": 4}}, "custom_cnn has no option 'widths'"),
         ({"model_options": {"stages": 9}}, "stages"),
         ({"augment": "blur"}, "no augmentation is named 'blur'"),
-        ({"model": "lenet"}, "no model is named 'lenet'"),
+        ({"model": "no_such_net"}, "no model is named 'no_such_net'"),
     ],
 )
 def test_a_variant_that_cannot_be_trained_stops_a_study_before_its_runs(

@@ -26,6 +26,7 @@ from cnn_cifar10.utils import InputError, read_assignment, read_list, read_value
         ("64", (32, 32), [64]),
         ("64,", (), [64]),
         ("[]", (), []),
+        ("none", (), []),
         ("[a,b]", ("",), ["a", "b"]),
         ("3", None, 3),
         ("0.5", None, 0.5),
