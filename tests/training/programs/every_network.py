@@ -1,4 +1,4 @@
-"""Trains every network for a step and saves it, on the backend that the environment names."""
+"""Trains networks for a step and saves them, on the backend that the environment names."""
 
 import gc
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import create_model, list_models, main_model
+from cnn_cifar10.architectures import create_model, main_model
 
 OPTIONS = {
     "googlenet": {"auxiliary_heads": True},
@@ -39,8 +39,9 @@ def train_and_save(name, path):
     }
 
 
+folder, *names = sys.argv[1:]
 results = {}
-for name in list_models():
-    results[name] = train_and_save(name, Path(sys.argv[1]) / "model.keras")
+for name in names:
+    results[name] = train_and_save(name, Path(folder) / "model.keras")
     gc.collect()
 print(json.dumps({"backend": keras.backend.backend(), "networks": results}))
