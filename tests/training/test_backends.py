@@ -24,7 +24,7 @@ def test_trains_evaluates_saves_and_continues_without_tensorflow(
     result = json.loads(printed.splitlines()[-1])
     assert result["backend"] == backend
     assert result["losses"][-1] < result["losses"][0]
-    assert result["accuracy"] > 0.5  # by chance 0.1
+    assert result["accuracy"] > 0.8
     assert result["report"]
     assert result["output"] == [None, 10]
     assert result["largest difference"] == 0

@@ -48,7 +48,7 @@ dropout = 0.0 if keras.backend.backend() == "torch" else 0.1
 dataset = load_dataset("digits")
 config = make_config(
     dataset="digits",
-    epochs=4,
+    epochs=6,
     batch_size=32,
     augment="crop",
     model_options={"width": 16, "stages": 2, "depth": 1, "dropout": dropout},
