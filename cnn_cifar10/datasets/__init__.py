@@ -15,8 +15,7 @@ from cnn_cifar10.datasets.source import Place, Source
 
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "Dataset", "DatasetError", "ImageError",
-    "ImageFiles", "Source", "Split", "decode_image", "find_damaged", "load_dataset",
-    "read_image",
+    "ImageFiles", "Source", "Split", "decode_image", "find_damaged", "load_dataset", "read_image",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {

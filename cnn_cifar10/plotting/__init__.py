@@ -27,6 +27,6 @@ __all__ = [
     "plot_agreement", "plot_comparison", "plot_confusion_matrices", "plot_confusion_matrix",
     "plot_effects", "plot_grad_cam", "plot_histories", "plot_history", "plot_images",
     "plot_importances", "plot_mistakes", "plot_parallel_coordinates", "plot_pareto",
-    "plot_per_class", "plot_reliability", "plot_robustness", "plot_seeds",
-    "plot_time_to_accuracy", "plot_variant_curve", "plot_variant_grid", "plot_variants",
+    "plot_per_class", "plot_reliability", "plot_robustness", "plot_seeds", "plot_time_to_accuracy",
+    "plot_variant_curve", "plot_variant_grid", "plot_variants",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """References to code: `module:name`, or `path/to/file.py:name`."""
 
+import contextlib
 import hashlib
 import importlib.util
 import inspect
@@ -42,11 +43,10 @@ def _load_file(path):
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     sys.modules[module_name] = module
-    try:
+    with contextlib.ExitStack() as undo:  # where the file cannot be run
+        undo.callback(sys.modules.pop, module_name)
         spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
+        undo.pop_all()
     return module
 
 
