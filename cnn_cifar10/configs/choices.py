@@ -38,7 +38,8 @@ class Schedule:
         build: Function of the highest learning rate, the steps of the run and the steps of
             warm-up. It returns a number, or a `keras.optimizers.schedules.LearningRateSchedule`.
         callback: Function that returns a Keras callback which changes the learning rate by
-            the validation loss; `None` for none.
+            the validation loss; `None` for none. Of what it counts with, a run that continues
+            restores `wait`, `best` and `cooldown_counter`, as Keras's callbacks name them.
     """
 
     build: str | Callable

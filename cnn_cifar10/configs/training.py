@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs.choices import LOSSES, OPTIMIZERS, SCHEDULES
-from cnn_cifar10.utils import InputError, read_object, references
+from cnn_cifar10.utils import InputError, read_object, references, require
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -155,8 +155,7 @@ class TrainingConfig:
         return isinstance(value, field.type)
 
     def _require(self, name, holds, expected):
-        if not holds:
-            raise ConfigError(f"{name} must be {expected}, received {getattr(self, name)!r}")
+        require(holds, ConfigError, f"{name} must be {expected}", getattr(self, name))
 
     @property
     def source(self) -> str:

@@ -55,7 +55,7 @@ def frozen_features(
 def _compute(network, dataset, verbose):
     began, arrays = time.perf_counter(), {}
     for name in ("train", "validation"):
-        split = getattr(dataset, name)
+        split = dataset.split(name)
         if not len(split):
             arrays[name] = np.empty((0, *network.output_shape[1:]), "float32")
             continue

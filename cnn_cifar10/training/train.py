@@ -224,9 +224,7 @@ def _facts(run, config, dataset, precision, artifact, recorder):
         "dataset": dataset.title,
         "class_names": list(dataset.class_names),
         "input_shape": list(dataset.image_shape),
-        "examples": {
-            split: len(getattr(dataset, split)) for split in ("train", "validation", "test")
-        },
+        "examples": {split: len(dataset.split(split)) for split in ("train", "validation", "test")},
         "config": config.to_dict(),
         "seed": config.seed,
         "parameters": main_model(artifact).count_params(),

@@ -28,6 +28,8 @@ def load(reference: Any) -> Any:
         if path.endswith(".py"):
             return getattr(_load_file(Path(path).resolve()), name)
         return pkgutil.resolve_name(reference)
+    except InputError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{reference}: cannot be loaded: {error}") from error
 

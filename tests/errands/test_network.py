@@ -11,7 +11,7 @@ from cnn_cifar10.cli import main
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.training import Run, open_run, train
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, references
 
 SOURCE = '''"""A network of my own."""
 
@@ -135,6 +135,11 @@ def test_what_is_no_network_is_refused_in_a_line(model, message):
     with pytest.raises(InputError, match=message) as raised:
         create_model(model)
     assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_said_once():
+    with pytest.raises(InputError, match=r"^\S+net\.py: no such file$"):
+        references.load("nowhere/net.py:build")
 
 
 def test_a_function_inside_another_cannot_be_found_again():
