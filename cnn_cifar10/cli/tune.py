@@ -23,7 +23,10 @@ from cnn_cifar10.cli import options
 from cnn_cifar10.utils import require_package
 
 CONTINUES = True
-_FIELDS = ("dataset", "data_dir", "image_size", "skip_damaged", "model", "start", "seed")
+_FIELDS = (
+    *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged"),
+    *("model", "start", "seed"),
+)
 
 
 def add_arguments(parser):

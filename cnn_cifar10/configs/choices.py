@@ -9,6 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+FITS = ("crop", "pad", "stretch")
+"""Ways to fit an image file into a square: see `datasets.read_image`."""
+
+CLASS_WEIGHTS = ("none", "balanced")
+"""Weights of the classes in the loss; balanced: each class counts the same in sum."""
+
+SELECTIONS = ("val_accuracy", "val_macro_f1", "val_loss")
+"""What the epoch whose weights are kept is best in."""
+
 
 @dataclass(frozen=True)
 class Optimizer:

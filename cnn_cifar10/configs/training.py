@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn_cifar10.configs.choices import LOSSES, OPTIMIZERS, SCHEDULES
+from cnn_cifar10.configs.choices import (
+    CLASS_WEIGHTS,
+    FITS,
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    SELECTIONS,
+)
 from cnn_cifar10.utils import InputError, read_object, references, require
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -52,6 +59,13 @@ class TrainingConfig:
     image_size: int | None = _option(
         None, "side in pixels that folders of images are read at", least=1
     )
+    fit: str = _option(
+        "crop", "how an image file becomes a square: cut, between grey bars, or distorted", FITS
+    )
+    group_by: str | None = _option(
+        None,
+        "keep images of one group in one split: a pattern of their paths, such as '(.*)_frame'",
+    )
     skip_damaged: bool = _option(False, "train without the images that cannot be read")
     train_images: int | None = _option(
         None, "train on a part of the training split, of this many images at most", least=1
@@ -69,6 +83,12 @@ class TrainingConfig:
     augment: str = _option(
         "crop+flip",
         "none, or augmentations joined by '+'; `cnn-cifar10 augmentations` lists them",
+    )
+    head_epochs: int = _option(
+        0,
+        "passes over the features of a pretrained network in which its classifier is trained "
+        "alone, before the epochs",
+        least=0,
     )
     epochs: int = _option(20, "passes over the training split", least=1)
     small_epochs: int = _option(
@@ -103,8 +123,14 @@ class TrainingConfig:
     loss: str = _option(
         "cross_entropy", "what is minimized; focal is for data with rare classes", LOSSES
     )
+    class_weight: str = _option(
+        "none", "weight of the classes in the loss; balanced: each counts the same", CLASS_WEIGHTS
+    )
     label_smoothing: float = _option(
         0.1, "share of the label spread over all classes", least=0, below=1
+    )
+    select: str = _option(
+        "val_accuracy", "keep the weights of the epoch that is best in this", SELECTIONS
     )
     early_stopping: int = _option(
         0, "stop after this many epochs without progress; 0: never", least=0

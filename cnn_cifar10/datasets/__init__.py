@@ -11,11 +11,12 @@ from cnn_cifar10.datasets.images import (
     find_damaged,
     read_image,
 )
-from cnn_cifar10.datasets.source import Place, Source
+from cnn_cifar10.datasets.source import DataOptions, Place, Source
 
 __all__ = [
-    "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "Dataset", "DatasetError", "ImageError",
-    "ImageFiles", "Source", "Split", "decode_image", "find_damaged", "load_dataset", "read_image",
+    "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
+    "ImageError", "ImageFiles", "Source", "Split", "decode_image", "find_damaged",
+    "load_dataset", "read_image",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {
@@ -32,8 +33,10 @@ def load_dataset(
     data_dir: Place = None,
     *,
     image_size: int | None = None,
+    fit: str = "crop",
     split_seed: int = 0,
     skip_damaged: bool = False,
+    group_by: str | None = None,
 ) -> Dataset:
     """Load a data set in three splits: train, validation and test.
 
@@ -44,12 +47,15 @@ def load_dataset(
     Args:
         name: A key of `DATASETS`.
         data_dir: Where the files are: a folder, or an archive of `cifar10`.
-        image_size: Height and width in pixels to which image files are scaled and
-            cropped, by default 64 for `folder` and 224 for `imagenet`. `cifar10` and
-            `digits` are always 32.
+        image_size: Height and width in pixels of images that are read from files, by
+            default 64 for `folder` and 224 for `imagenet`. `cifar10` and `digits` are
+            always 32.
+        fit: How an image file becomes a square, as for `read_image`: `"crop"`, `"pad"`
+            or `"stretch"`.
         split_seed: Seed of the random split, 0 to 2**32 - 1.
         skip_damaged: Whether files that cannot be read are left out, and listed in a
             warning of the logger `cnn_cifar10.datasets`. By default they are an error.
+        group_by: Which images of a folder stay in one split: see `datasets.folders`.
 
     Returns:
         A `Dataset`.
@@ -62,4 +68,5 @@ def load_dataset(
         raise DatasetError(f"name: no data set {name!r}; choose from {', '.join(DATASETS)}")
     if not 0 <= split_seed < 2**32:
         raise DatasetError(f"split_seed: {split_seed} is not within 0 to 2**32 - 1")
-    return DATASETS[name].load(data_dir, image_size, split_seed, skip_damaged)
+    options = DataOptions(data_dir, image_size, fit, split_seed, skip_damaged, group_by)
+    return DATASETS[name].load(options)

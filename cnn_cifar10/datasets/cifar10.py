@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
-from cnn_cifar10.datasets.source import Place, check_image_size
+from cnn_cifar10.datasets.source import DataOptions, check_image_size
 
 _CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -31,28 +31,23 @@ _WANTED = (
 )
 
 
-def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
+def load(options: DataOptions) -> Dataset:
     """CIFAR-10: 60,000 colour images of 10 classes, 32x32; downloaded, or read from disk.
 
     Train, validation and test have 45,000, 5,000 and 10,000 images; validation is taken
     from the official training images. The title says whether the pixels are the
     official ones.
 
-    Args:
-        data_dir: The archive `cifar-10-python.tar.gz`, the folder
-            `cifar-10-batches-py` or the folder that holds one of them. `None` takes
-            the environment variable `CNN_CIFAR10_DATA`; without it, Keras downloads
-            the data.
-        image_size: 32 or `None`.
-        seed: Seed of the random split.
-        skip_damaged: Without effect.
+    `data_dir` names the archive `cifar-10-python.tar.gz`, the folder `cifar-10-batches-py`
+    or the folder that holds one of them. `None` takes the environment variable
+    `CNN_CIFAR10_DATA`; without it, Keras downloads the data.
     """
-    check_image_size("cifar10", image_size, 32)
-    if data_dir := data_dir or os.environ.get("CNN_CIFAR10_DATA"):
+    check_image_size("cifar10", options.image_size, 32)
+    if data_dir := options.data_dir or os.environ.get("CNN_CIFAR10_DATA"):
         title, images, labels = _read(Path(data_dir).expanduser())
     else:
         title, images, labels = "CIFAR-10", *_download()
-    parts = stratified_split(labels[:50_000], (0.9, 0.1), seed)
+    parts = stratified_split(labels[:50_000], (0.9, 0.1), options.split_seed)
     train, validation = (Split(images[part], labels[part], part) for part in parts)
     test = Split(images[50_000:], labels[50_000:])
     return Dataset("cifar10", title, _CLASSES, train, validation, test)

@@ -44,7 +44,7 @@ class Split:
     def __getitem__(self, index) -> "Split":
         images = self.images
         if isinstance(images, ImageFiles):  # which stay on disk
-            images = ImageFiles(images.paths[index], images.size)
+            images = ImageFiles(images.paths[index], images.size, images.fit)
         else:
             images = images[index]
         return Split(images, self.labels[index], self.ids[index])
@@ -71,7 +71,9 @@ class Dataset:
         class_names: The name of each label, in the order of the labels.
         train: What a model is fitted to.
         validation: What chooses between epochs, settings and models.
-        test: What the final figure is measured on, and nothing else.
+        test: What the final figure is measured on, and nothing else. It is empty where there
+            is no such split; `judged` says what figures are of then.
+        notes: Sentences on what was found in the data and done about it, for reports.
     """
 
     name: str
@@ -80,6 +82,12 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    notes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    @property
+    def judged(self) -> str:
+        """The split whose figures are reported: `"test"`, or `"validation"` without one."""
+        return "test" if len(self.test) else "validation"
 
     @property
     def num_classes(self) -> int:

@@ -4,29 +4,30 @@ from pathlib import Path
 
 from cnn_cifar10.datasets import listing
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
-from cnn_cifar10.datasets.source import Place
+from cnn_cifar10.datasets.source import DataOptions
 
 _SPLIT_NAMES = {"val": "validation", "valid": "validation"}
 
 
-def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
+def load(options: DataOptions) -> Dataset:
     """your own images: one sub-folder per class, or train/, val/ and test/ of such.
 
     Class folders are split 80, 10 and 10 %. Beside `train/` and `test/`, `val/` may be
     missing; validation is then 10 % of train. All files are decoded once to find
     damaged ones; the result is kept in `~/.cache/cnn-cifar10` (or under
-    `XDG_CACHE_HOME`) until a file changes.
-
-    Args:
-        data_dir: The folder.
-        image_size: Height and width in pixels; `None` is 64.
-        seed: Seed of the random split.
-        skip_damaged: As for `load_dataset`.
+    `XDG_CACHE_HOME`) until a file changes. Images are 64 pixels wide and high by default.
     """
-    root = listing.open_folder("folder", data_dir, image_size)
+    root = listing.open_folder("folder", options)
     files = _list_folder(root)
-    splits = listing.load_splits(root, files, image_size or 64, seed, skip_damaged)
-    return Dataset("folder", root.resolve().name, tuple(sorted(files["train"])), **splits)
+    splits = listing.load_splits(root, files, options.image_size or 64, options)
+    return Dataset(
+        "folder",
+        root.resolve().name,
+        tuple(sorted(files["train"])),
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+    )
 
 
 def _list_folder(root: Path) -> listing.Files:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cnn_cifar10.datasets import listing
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
-from cnn_cifar10.datasets.source import Place
+from cnn_cifar10.datasets.source import DataOptions
 
 
-def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool) -> Dataset:
+def load(options: DataOptions) -> Dataset:
     """ImageNet (ILSVRC 2012), or some of its classes, in Kaggle's or a plain layout.
 
     The classes are those found in `train/`. Validation is 10 % of train. The official
@@ -18,22 +18,20 @@ def load(data_dir: Place, image_size: int | None, seed: int, skip_damaged: bool)
     are unpublished. The official image `n02105855_2933.JPEG` is a PNG and thus reported
     as damaged: rename or skip it. Files are checked as those of `folder`.
 
-    Args:
-        data_dir: Folder of `LOC_synset_mapping.txt`, which also holds
-            `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and
-            `LOC_val_solution.csv` if `val/` has no synset folders.
-        image_size: Height and width in pixels; `None` is 224.
-        seed: Seed of the random split.
-        skip_damaged: As for `load_dataset`.
+    `data_dir` names the folder of `LOC_synset_mapping.txt`, which also holds
+    `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and `LOC_val_solution.csv` if `val/`
+    has no synset folders. Images are 224 pixels wide and high by default.
     """
-    root = listing.open_folder("imagenet", data_dir, image_size)
+    root = listing.open_folder("imagenet", options)
     names, files = _list_imagenet(root)
     title = "ImageNet (ILSVRC 2012)"
     if len(files["train"]) != 1000:
         title += f", {len(files['train']):,} classes"
     class_names = tuple(names[synset] for synset in sorted(files["train"]))
-    splits = listing.load_splits(root, files, image_size or 224, seed, skip_damaged)
-    return Dataset("imagenet", title, class_names, **splits)
+    splits = listing.load_splits(root, files, options.image_size or 224, options)
+    return Dataset(
+        "imagenet", title, class_names, splits["train"], splits["validation"], splits["test"]
+    )
 
 
 def _list_imagenet(root: Path) -> tuple[dict[str, str], listing.Files]:

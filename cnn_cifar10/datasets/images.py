@@ -4,7 +4,7 @@ import functools
 import io
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,7 +50,9 @@ class ImageError(InputError):
         return f"{self.path}: {self.reason}"
 
 
-def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, size: tuple[int, int] | None = None, fit: str = "crop"
+) -> np.ndarray:
     """Decode one image file to RGB pixels, as a viewer would show them.
 
     EXIF orientation is applied, an animation gives its first frame, 16-bit
@@ -58,9 +60,11 @@ def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> 
 
     Args:
         path: A file with one of the suffixes in `IMAGE_FORMATS`.
-        size: `(height, width)` in pixels. The image is scaled, antialiased,
-            to cover it, and cropped equally on both sides.
+        size: `(height, width)` in pixels to which the image is scaled, antialiased.
             `None` keeps the size on disk.
+        fit: How an image of another shape fits `size`. `"crop"` covers it and cuts what
+            is over, equally on both sides; `"pad"` shows all of the image between grey
+            bars; `"stretch"` shows all of it, distorted.
 
     Returns:
         A `uint8` array of shape `(height, width, 3)`, values 0 to 255.
@@ -79,11 +83,11 @@ def read_image(path: str | os.PathLike, size: tuple[int, int] | None = None) -> 
         raise ImageError(path, "no such file; check the path") from error
     except OSError as error:
         raise ImageError(path, _unreadable(error)) from error
-    return _decode(data, path, size, formats=IMAGE_FORMATS[suffix])
+    return _decode(data, path, size, fit, formats=IMAGE_FORMATS[suffix])
 
 
 def decode_image(
-    data: bytes, size: tuple[int, int] | None = None, name: str = "image"
+    data: bytes, size: tuple[int, int] | None = None, name: str = "image", fit: str = "crop"
 ) -> np.ndarray:
     """Decode one image in memory, such as an upload, as `read_image` decodes a file.
 
@@ -91,6 +95,7 @@ def decode_image(
         data: What an image file holds, `MAX_BYTES` at most.
         size: As for `read_image`.
         name: What an error calls the image.
+        fit: As for `read_image`.
 
     Returns:
         As `read_image`.
@@ -101,10 +106,10 @@ def decode_image(
     """
     if len(data) > MAX_BYTES:
         raise ImageError(name, f"has more than {MAX_BYTES // 10**6} MB; scale it down")
-    return _decode(data, name, size, max_pixels=MAX_PIXELS)
+    return _decode(data, name, size, fit, max_pixels=MAX_PIXELS)
 
 
-def _decode(data, name, size, *, formats=None, max_pixels=math.inf):
+def _decode(data, name, size, fit, *, formats=None, max_pixels=math.inf):
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not data:
@@ -123,7 +128,7 @@ def _decode(data, name, size, *, formats=None, max_pixels=math.inf):
                 image.draft(None, (2 * max(size), 2 * max(size)))
             image = _to_rgb(ImageOps.exif_transpose(image))
             if size is not None:
-                image = ImageOps.fit(image, (size[1], size[0]))
+                image = FITS[fit](image, (size[1], size[0]))
             return np.array(image)
     except ImageError:
         raise
@@ -156,6 +161,30 @@ def _to_rgb(image):
     return image.convert("RGB")
 
 
+def _crop(image, size):
+    from PIL import ImageOps
+
+    return ImageOps.fit(image, size)
+
+
+def _pad(image, size):
+    from PIL import ImageOps
+
+    return ImageOps.pad(image, size, color=(_GREY,) * 3)
+
+
+def _stretch(image, size):
+    from PIL import Image
+
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+_GREY = 127  # of the bars beside an image: what most networks scale to 0
+
+FITS: dict[str, Callable] = {"crop": _crop, "pad": _pad, "stretch": _stretch}
+"""Ways to fit an image into a size, by name: functions of a Pillow image and (width, height)."""
+
+
 class ImageFiles:
     """Image files that are read when indexed, in the place of an array of images.
 
@@ -165,8 +194,8 @@ class ImageFiles:
 
     Args:
         paths: The files.
-        size: `(height, width)` in pixels, to which each is scaled and cropped
-            by `read_image`.
+        size: `(height, width)` in pixels, to which each is scaled by `read_image`.
+        fit: As for `read_image`.
 
     Raises:
         ImageError: On indexing, if a file cannot be read.
@@ -174,9 +203,11 @@ class ImageFiles:
 
     dtype = np.dtype("uint8")
 
-    def __init__(self, paths: Iterable[str | os.PathLike], size: tuple[int, int]):
+    def __init__(
+        self, paths: Iterable[str | os.PathLike], size: tuple[int, int], fit: str = "crop"
+    ):
         self.paths = np.array([os.fspath(path) for path in paths], dtype=object)
-        self.size = size
+        self.size, self.fit = size, fit
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -187,19 +218,19 @@ class ImageFiles:
         return len(self.paths)
 
     def __add__(self, other: "ImageFiles") -> "ImageFiles":
-        return ImageFiles([*self.paths, *other.paths], self.size)
+        return ImageFiles([*self.paths, *other.paths], self.size, self.fit)
 
     def stamps(self) -> list[tuple]:
         """Return path, bytes, time of change and size in pixels of each image, to compare."""
         status = [(path, os.stat(path)) for path in self.paths]
-        return [(path, s.st_size, s.st_mtime_ns, self.size) for path, s in status]
+        return [(path, s.st_size, s.st_mtime_ns, self.size, self.fit) for path, s in status]
 
     def __getitem__(self, index) -> np.ndarray:
         paths = self.paths[index]
         if isinstance(paths, str):
-            return read_image(paths, self.size)
+            return read_image(paths, self.size, self.fit)
         images = np.empty((len(paths), *self.size, 3), self.dtype)
-        read = functools.partial(read_image, size=self.size)
+        read = functools.partial(read_image, size=self.size, fit=self.fit)
         for row, image in enumerate(_threads(os.getpid()).map(read, paths)):
             images[row] = image
         return images

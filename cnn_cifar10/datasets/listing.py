@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn_cifar10.datasets.dataset import DatasetError, Split, stratified_split
 from cnn_cifar10.datasets.images import IMAGE_FORMATS, ImageFiles, find_damaged
-from cnn_cifar10.datasets.source import Place
+from cnn_cifar10.datasets.source import DataOptions
 from cnn_cifar10.utils import cache_folder, write_json
 
 logger = logging.getLogger(__name__)
@@ -20,12 +20,13 @@ Files = dict[str, dict[str, list[str]]]
 """Split on disk -> class -> its files, as paths relative to the data folder with "/" between."""
 
 
-def open_folder(name: str, data_dir: Place, image_size: int | None) -> Path:
+def open_folder(name: str, options: DataOptions) -> Path:
     """Return the folder of a data set.
 
     Raises:
         DatasetError: If there is none, or the size of images is out of its range.
     """
+    data_dir, image_size = options.data_dir, options.image_size
     if image_size is not None and image_size < 1:
         raise DatasetError(f"image_size: {image_size} is not a number of pixels, 1 or more")
     if data_dir is None:
@@ -76,7 +77,7 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + more
 
 
-def load_splits(root: Path, files: Files, size: int, seed: int, skip: bool) -> dict[str, Split]:
+def load_splits(root: Path, files: Files, size: int, options: DataOptions) -> dict[str, Split]:
     """Return train, validation and test, whose images stay on disk until they are indexed.
 
     Args:
@@ -84,22 +85,23 @@ def load_splits(root: Path, files: Files, size: int, seed: int, skip: bool) -> d
         files: The files. A missing validation or test split is taken from train,
             10 % for each.
         size: Height and width of the images in pixels.
-        seed: Seed of the random split.
-        skip: Whether damaged files are left out; otherwise they are an error.
+        options: What is asked of the data set.
 
     Raises:
         DatasetError: If there are too few classes or images, or files are damaged.
     """
-    files = _without_damaged(root, files, skip)
+    files = _without_damaged(root, files, options.skip_damaged)
     splits = {}
     for name, classes in files.items():
         members = [classes[each] for each in sorted(classes)]
         ids = np.array([path for paths in members for path in paths], dtype=object)
         labels = np.repeat(np.arange(len(members), dtype="int64"), list(map(len, members)))
-        splits[name] = Split(ImageFiles([root / path for path in ids], (size, size)), labels, ids)
+        splits[name] = Split(
+            ImageFiles(map(root.joinpath, ids), (size, size), options.fit), labels, ids
+        )
     missing = [name for name in ("validation", "test") if name not in files]
     train, weights = splits["train"], [10 - len(missing), *(1 for _ in missing)]
-    parts = stratified_split(train.labels, weights, seed)
+    parts = stratified_split(train.labels, weights, options.split_seed)
     return splits | {
         name: train[part] for name, part in zip(["train", *missing], parts, strict=True)
     }

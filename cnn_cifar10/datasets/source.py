@@ -11,17 +11,29 @@ Place = str | os.PathLike | None
 
 
 @dataclass(frozen=True)
+class DataOptions:
+    """What can be asked of a data set; `load_dataset` explains each."""
+
+    data_dir: Place = None
+    image_size: int | None = None
+    fit: str = "crop"
+    split_seed: int = 0
+    skip_damaged: bool = False
+    group_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """An entry of `DATASETS`: all that is special about one data set.
 
     Args:
-        load: Function of `data_dir`, `image_size`, `split_seed` and `skip_damaged`, as
-            for `load_dataset`. It returns the `Dataset`, and raises a `DatasetError` if
-            an argument does not fit. The first line of its docstring describes the data.
+        load: Function of `DataOptions` that returns the `Dataset`, and raises a
+            `DatasetError` if an option does not fit. The first line of its docstring
+            describes the data.
         hub_id: Identifier on the Hugging Face Hub, for model cards.
     """
 
-    load: Callable[[Place, int | None, int, bool], Dataset]
+    load: Callable[[DataOptions], Dataset]
     hub_id: str | None = None
 
     @property

@@ -20,7 +20,7 @@ from cnn_cifar10.pipelines import get_policy
 from cnn_cifar10.training import Run, build_model, load_data, train
 from cnn_cifar10.utils import InputError, write_figure, write_page
 
-_DATA = ("dataset", "data_dir", "image_size", "skip_damaged", "train_images")
+_DATA = (*("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),)
 
 
 class Trainer:

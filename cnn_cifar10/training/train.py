@@ -120,7 +120,9 @@ def load_data(config: TrainingConfig) -> Dataset:
         config.dataset,
         config.data_dir,
         image_size=config.image_size,
+        fit=config.fit,
         skip_damaged=config.skip_damaged,
+        group_by=config.group_by,
     )
     return dataset if config.train_images is None else dataset.subset(config.train_images)
 

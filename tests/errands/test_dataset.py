@@ -10,11 +10,11 @@ from cnn_cifar10.cli import main
 from cnn_cifar10.datasets import DATASETS, Dataset, DatasetError, Source, Split, load_dataset
 
 
-def load_stripes(data_dir, image_size, seed, skip_damaged):
+def load_stripes(options):
     """images of stripes, across or down; drawn, so it needs no download."""
-    if image_size not in (None, 16):
-        raise DatasetError(f"image_size: stripes are 16, not {image_size}")
-    rng = np.random.default_rng(seed)
+    if options.image_size not in (None, 16):
+        raise DatasetError(f"image_size: stripes are 16, not {options.image_size}")
+    rng = np.random.default_rng(options.split_seed)
 
     def split(first, count):
         labels = np.arange(count) % 2
