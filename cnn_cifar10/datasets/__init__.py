@@ -11,12 +11,13 @@ from cnn_cifar10.datasets.images import (
     find_damaged,
     read_image,
 )
+from cnn_cifar10.datasets.listing import find_images, is_hidden
 from cnn_cifar10.datasets.source import DataOptions, Place, Source
 
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
     "ImageError", "ImageFiles", "Source", "Split", "decode_image", "find_damaged",
-    "load_dataset", "read_image",
+    "find_images", "is_hidden", "load_dataset", "read_image",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {

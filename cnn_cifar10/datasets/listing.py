@@ -4,15 +4,16 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cnn_cifar10.datasets import images
 from cnn_cifar10.datasets.dataset import DatasetError, Split, stratified_split
 from cnn_cifar10.datasets.images import IMAGE_FORMATS, ImageFiles, find_damaged
 from cnn_cifar10.datasets.source import DataOptions
-from cnn_cifar10.utils import cache_folder, write_json
+from cnn_cifar10.utils import cache_folder, printable, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,79 @@ def open_folder(name: str, options: DataOptions) -> Path:
     return root
 
 
-def list_entries(root: Path, place: str = "") -> tuple[list[str], list[str]]:
-    """Return folders and files in a folder, relative to `root`, without hidden system files."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is left behind by a system, not by people."""
+    return name.startswith(".") or name.casefold() in _LEFT_BEHIND
+
+
+_LEFT_BEHIND = {
+    *("__macosx", "icon\r"),  # macOS, besides .DS_Store and ._*
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("@eadir", "@recycle", "@__thumb", "#recycle", "#snapshot", "lost+found", "__pycache__"),
+}
+
+
+def find_images(root: str | os.PathLike) -> Iterator[Path]:
+    """Yield the image files in a folder and the folders below it, sorted in each.
+
+    Files are told by suffix, or else by their first bytes. Hidden files are left out.
+    Links are followed, but no folder is entered twice.
+
+    Raises:
+        DatasetError: If a folder cannot be listed.
+    """
+    return (Path(root, name) for name in files_below(root) if is_image(os.path.join(root, name)))
+
+
+def is_image(path: str) -> bool:
+    """Return whether a file is meant as an image, by its suffix or its first bytes."""
+    suffix = os.path.splitext(path)[1].lower()
+    return suffix in IMAGE_FORMATS or (os.path.isfile(path) and _looks_like_image(path))
+
+
+_looks_like_image = getattr(images, "looks_like_image", lambda path: False)
+
+
+def files_below(root: str | os.PathLike, place: str = "") -> Iterator[str]:
+    """Yield all files below a folder, relative to `root`, without hidden ones."""
+    path = os.path.abspath(os.path.join(root, place))
+    entered = {_identity(parent) for parent in Path(path).parents}  # which a link may lead to
+    folders = [place]
+    while folders:
+        place = folders.pop()
+        if (identity := _identity(os.path.join(root, place))) not in entered:
+            entered.add(identity)
+            inside, files = list_entries(root, place)
+            yield from files
+            folders += reversed(inside)
+
+
+def _identity(folder):
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def list_entries(root: str | os.PathLike, place: str = "") -> tuple[list[str], list[str]]:
+    """Return folders and files in a folder, sorted, relative to `root`, without hidden ones.
+
+    Raises:
+        DatasetError: If the folder cannot be listed.
+    """
     folders: list[str] = []
     files: list[str] = []
-    with os.scandir(root / place) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini"):
-                continue
-            name = f"{place}/{entry.name}" if place else entry.name
-            (folders if entry.is_dir() else files).append(name)
+    folder = os.path.join(root, place)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not is_hidden(entry.name):
+                    name = f"{place}/{entry.name}" if place else entry.name
+                    # A link that leads to itself is no folder, and no error.
+                    is_folder = os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
+                    (folders if is_folder else files).append(name)
+    except OSError as error:
+        raise DatasetError(
+            f"{printable(folder)}: cannot be listed ({error.strerror}); allow it or move the folder"
+        ) from error
     return sorted(folders), sorted(files)
 
 
@@ -57,12 +121,7 @@ def list_classes(root: Path, place: str = "") -> dict[str, list[str]]:
     """
     folders, files = list_entries(root, place)
     refuse_loose(root, files)
-    return {folder.rpartition("/")[2]: _files_below(root, folder) for folder in folders}
-
-
-def _files_below(root: Path, place: str) -> list[str]:
-    folders, files = list_entries(root, place)
-    return files + [file for folder in folders for file in _files_below(root, folder)]
+    return {folder.rpartition("/")[2]: list(files_below(root, folder)) for folder in folders}
 
 
 def refuse_loose(root: Path, files: Sequence[str]) -> None:

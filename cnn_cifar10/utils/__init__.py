@@ -24,11 +24,11 @@ from cnn_cifar10.utils.files import (
 )
 from cnn_cifar10.utils.overlays import overlay
 from cnn_cifar10.utils.quiet import quiet_tensorflow
-from cnn_cifar10.utils.values import read_assignment, read_list, read_value
+from cnn_cifar10.utils.values import printable, read_assignment, read_list, read_value
 
 __all__ = [
     "CHECKSUMS", "InputError", "cache_folder", "cpu_flags", "describe_hardware", "format_hardware",
-    "git_commit", "gpu_names", "overlay", "package_versions", "quiet_tensorflow",
+    "git_commit", "gpu_names", "overlay", "package_versions", "printable", "quiet_tensorflow",
     "read_assignment", "read_checked", "read_list", "read_object", "read_value", "references",
     "remove_listed", "replacing", "require", "require_package", "usable_cores", "write_checksums",
     "write_csv", "write_figure", "write_json", "write_page",

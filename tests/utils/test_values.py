@@ -1,8 +1,10 @@
 """Values of options, typed as people type them."""
 
+from pathlib import Path
+
 import pytest
 
-from cnn_cifar10.utils import InputError, read_assignment, read_list, read_value
+from cnn_cifar10.utils import InputError, printable, read_assignment, read_list, read_value
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,19 @@ def test_an_assignment_needs_a_name_and_a_value():
     for text in ("width", "width=", "=3"):
         with pytest.raises(InputError, match=f"^'{text}' is not NAME=VALUE$"):
             read_assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("über $5_$6 猫 كلب 👩‍👧", "über $5_$6 猫 كلب 👩‍👧"),
+        (b"caf\xe9".decode("utf-8", "surrogateescape"), r"caf\xe9"),
+        ("a\nb\t\x1b[31m", r"a\x0ab\x09\x1b[31m"),
+        ("gnp\u202egpj", r"gnp\u202egpj"),
+        ("half \ud83d", r"half \ud83d"),
+    ],
+)
+def test_any_name_can_be_printed(name, shown):
+    assert printable(name) == shown
+    assert printable(Path(name)) == shown
+    shown.encode()
