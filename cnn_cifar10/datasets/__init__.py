@@ -8,7 +8,6 @@ from cnn_cifar10.datasets.images import (
     ImageError,
     ImageFiles,
     decode_image,
-    find_damaged,
     read_image,
 )
 from cnn_cifar10.datasets.listing import find_images, is_hidden
@@ -16,8 +15,8 @@ from cnn_cifar10.datasets.source import DataOptions, Place, Source
 
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
-    "ImageError", "ImageFiles", "Source", "Split", "decode_image", "find_damaged",
-    "find_images", "is_hidden", "load_dataset", "read_image",
+    "ImageError", "ImageFiles", "Source", "Split", "decode_image", "find_images",
+    "is_hidden", "load_dataset", "read_image",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {

@@ -1,37 +1,85 @@
-"""Image decoder: files and bytes to RGB pixels, scaled and cropped; damaged files."""
+"""Image decoder: files and bytes to RGB pixels, scaled and cropped; arrays of image files."""
 
+import contextlib
 import functools
+import hashlib
+import importlib.metadata
+import importlib.util
 import io
 import math
 import os
+import re
+import stat
+import struct
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.datasets.cache import PixelCache
+from cnn_cifar10.utils import InputError, printable
 
-IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
-    ".jpg": ("JPEG", "MPO"),
-    ".jpeg": ("JPEG", "MPO"),
-    ".png": ("PNG",),
-    ".webp": ("WEBP",),
-    ".gif": ("GIF",),
-    ".bmp": ("BMP",),
-    ".tif": ("TIFF",),
-    ".tiff": ("TIFF",),
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_FORMATS: dict[str, str] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"),
 }
-"""Accepted file suffixes (in lower or upper case), each with the Pillow formats it may hold."""
+"""Suffixes of image files (in lower or upper case), each with the format that it stands for.
 
-MAX_BYTES = 20_000_000
-"""The most bytes of an image that `decode_image` accepts."""
+The first bytes of a file say what it holds, so that a wrong suffix does no harm. HEIF needs
+the package `pillow-heif`.
+"""
 
 MAX_PIXELS = 64_000_000
-"""The most pixels of an image that `decode_image` accepts: 192 MB once decoded."""
+"""The most pixels that are decoded, in about 1 GB of memory.
 
-# MPO, several images in one file, opens as JPEG.
-_OPENERS = tuple(dict.fromkeys(formats[0] for formats in IMAGE_FORMATS.values()))
+A JPEG that is scaled while it is decoded counts the pixels at that scale, and may have four
+times as many before.
+"""
+
+MAX_BYTES = 4 * MAX_PIXELS
+"""The most bytes of an image."""
+
+_SIGNATURES = re.compile(
+    rb"(?P<JPEG>\xff\xd8\xff)"
+    rb"|(?P<PNG>\x89PNG\r\n\x1a\n)"
+    rb"|(?P<WEBP>RIFF.{4}WEBP)"
+    rb"|(?P<GIF>GIF8[79]a)"
+    rb"|(?P<BMP>BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0)"
+    rb"|(?P<TIFF>II[*+]\0|MM\0[*+])"
+    rb"|(?P<AVIF>.{4}ftyp(?:avi[fs]|(?:mif1|msf1).{4}(?:.{4})*?avi[fs]))"
+    rb"|(?P<HEIF>.{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1))"
+    rb"|(?P<JPEG2000>\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)"
+    rb"|(?P<PPM>P[1-6]\s)",
+    re.DOTALL,
+)
+_HEAD = 32  # bytes that tell the format
+
+_READERS = {
+    "JPEG": "PIL.JpegImagePlugin:JpegImageFile",
+    "PNG": "PIL.PngImagePlugin:PngImageFile",
+    "WEBP": "PIL.WebPImagePlugin:WebPImageFile",
+    "GIF": "PIL.GifImagePlugin:GifImageFile",
+    "BMP": "PIL.BmpImagePlugin:BmpImageFile",
+    "TIFF": "PIL.TiffImagePlugin:TiffImageFile",
+    "AVIF": "PIL.AvifImagePlugin:AvifImageFile",
+    "HEIF": "pillow_heif:HeifImageFile",
+    "JPEG2000": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
+    "PPM": "PIL.PpmImagePlugin:PpmImageFile",
+}
 
 
 class ImageError(InputError):
@@ -47,7 +95,18 @@ class ImageError(InputError):
         self.path, self.reason = self.args
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(self.path)}: {self.reason}"
+
+
+def looks_like_image(path: str | os.PathLike) -> bool:
+    """Return whether the first bytes of a regular file are those of an image."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return _SIGNATURES.match(file.read(_HEAD)) is not None
+    except OSError:
+        return False
 
 
 def read_image(
@@ -55,11 +114,14 @@ def read_image(
 ) -> np.ndarray:
     """Decode one image file to RGB pixels, as a viewer would show them.
 
-    EXIF orientation is applied, an animation gives its first frame, 16-bit
-    greyscale is scaled to 8 bits, and transparent pixels lie over white.
+    EXIF orientation is applied, an animation gives its first frame, and transparent pixels
+    lie over white. Channels of more than 8 bits are scaled to 8 by the range that the file
+    declares (the sample values of TIFF). Without one, it is 8, 10, 12, 14 or 16 bits,
+    whichever is enough for the integers of the image; 0 to 1 for floats within it; and the
+    least to the largest value else.
 
     Args:
-        path: A file with one of the suffixes in `IMAGE_FORMATS`.
+        path: A file of a format in `IMAGE_FORMATS`, whatever its suffix.
         size: `(height, width)` in pixels to which the image is scaled, antialiased.
             `None` keeps the size on disk.
         fit: How an image of another shape fits `size`. `"crop"` covers it and cuts what
@@ -70,29 +132,22 @@ def read_image(
         A `uint8` array of shape `(height, width, 3)`, values 0 to 255.
 
     Raises:
-        ImageError: If the file is missing, empty, truncated, no image, too
-            large to be decoded safely, or not of the format its suffix says.
+        ImageError: If the file is missing, no regular file, empty, truncated, no image, or
+            larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in IMAGE_FORMATS:
-        known = " ".join(IMAGE_FORMATS)
-        raise ImageError(path, f"has none of the suffixes {known}; convert or remove it")
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(path, "no such file; check the path") from error
-    except OSError as error:
-        raise ImageError(path, _unreadable(error)) from error
-    return _decode(data, path, size, fit, formats=IMAGE_FORMATS[suffix])
+    return decode_image(read_file(path), size, path, fit)
 
 
 def decode_image(
-    data: bytes, size: tuple[int, int] | None = None, name: str = "image", fit: str = "crop"
+    data: bytes,
+    size: tuple[int, int] | None = None,
+    name: str | os.PathLike = "image",
+    fit: str = "crop",
 ) -> np.ndarray:
     """Decode one image in memory, such as an upload, as `read_image` decodes a file.
 
     Args:
-        data: What an image file holds, `MAX_BYTES` at most.
+        data: What an image file holds.
         size: As for `read_image`.
         name: What an error calls the image.
         fit: As for `read_image`.
@@ -101,64 +156,245 @@ def decode_image(
         As `read_image`.
 
     Raises:
-        ImageError: If the bytes are no image in one of the formats of
-            `IMAGE_FORMATS`, or the image is too large.
+        ImageError: As for `read_image`.
     """
-    if len(data) > MAX_BYTES:
-        raise ImageError(name, f"has more than {MAX_BYTES // 10**6} MB; scale it down")
-    return _decode(data, name, size, fit, max_pixels=MAX_PIXELS)
+    return fit_image(load_image(data, name, size).image, size, fit)
 
 
-def _decode(data, name, size, fit, *, formats=None, max_pixels=math.inf):
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def read_file(path: str | os.PathLike) -> bytes:
+    """Return what an image file holds; pipes and devices, which may have no end, are not opened.
 
+    Raises:
+        ImageError: If it is no regular file, larger than `MAX_BYTES`, or cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(path, "is no regular file; remove it")
+        _check_bytes(path, status.st_size)
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file; check the path") from error
+    except OSError as error:
+        raise ImageError(path, _unreadable(error)) from error
+
+
+def _check_bytes(name, count):
+    if count > MAX_BYTES:
+        numbers = f"{count / 1e6:,.1f} MB, more than the {MAX_BYTES / 1e6:,.0f} MB"
+        raise ImageError(name, f"has {numbers} that are read; scale it down")
+
+
+class LoadedImage(NamedTuple):
+    """A decoded image.
+
+    Args:
+        image: Upright RGB image of Pillow; of a JPEG maybe at a smaller scale.
+        height: Height in pixels of the whole image as it is shown.
+        width: Width in pixels, likewise.
+        format: A value of `IMAGE_FORMATS`.
+    """
+
+    image: "Image"
+    height: int
+    width: int
+    format: str
+
+
+def load_image(
+    data: bytes, name: str | os.PathLike = "image", size: tuple[int, int] | None = None
+) -> LoadedImage:
+    """Decode an image; a JPEG at a smaller scale, if that is enough for `size`.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
     if not data:
         raise ImageError(name, "is empty; replace or remove it")
+    _check_bytes(name, len(data))
     try:
-        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
-            if formats and image.format not in formats:
-                suffix = next(key for key, held in IMAGE_FORMATS.items() if image.format in held)
-                cure = f"rename it to {Path(name).stem}{suffix}"
-                raise ImageError(name, f"holds {image.format} data; {cure}")
-            if image.width * image.height > max_pixels:
-                raise ImageError(name, "has too many pixels to decode safely; scale it down")
-            if size is not None:
-                # JPEG can decode at 1/2, 1/4 or 1/8 scale; twice the wanted size leaves enough
-                # for the antialiasing, and a square allows for an image lying on its side.
-                image.draft(None, (2 * max(size), 2 * max(size)))
-            image = _to_rgb(ImageOps.exif_transpose(image))
-            if size is not None:
-                image = FITS[fit](image, (size[1], size[0]))
-            return np.array(image)
+        image = _open(data, name)
+        orientation = _orientation(image)
+        width, height = reversed(image.size) if orientation > 4 else image.size
+        if image.format == "JPEG" and size:
+            _check_pixels(name, image.size, 4 * MAX_PIXELS)
+            # JPEG can decode at 1/2, 1/4 or 1/8 scale; twice the wanted size leaves enough
+            # for the antialiasing, and a square allows for an image lying on its side.
+            image.draft(None, (2 * max(size), 2 * max(size)))
+        _check_pixels(name, image.size, MAX_PIXELS)
+        rgb = _to_rgb(image, data)
+        if orientation in _TURNS:
+            rgb = rgb.transpose(_TURNS[orientation])
+        return LoadedImage(rgb, height, width, image.format)
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        fault = "holds no image of a format read here; convert it to JPEG or PNG, or remove it"
-        raise ImageError(name, fault) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(name, "has too many pixels to decode safely; scale it down") from error
     except Exception as error:  # decoders raise nearly any type on broken data
         raise ImageError(name, _unreadable(error)) from error
 
 
+def _open(data, name="image"):
+    """Return a Pillow image whose header is read.
+
+    `PIL.Image.open` is not used: its limit of pixels is another, and one for all of a program.
+    """
+    if (match := _SIGNATURES.match(data[:_HEAD])) is None:
+        fault = "holds no image of a format read here; convert it to JPEG or PNG, or remove it"
+        raise ImageError(name, fault)
+    if match.lastgroup == "HEIF" and importlib.util.find_spec("pillow_heif") is None:
+        raise ImageError(name, "holds HEIF data; to read it: pip install 'cnn-cifar10[heic]'")
+    return _reader(match.lastgroup)(io.BytesIO(data))
+
+
+@functools.cache
+def _reader(kind):
+    # Metadata of cameras and microscopes are often odd; Pillow says so, and reads the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    module, _, name = _READERS[kind].partition(":")
+    reader = getattr(importlib.import_module(module), name)
+    if kind == "JPEG":  # which would parse all of EXIF to find the resolution of a printer
+        reader = type(name, (reader,), {"_read_dpi_from_exif": lambda image: None})
+    return reader
+
+
+def _check_pixels(name, size, limit):
+    if 0 in size:
+        raise ImageError(name, f"has {size[0]}x{size[1]} pixels; replace or remove it")
+    if (count := math.prod(size)) > limit:
+        numbers = f"{count:,} pixels ({size[0]}x{size[1]}), more than the {limit:,}"
+        raise ImageError(name, f"has {numbers} that are decoded safely; scale it down")
+
+
 def _unreadable(error: Exception) -> str:
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-    return f"cannot be read ({reason}); replace or remove it"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"cannot be read ({' '.join(str(reason).split())}); replace or remove it"
 
 
-def _to_rgb(image):
+# EXIF orientation -> the number of Pillow's `Transpose` that makes an image upright.
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+
+def _orientation(image) -> int:
+    """Return the orientation, 1 to 8, by EXIF or else XMP; no other tag is read."""
+    if image.format == "TIFF":  # which Pillow makes upright
+        return 1
+    exif, raw, xmp = map(image.info.get, ("exif", "Raw profile type exif", "xmp"))
+    with contextlib.suppress(struct.error, TypeError, ValueError):
+        if raw:  # of a PNG made by ImageMagick
+            exif = bytes.fromhex("".join(raw.split("\n")[3:]))
+        if exif and (found := _exif_orientation(exif)) is not None:
+            return found if 1 <= found <= 8 else 1
+    with contextlib.suppress(TypeError):
+        if xmp and (match := re.search(rb'tiff:Orientation(?:="|>)([1-8])', xmp)):
+            return int(match[1])
+    return 1
+
+
+def _exif_orientation(exif):
+    if head := re.search(rb"II\*\0|MM\0\*", exif):
+        exif, order = exif[head.start() :], "<" if head[0].startswith(b"I") else ">"
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for i in range(count):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * i)
+            if tag == 0x0112:
+                return value
+    return None
+
+
+def _to_rgb(image, data):
+    """Return an RGB image of 8 bits a channel, with white behind what is transparent."""
     from PIL import Image
 
-    if image.mode.startswith("I;16"):  # which Pillow's own conversion clips to white
-        grey = np.array(image, "uint32")
-        grey[grey == image.info.get("transparency", -1)] = 65535
-        return Image.fromarray(((grey + 128) // 257).astype("uint8")).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels have no fixed range")
+    tiles = image.tile
+    image.load()
+    if image.mode.startswith(("I", "F")):
+        return _grey_to_rgb(image)
+    if image.mode in ("RGB", "RGBA") and tiles and ";16" in _raw_mode(tiles[0]):
+        image = _scale_colours(image, data)
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image.convert("RGB"), mask=image.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey_to_rgb(image):
+    from PIL import Image
+
+    values = np.asarray(image)
+    if values.dtype == np.int32 and _tag(image, 339) == 1:  # SampleFormat: unsigned
+        values = values.view("uint32")
+    grey = _scale(values, image)
+    grey[values == image.info.get("transparency", np.nan)] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _scale_colours(image, data):
+    """Scale colours of 16 bits, of which Pillow keeps the high byte, if they use only 14."""
+    from PIL import Image
+
+    high = np.array(image)
+    if high[..., :3].max() >= 1 << 6:
+        return image
+    other = _open(data)
+    other.tile = [_swap_bytes(tile) for tile in other.tile]
+    values = high[..., :3] * np.uint16(256) + np.asarray(other)[..., :3]
+    high[..., :3] = _scale(values, image)
+    return Image.fromarray(high)
+
+
+def _raw_mode(tile):
+    return tile.args if isinstance(tile.args, str) else str(tile.args[0])
+
+
+def _swap_bytes(tile):
+    """Return a tile whose decoder takes the low bytes of 16 bits for the high ones."""
+    order = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    raw = _raw_mode(tile)
+    raw = raw[:-1] + order[raw[-1]]
+    return tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))
+
+
+def _scale(values, image):
+    """Return values as `uint8`, with the range of an image spread over 0 to 255."""
+    black, white = _range(values, image)
+    if not math.isfinite(black + white):
+        raise ValueError("some values are infinite or no numbers")
+    scaled = np.subtract(values, black, dtype="float32")
+    scaled *= 255 / (white - black)
+    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype("uint8")
+
+
+def _range(values, image):
+    """Return the values of an image that are black and white, as `read_image` describes."""
+    low, high = float(values.min()), float(values.max())
+    declared = [_tag(image, wide, narrow) for wide, narrow in ((340, 280), (341, 281))]
+    if None not in declared and declared[0] <= low < high <= declared[1]:
+        low, high = declared
+    elif image.format == "PPM":  # which Pillow has scaled
+        low, high = 0, 65535
+    elif values.dtype.kind == "f":
+        if low >= 0 and high <= 1:
+            low, high = 0, 1
+    elif low >= 0 and high < 1 << 16:
+        low, high = 0, next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    if high == low:
+        high += 1
+    return (high, low) if _tag(image, 262) == 0 else (low, high)  # 0: white is zero
+
+
+def _tag(image, *numbers):
+    """Return the first of these tags that a TIFF has."""
+    tags = getattr(image, "tag_v2", {})
+    value = next((tags[number] for number in numbers if number in tags), None)
+    return value[0] if isinstance(value, tuple) else value
+
+
+def fit_image(image: "Image", size: tuple[int, int] | None, fit: str) -> np.ndarray:
+    """Return the pixels of an RGB image fitted into a size, as `read_image` describes."""
+    return np.array(FITS[fit](image, (size[1], size[0])) if size else image)
 
 
 def _crop(image, size):
@@ -190,12 +426,14 @@ class ImageFiles:
 
     `files[3]` is one image of shape `(height, width, 3)`; `files[10:20]`,
     `files[[4, 1, 1]]` and `files[mask]` are `uint8` arrays of shape
-    `(n, height, width, 3)`, decoded by threads.
+    `(n, height, width, 3)`, decoded by threads or taken from a cache.
 
     Args:
         paths: The files.
         size: `(height, width)` in pixels, to which each is scaled by `read_image`.
         fit: As for `read_image`.
+        digests: The SHA-256 of each file's content, as `Scan` has it.
+        cache: Where pixels of this size and fit are kept by digest.
 
     Raises:
         ImageError: On indexing, if a file cannot be read.
@@ -204,10 +442,16 @@ class ImageFiles:
     dtype = np.dtype("uint8")
 
     def __init__(
-        self, paths: Iterable[str | os.PathLike], size: tuple[int, int], fit: str = "crop"
+        self,
+        paths: Iterable[str | os.PathLike],
+        size: tuple[int, int],
+        fit: str = "crop",
+        digests: np.ndarray | None = None,
+        cache: PixelCache | None = None,
     ):
         self.paths = np.array([os.fspath(path) for path in paths], dtype=object)
-        self.size, self.fit = size, fit
+        self.size, self.fit, self.cache = size, fit, cache
+        self.digests = np.zeros(len(self.paths), "S32") if digests is None else digests
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -217,64 +461,62 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def take(self, index) -> "ImageFiles":
+        """Return the files that an index names, without reading them."""
+        return ImageFiles(self.paths[index], self.size, self.fit, self.digests[index], self.cache)
+
     def __add__(self, other: "ImageFiles") -> "ImageFiles":
-        return ImageFiles([*self.paths, *other.paths], self.size, self.fit)
+        paths = np.concatenate([self.paths, other.paths])
+        digests = np.concatenate([self.digests, other.digests])
+        return ImageFiles(paths, self.size, self.fit, digests, self.cache)
 
     def stamps(self) -> list[tuple]:
-        """Return path, bytes, time of change and size in pixels of each image, to compare."""
-        status = [(path, os.stat(path)) for path in self.paths]
-        return [(path, s.st_size, s.st_mtime_ns, self.size, self.fit) for path, s in status]
+        """Return the SHA-256 of the content, size and fit of each image, to compare."""
+        known = zip(self.paths, self.digests.tolist(), strict=True)
+        digests = [digest or _digest(read_file(path)) for path, digest in known]
+        return [(digest, self.size, self.fit) for digest in digests]
 
     def __getitem__(self, index) -> np.ndarray:
-        paths = self.paths[index]
-        if isinstance(paths, str):
-            return read_image(paths, self.size, self.fit)
-        images = np.empty((len(paths), *self.size, 3), self.dtype)
-        read = functools.partial(read_image, size=self.size, fit=self.fit)
-        for row, image in enumerate(_threads(os.getpid()).map(read, paths)):
-            images[row] = image
+        if isinstance(self.paths[index], str):
+            return self[[index]][0]
+        files = self.take(index)
+        images = np.empty(files.shape, self.dtype)
+        missing = np.arange(len(files))
+        if self.cache:
+            missing = self.cache.read(files.digests, images)
+        digests = np.zeros(len(missing), "S32")
+        for i, (digest, image) in enumerate(threads().map(files._read, missing)):
+            digests[i], images[missing[i]] = digest, image
+        if self.cache and len(missing):
+            same = missing[digests == files.digests[missing]]  # others were changed since
+            self.cache.write(files.digests[same], images[same])
         return images
 
-
-def find_damaged(
-    paths: Iterable[str | os.PathLike], progress: bool | None = None
-) -> dict[str, str]:
-    """Decode every file once, to find those that would stop a training run.
-
-    Args:
-        paths: The files.
-        progress: Whether a progress bar is shown on stderr, if that is a terminal. `None`
-            shows one for more than 2,000 files.
-
-    Returns:
-        A dict from the path of each file that cannot be read to the reason.
-    """
-    from tqdm import tqdm
-
-    files = [os.fspath(path) for path in paths]
-    if progress is None:
-        progress = len(files) > 2000
-    damaged: dict[str, str] = {}
-    disable = None if progress else True  # None: where there is no terminal
-    with tqdm(total=len(files), desc="Checking images", unit="file", disable=disable) as bar:
-        for start in range(0, len(files), 256):  # a million queued files would fill the memory
-            chunk = files[start : start + 256]
-            reasons = _threads(os.getpid()).map(_fault, chunk)
-            damaged |= {path: why for path, why in zip(chunk, reasons, strict=True) if why}
-            bar.update(len(chunk))
-    return damaged
+    def _read(self, i):
+        data = read_file(self.paths[i])
+        digest = _digest(data) if self.cache else b""
+        return digest, decode_image(data, self.size, self.paths[i], self.fit)
 
 
-def _fault(path: str) -> str | None:
-    try:
-        # Every byte is decoded at this size too, a JPEG in a third of the time.
-        read_image(path, size=(64, 64))
-    except ImageError as error:
-        return error.reason
-    return None
+def _digest(data):
+    """Return a SHA-256 as arrays of type `S32` give it back, without zeros at its end."""
+    return hashlib.sha256(data).digest().rstrip(b"\0")
+
+
+def threads() -> ThreadPoolExecutor:
+    """Return the decoding threads of this process: after a fork, the parent's do not run."""
+    return _threads(os.getpid())
 
 
 @functools.cache
-def _threads(process_id: int) -> ThreadPoolExecutor:
-    """The decoding threads of one process: after a fork, the parent's do not run in the child."""
+def _threads(process_id):
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+
+
+@functools.cache
+def decoder_version() -> str:
+    """Return what the pixels of a file depend on, besides size and fit."""
+    from PIL import __version__
+
+    heif = importlib.util.find_spec("pillow_heif") and importlib.metadata.version("pillow-heif")
+    return f"1, Pillow {__version__}, pillow-heif {heif}"

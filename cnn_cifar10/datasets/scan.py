@@ -1,18 +1,30 @@
 """One pass over image files: content digests, damage, sizes, formats and thumbnails."""
 
 import hashlib
-import io
+import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from cnn_cifar10.datasets.images import ImageError, _threads, read_image
+from cnn_cifar10.datasets.cache import open_cache, open_database
+from cnn_cifar10.datasets.images import (
+    ImageError,
+    ImageFiles,
+    decoder_version,
+    fit_image,
+    load_image,
+    read_file,
+)
+from cnn_cifar10.utils import cache_folder, usable_cores
 
 THUMBNAIL = 16
 """Height and width of a thumbnail in pixels."""
+
+_BOX = 4  # Pillow's `Resampling.BOX`, the mean of all pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +37,12 @@ class Scan:
         digests: `S32`, SHA-256 of the content of each file; empty where it cannot be read.
         thumbnails: `uint8` of shape `(n, 16, 16, 3)`, the whole image stretched; 0 where it
             is faulty.
-        heights: Height in pixels of each image as it is shown; 0 where it is unknown.
+        heights: Height in pixels of each image as it is shown; 0 where it is faulty.
         widths: Width in pixels, likewise.
-        formats: Format of each file, as Pillow names it: `"JPEG"`; empty where unknown.
-        bytes: Size of each file in bytes.
+        formats: Format of each file, such as `"JPEG"`; empty where it is faulty.
+        bytes: Size of each file; 0 where it is unknown.
+        images: The files as `ImageFiles`, with what the cache has of their pixels; `None`
+            without a size.
     """
 
     paths: list[str]
@@ -39,6 +53,7 @@ class Scan:
     widths: np.ndarray
     formats: list[str]
     bytes: np.ndarray
+    images: ImageFiles | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -51,48 +66,154 @@ def scan_images(
     fit: str,
     progress: bool | None = None,
 ) -> Scan:
-    """Read every file once.
+    """Read and decode every file once; not those that an earlier scan read and are unchanged.
+
+    What is found is kept in the cache folder as it is found, so that an interrupted scan
+    goes on where it was.
 
     Args:
         paths: The files.
-        size: `(height, width)` in pixels of what goes into the cache of pixels; `None` for none.
+        size: `(height, width)` in pixels of what goes to the cache of pixels; `None` for
+            nothing.
         fit: As for `read_image`.
-        progress: Whether a progress bar is shown on stderr. `None` shows one for more than
-            2,000 files.
-
-    Returns:
-        A `Scan`.
+        progress: Whether progress is shown on stderr: a bar and the time left, or a line
+            each half minute where that is no terminal. `None` shows it if it takes a while.
     """
-    rows = list(_threads(os.getpid()).map(_scan, paths))
-    faults, digests, thumbnails, heights, widths, formats, sizes = (
-        zip(*rows, strict=True) if rows else [()] * 7
-    )
-    shape = (len(rows), THUMBNAIL, THUMBNAIL, 3)
-    return Scan(
-        list(paths),
-        list(faults),
-        np.array(digests, "S32"),
-        np.array(thumbnails, "uint8").reshape(shape),
-        np.array(heights, int),
-        np.array(widths, int),
-        list(formats),
-        np.array(sizes, int),
-    )
+    scan = _empty_scan([os.fspath(path) for path in paths], size, fit)
+    stamps = [_stamp(scan, i) for i in range(len(scan))]
+    unknown = _recall(scan, stamps)
+    with _progress_bar(len(unknown), progress) as bar:
+        for places, records in _examine_all(scan, unknown, size or (64, 64), fit):
+            for i, record in zip(places, records, strict=True):
+                _enter(scan, i, record)
+            _remember(scan, stamps, places, records)
+            bar.update(len(places))
+    return scan
 
 
-def _scan(path):
-    from PIL import Image
+def _empty_scan(paths, size, fit):
+    n, cache, images = len(paths), None, None
+    thumbnails = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), "uint8")
+    digests, heights, widths, sizes = (np.zeros(n, dtype) for dtype in ("S32", int, int, int))
+    if size is not None:
+        if paths:
+            root = os.path.commonpath([os.path.abspath(path) for path in (min(paths), max(paths))])
+            key = repr((root, size, fit, decoder_version()))
+            cache = open_cache(key, n * 3 * math.prod(size))
+        images = ImageFiles(paths, size, fit, digests, cache)
+    faults, formats = [None] * n, [""] * n
+    return Scan(paths, faults, digests, thumbnails, heights, widths, formats, sizes, images)
 
-    thumbnail = np.zeros((THUMBNAIL, THUMBNAIL, 3), "uint8")
+
+def _stamp(scan, i):
+    """Note the size of a file, and return what changes with its content."""
     try:
-        pixels = read_image(path)
-    except ImageError as error:
-        data = Path(path).read_bytes() if Path(path).is_file() else b""
-        digest = hashlib.sha256(data).digest() if data else b""
-        return error.reason, digest, thumbnail, 0, 0, "", len(data)
-    data = Path(path).read_bytes()
-    thumbnail = np.asarray(Image.fromarray(pixels).resize((THUMBNAIL,) * 2, Image.Resampling.BOX))
-    with Image.open(io.BytesIO(data)) as image:
-        kind = image.format or ""
-    digest = hashlib.sha256(data).digest()
-    return None, digest, thumbnail, *pixels.shape[:2], kind, len(data)
+        status = os.stat(scan.paths[i])
+    except (OSError, ValueError):
+        return ""
+    scan.bytes[i] = status.st_size
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {decoder_version()}"
+
+
+_TABLE = """CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
+digest BLOB, format TEXT, height INT, width INT, thumbnail BLOB)"""
+_LARGEST = 2_000_000  # files to remember, in 2 GB
+
+
+def _open_known():
+    return open_database(cache_folder() / "scan.sqlite", _TABLE)
+
+
+def _key(path):
+    return os.fsencode(os.path.abspath(path))
+
+
+def _recall(scan, stamps):
+    """Enter what is known from earlier scans, and return the positions of other files."""
+    known = np.zeros(len(scan), bool)
+    query = f"SELECT {', '.join(_Record._fields)} FROM files WHERE path = ? AND stamp = ?"
+    with _open_known() as database:
+        for i, (path, stamp) in enumerate(zip(map(_key, scan.paths), stamps, strict=True)):
+            for record in database.execute(query, (path, stamp)):
+                _enter(scan, i, record)
+                known[i] = True
+    return np.flatnonzero(~known).tolist()
+
+
+def _remember(scan, stamps, places, records):
+    rows = [
+        (_key(scan.paths[i]), stamps[i], *record)
+        for i, record in zip(places, records, strict=True)
+        if record.digest and stamps[i]  # others may be read next time
+    ]
+    with _open_known() as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)
+        database.execute("DELETE FROM files WHERE rowid <= last_insert_rowid() - ?", (_LARGEST,))
+        database.execute("COMMIT")
+
+
+class _Record(NamedTuple):
+    fault: str | None
+    digest: bytes
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    thumbnail: bytes = b""
+
+
+def _enter(scan, i, record):
+    fault, digest, kind, height, width, thumbnail = record
+    scan.faults[i], scan.digests[i], scan.formats[i] = fault, digest, kind
+    scan.heights[i], scan.widths[i] = height, width
+    if thumbnail:
+        scan.thumbnails[i] = np.frombuffer(thumbnail, "uint8").reshape(scan.thumbnails.shape[1:])
+
+
+def _progress_bar(count, progress):
+    from tqdm import tqdm
+
+    options = {"mininterval": 0.1, "delay": 0 if progress else 1}
+    if not sys.stderr.isatty():
+        line = "{desc}: {n:,} of {total:,}, {remaining} left\n"
+        options = {"mininterval": 30, "delay": 30, "bar_format": line}
+    disable = progress is False
+    return tqdm(total=count, desc="Reading images", unit="file", disable=disable, **options)
+
+
+def _examine_all(scan, places, size, fit):
+    """Yield positions and their records, chunk by chunk, so that memory is flat."""
+    from joblib import Parallel, delayed
+
+    cache, cores = scan.images and scan.images.cache, usable_cores()
+    largest = min(128, 2**25 // (3 * math.prod(size)), len(places) // (8 * cores))
+    step = max(1, largest)
+    chunks = [places[start : start + step] for start in range(0, len(places), step)]
+    # Opening a file takes Python's lock; in processes that costs nothing, but a second to begin.
+    many = len(places) > 2000
+    work = Parallel(cores, return_as="generator", prefer="processes" if many else "threads")
+    results = work(
+        delayed(_examine)([scan.paths[i] for i in chunk], size, fit, cache) for chunk in chunks
+    )
+    yield from zip(chunks, results, strict=True)
+
+
+def _examine(paths, size, fit, cache):
+    records, digests, images = [], [], []
+    for path in paths:
+        digest = b""
+        try:
+            data = read_file(path)
+            digest = hashlib.sha256(data).digest()
+            image, height, width, kind = load_image(data, path, size)
+        except ImageError as error:
+            records.append(_Record(error.reason, digest))
+            continue
+        thumbnail = image.resize((THUMBNAIL, THUMBNAIL), _BOX).tobytes()
+        records.append(_Record(None, digest, kind, height, width, thumbnail))
+        if cache is not None:
+            digests.append(digest)
+            images.append(fit_image(image, size, fit))
+    if images:
+        cache.write(np.array(digests, "S32"), np.array(images))
+    return records
