@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as eyes weigh them
 _CONTRAST = 5.0  # standard deviation of grey levels below which an image is flat
-_FREQUENCIES = 5  # of a thumbnail, in each direction, by which neighbors are found
+_FREQUENCIES = 4  # of a thumbnail, in each direction, by which neighbors are found
 _NEIGHBORS = 6  # of each image that are compared with it
-_FARTHEST = 0.7  # that they may be apart; unrelated images are 1.4 apart
-_CHUNK = 4096  # images or pairs at once
-_LARGEST = 0.45, 0.55  # share of the contrast that may differ: on average, and at one place
-_LEAST = 0.2  # of these, however alike other images are
-_RARE = 0.005  # of the images may have a pair just above the limit
+_FARTHEST = 0.6  # that they may be apart; unrelated images are 1.4 apart
+_CHUNK = 128  # pairs at once, so that all of them fit the processor's cache
+_LARGEST = 0.5, 0.6  # share of the contrast that may differ: on average, and at one place
+_COMPARED = 1.7  # times as much as that is measured
+_LEAST = 0.25  # of these, however alike other images are
+_APART = 0.4  # of the difference to any other image makes two that are near copies in any case
+_RARE = 0.01  # of the images may be within the limit of an image that is no copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,8 @@ def find_duplicates(digests: np.ndarray, thumbnails: np.ndarray) -> Duplicates:
     may tell two classes apart. Of images that are nearly one color only exact copies are found.
 
     Where images that are no copies are alike too, as glyphs and icons are, less may differ:
-    the limit is lowered until few pairs lie just above it.
+    the limit is lowered to where few of them would be within it, or two images must be much
+    nearer to each other than to any other.
 
     Args:
         digests: Array `(n,)` that says which files are equal; an empty one equals no other.
@@ -60,7 +64,8 @@ def find_duplicates(digests: np.ndarray, thumbnails: np.ndarray) -> Duplicates:
         pairs = _neighbors(places, firsts, asked)
         scores = _differences(thumbnails, pairs)
         limit = limit or _choose_limit(pairs, scores, len(firsts))
-        pairs = pairs[scores <= limit]
+        others = _APART * _next_nearest(pairs, scores)
+        pairs = pairs[(scores <= limit) | (scores <= np.minimum(others, 1))]
         groups = _join(groups, pairs)
         firsts, asked = np.unique(groups[firsts]), np.unique(groups[pairs])
     equal = set(exact)
@@ -104,8 +109,8 @@ def _describe(thumbnails):
     from scipy.fft import dctn
 
     contrasts, places = [np.zeros(0)], [np.zeros((0, _FREQUENCIES**2 - 1))]
-    for start in range(0, len(thumbnails), _CHUNK):
-        grey = _inner(thumbnails[start : start + _CHUNK]).mean(3)
+    for start in range(0, len(thumbnails), 4096):
+        grey = _inner(thumbnails[start : start + 4096]) @ _GREY
         contrasts.append(contrast := grey.std((1, 2)))
         waves = dctn(grey, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES]
         length = np.maximum(contrast, 1) * np.sqrt(grey[0].size)
@@ -117,8 +122,8 @@ def _neighbors(places, firsts, asked):
     """Return pairs of positions, shape `(m, 2)`: the nearest of `firsts` to each of `asked`."""
     from scipy.spatial import KDTree
 
-    tree = KDTree(places[firsts])
-    _, found = tree.query(places[asked], _NEIGHBORS + 1, distance_upper_bound=_FARTHEST, workers=-1)
+    tree, most = KDTree(places[firsts]), {"distance_upper_bound": _FARTHEST, "workers": -1}
+    _, found = tree.query(places[asked], _NEIGHBORS + 1, eps=1, **most)
     pairs = np.stack([np.repeat(asked, found.shape[1]), np.append(firsts, -1)[found].ravel()], 1)
     pairs = np.sort(pairs[(pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])], axis=1)
     return np.unique(pairs, axis=0)
@@ -126,11 +131,14 @@ def _neighbors(places, firsts, asked):
 
 def _differences(thumbnails, pairs):
     """Return how much the images of each pair differ, where 1 is the most that copies may."""
-    parts = [
-        _difference(*np.swapaxes(thumbnails[pairs[start : start + _CHUNK]], 0, 1))
-        for start in range(0, len(pairs), _CHUNK)
-    ]
-    return np.concatenate([np.zeros(0), *parts])
+    found = np.full(len(pairs), np.inf)
+    for start in range(0, len(pairs), _CHUNK):
+        left, right = thumbnails[pairs[start : start + _CHUNK]].swapaxes(0, 1)
+        grey = _difference((left @ _GREY)[..., None], (right @ _GREY)[..., None])
+        close = np.flatnonzero(grey <= _COMPARED)  # of many pairs few, and color takes longer
+        if len(close):
+            found[start + close] = _difference(left[close], right[close])
+    return found
 
 
 def _difference(left, right):
@@ -161,11 +169,34 @@ def _difference(left, right):
     return largest / np.maximum(contrast, 1e-6)
 
 
+def _next_nearest(pairs, scores):
+    """Return for each pair how much one of its images differs from its nearest other one."""
+    images, scores = pairs.T.ravel(), np.tile(np.minimum(scores, _COMPARED), 2)
+    order = np.lexsort((scores, images))
+    _, start, image = np.unique(images[order], return_index=True, return_inverse=True)
+    ends = np.append(start[1:], len(images)) - 1
+    first = scores[order][start][image]
+    second = np.where(start < ends, scores[order][np.minimum(start + 1, ends)], _COMPARED)[image]
+    others = np.empty(len(images))
+    others[order] = np.where(np.arange(len(images)) == start[image], second, first)
+    return others.reshape(2, -1).min(0)
+
+
 def _choose_limit(pairs, scores, count):
-    """Return the largest limit, 1 at most, that few images have a pair just above."""
+    """Return the largest limit, 1 at most, within which few images have one that is no copy.
+
+    How many have one grows as a power of the limit; it is read off just above 1, where no
+    copies are. An image with many others within 1 is no copy of these either.
+    """
+    near = np.flatnonzero((scores > 1) & (scores <= _COMPARED))
     nearest = np.full(pairs.max(initial=0) + 1, np.inf)
-    np.minimum.at(nearest, pairs.ravel(), np.repeat(scores, 2))
-    for limit in np.geomspace(1, _LEAST, 18):
-        if np.count_nonzero((nearest > limit) & (nearest <= 1.2 * limit)) <= max(2, _RARE * count):
-            break
-    return limit
+    np.minimum.at(nearest, pairs[near].ravel(), np.repeat(scores[near], 2))
+    nearest[np.bincount(pairs[scores <= 1].ravel(), minlength=len(nearest)) >= _NEIGHBORS] = 1
+    middle = np.sqrt(_COMPARED)
+    inside = np.count_nonzero(nearest <= middle)
+    outside = max(np.count_nonzero(nearest <= _COMPARED) - inside, inside + 1)
+    share = inside**2 / (outside - inside) / count  # of the images, within 1
+    if share <= _RARE:
+        return 1.0
+    power = np.log(outside / inside) / np.log(middle)
+    return max(_LEAST, (_RARE / share) ** (1 / power))
