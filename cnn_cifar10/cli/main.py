@@ -44,12 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process where omitted.
 
     Returns:
-        Exit code: 0 done, 2 input that cannot be used, 130 interrupted.
+        Exit code: 0 done, 1 done in part, 2 input that cannot be used, 130 interrupted.
     """
     quiet_tensorflow()
     argv = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it is printed
+        # A log shows each line when it is printed, in an encoding that may lack its letters.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     args = _parse(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(f"{backend}, which Keras would run on, is not installed: {how}", 2)
     except KeyboardInterrupt:
         return _end(f"interrupted{_next_command(args, argv)}", 130, before="\n")
-    return 0
+    return getattr(args, "exit_code", 0)
 
 
 def _end(message, code, before=""):
