@@ -46,7 +46,7 @@ def load_dataset(
 
     Args:
         name: A key of `DATASETS`.
-        data_dir: Where the files are: a folder, or an archive of `cifar10`.
+        data_dir: Where the files are: a folder, an archive, or a table of `folder`.
         image_size: Height and width in pixels of images that are read from files, by
             default 64 for `folder` and 224 for `imagenet`. `cifar10` and `digits` are
             always 32.
@@ -55,7 +55,8 @@ def load_dataset(
         split_seed: Seed of the random split, 0 to 2**32 - 1.
         skip_damaged: Whether files that cannot be read are left out, and listed in a
             warning of the logger `cnn_cifar10.datasets`. By default they are an error.
-        group_by: Which images of a folder stay in one split: see `datasets.folders`.
+        group_by: Which image files stay in one split: those for which the first group of
+            this regular expression, or all that it matches, is the same in their paths.
 
     Returns:
         A `Dataset`.
@@ -69,4 +70,7 @@ def load_dataset(
     if not 0 <= split_seed < 2**32:
         raise DatasetError(f"split_seed: {split_seed} is not within 0 to 2**32 - 1")
     options = DataOptions(data_dir, image_size, fit, split_seed, skip_damaged, group_by)
-    return DATASETS[name].load(options)
+    dataset = DATASETS[name].load(options)
+    if group_by is not None and not isinstance(dataset.train.images, ImageFiles):
+        raise DatasetError(f"group_by: {name} has no files to group by their paths; leave it out")
+    return dataset

@@ -42,11 +42,8 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, index) -> "Split":
-        images = self.images
-        if isinstance(images, ImageFiles):  # which stay on disk
-            images = ImageFiles(images.paths[index], images.size, images.fit)
-        else:
-            images = images[index]
+        files = isinstance(self.images, ImageFiles)  # which stay on disk
+        images = self.images.take(index) if files else self.images[index]
         return Split(images, self.labels[index], self.ids[index])
 
     def __add__(self, other) -> "Split":
@@ -111,7 +108,13 @@ class Dataset:
         return splits[name]
 
     def with_validation_in_train(self) -> "Dataset":
-        """Return the data set with its validation images moved to the training split."""
+        """Return the data set with its validation images moved to the training split.
+
+        Raises:
+            DatasetError: If it has no test split, so that nothing would be left to judge by.
+        """
+        if not len(self.test):
+            raise DatasetError(f"{self.title} has no test split; keep its validation split")
         return dataclasses.replace(
             self, train=self.train + self.validation, validation=self.validation[:0]
         )
@@ -120,13 +123,14 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of the classes and of every split's examples and labels.
 
-        It is the same in every process, on every machine and wherever the data
-        lie. Pixels are not part of it.
+        It is the same in every process, on every machine and wherever the data lie.
+        Files that were read count by their content, in order, whatever their names and
+        the size they are scaled to. Of arrays the pixels are not part of it.
         """
+        splits = (self.train, self.validation, self.test)
         # A folder's title is its name on disk, which may change while the data stay the same.
         source = self.name if isinstance(self.train.images, ImageFiles) else self.title
-        splits = (self.train, self.validation, self.test)
-        parts = [(split.ids.tolist(), split.labels.tolist()) for split in splits]
+        parts = [(_examples(split), split.labels.tolist()) for split in splits]
         return hashlib.sha256(json.dumps([source, self.class_names, parts]).encode()).hexdigest()
 
     def subset(self, train_images: int, seed: int = 0) -> "Dataset":
@@ -159,16 +163,72 @@ class Dataset:
         return dataclasses.replace(self, train=self.train[chosen])
 
 
-def stratified_split(labels: np.ndarray, weights: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Return the sorted positions of each part of a random split, stratified by class."""
+def _examples(split):
+    """Return what tells the examples of a split apart: positions, or digests of their files."""
+    if isinstance(split.images, ImageFiles) and (split.images.digests != b"").all():
+        return [digest.hex() for digest in split.images.digests.tolist()]
+    return split.ids.tolist()
+
+
+def stratified_split(
+    labels: np.ndarray,
+    weights: Sequence[float],
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Return the sorted positions of each part of a random split, stratified by class.
+
+    Args:
+        labels: Class of each image.
+        weights: Share of each part, of any sum.
+        seed: Seed of the split, 0 to 2**32 - 1.
+        groups: A number for each image; images of one number stay in one part. Shares are
+            then as close as whole groups allow in ten drawings.
+    """
     rng = np.random.RandomState(seed)  # whose stream NumPy promises never to change
+    count = len(weights)
+    if groups is None or len(np.unique(groups)) == len(labels):
+        return _parts(_draw(rng, labels, np.ones(len(labels)), weights), count)
+    _, groups = np.unique(groups, return_inverse=True)
+    # A group counts as its rarest class, so that each part gets images of that,
+    rarity = np.lexsort((labels, np.bincount(labels)[labels], groups))
+    classes = labels[rarity[np.unique(groups[rarity], return_index=True)[1]]]
+    sizes = np.bincount(groups, labels == classes[groups])
+    # or as a class of those that count as one of too few groups.
+    lone = np.bincount(classes)[classes] < count
+    sizes[lone], classes[lone] = np.bincount(groups)[lone], labels.max() + 1
+    drawn = [_draw(rng, classes, sizes, weights) for _ in range(10)]
+    if lone.sum() < count:
+        for each in drawn:
+            each[lone] = np.argmax(weights)
+    nearest = min(
+        (each[groups] for each in drawn), key=lambda each: _distance(each, labels, weights)
+    )
+    return _parts(nearest, count)
+
+
+def _parts(drawn, count):
+    return [np.flatnonzero(drawn == part) for part in range(count)]
+
+
+def _draw(rng, labels, sizes, weights):
+    """Return the part of each group, drawn class by class."""
+    drawn = np.empty(len(labels), int)
     bounds = np.cumsum(weights) / np.sum(weights)
-    parts: list[list[np.ndarray]] = [[] for _ in weights]
     for members in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1]):
-        cuts = np.round(bounds * len(members)).astype(int)
+        members = rng.permutation(members)
+        ends = np.cumsum([0, *sizes[members]])
+        cuts = np.round(np.interp(bounds * ends[-1], ends, np.arange(len(ends)))).astype(int)
         least = np.arange(1, len(weights) + 1)  # one for every part
         spare = np.clip(cuts - least, 0, len(members) - len(weights))
         cuts = least + np.maximum.accumulate(spare)
-        for part, indices in zip(parts, np.split(rng.permutation(members), cuts[:-1]), strict=True):
-            part.append(indices)
-    return [np.sort(np.concatenate(part)) for part in parts]
+        drawn[members] = np.searchsorted(cuts, np.arange(len(members)), side="right")
+    return drawn
+
+
+def _distance(parts, labels, weights):
+    """Return how far a drawing is from the shares of the classes; a part without one is far."""
+    counts = np.zeros((len(weights), labels.max() + 1))
+    np.add.at(counts, (parts, labels), 1)
+    wanted = counts.sum(0) * np.reshape(weights, (-1, 1)) / np.sum(weights)
+    return np.abs(counts - wanted).sum() + len(labels) * (counts[:, counts.any(0)] == 0).sum()

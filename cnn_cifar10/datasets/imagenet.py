@@ -1,13 +1,17 @@
 """ImageNet (ILSVRC 2012) in Kaggle's or a plain layout."""
 
 import csv
+import dataclasses
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cnn_cifar10.datasets import listing
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
-from cnn_cifar10.datasets.source import DataOptions
+from cnn_cifar10.datasets.folders import list_rows
+from cnn_cifar10.datasets.listing import few, list_entries
+from cnn_cifar10.datasets.source import DataOptions, find_place
+from cnn_cifar10.datasets.splits import Files, load_splits
 
 
 def load(options: DataOptions) -> Dataset:
@@ -22,52 +26,48 @@ def load(options: DataOptions) -> Dataset:
     `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and `LOC_val_solution.csv` if `val/`
     has no synset folders. Images are 224 pixels wide and high by default.
     """
-    root = listing.open_folder("imagenet", options)
+    root = find_place("imagenet", options)
     names, files = _list_imagenet(root)
     title = "ImageNet (ILSVRC 2012)"
-    if len(files["train"]) != 1000:
-        title += f", {len(files['train']):,} classes"
-    class_names = tuple(names[synset] for synset in sorted(files["train"]))
-    splits = listing.load_splits(root, files, options.image_size or 224, options)
-    return Dataset(
-        "imagenet", title, class_names, splits["train"], splits["validation"], splits["test"]
-    )
+    if len(files.class_names) != 1000:
+        title += f", {len(files.class_names):,} classes"
+    files = dataclasses.replace(files, class_names=tuple(names[s] for s in files.class_names))
+    return load_splits("imagenet", title, files, options.image_size or 224, options)
 
 
-def _list_imagenet(root: Path) -> tuple[dict[str, str], listing.Files]:
+def _list_imagenet(root: Path) -> tuple[dict[str, str], Files]:
     """Return the names of synsets, and the files; official validation images are for testing."""
     kaggle = "ILSVRC/Data/CLS-LOC/"
     prefix = kaggle if (root / kaggle).is_dir() else ""
     needed = [f"{prefix}train", f"{prefix}val", "LOC_synset_mapping.txt"]
     if missing := [name for name in needed if not (root / name).exists()]:
-        raise DatasetError(
-            f"{root}: lacks {listing.few(missing)}; add what Kaggle's download holds"
-        )
+        raise DatasetError(f"{root}: lacks {few(missing)}; add what Kaggle's download holds")
     names = _synset_names((root / "LOC_synset_mapping.txt").read_text("utf-8"))
-    train = listing.list_classes(root, prefix + "train")
-    if unknown := [synset for synset in train if synset not in names]:
-        raise DatasetError(
-            f"{root}: {listing.few(unknown)} in train/ but not in LOC_synset_mapping.txt"
-        )
-    folders, images = listing.list_entries(root, prefix + "val")
-    test = listing.list_classes(root, prefix + "val") if folders else _list_solved(root, images)
-    return names, {"train": train, "test": {synset: test.get(synset, []) for synset in train}}
+    train = list_entries(root, prefix + "train")[0]
+    synsets = {os.path.basename(folder) for folder in train}
+    if unknown := sorted(synsets - names.keys()):
+        raise DatasetError(f"{root}: {few(unknown)} in train/ but not in LOC_synset_mapping.txt")
+    folders, images = list_entries(root, prefix + "val")
+    test = [folder for folder in folders if os.path.basename(folder) in synsets]
+    rows, notes = list_rows(root, {"train": train, "test": test})
+    if not folders:
+        solved = _list_solved(root, images)
+        rows += [(path, synset, "test", "") for path, synset in solved if synset in synsets]
+    return names, Files.collect(root, rows, notes)
 
 
-def _list_solved(root: Path, images: Sequence[str]) -> dict[str, list[str]]:
-    """Return images that lie in no synset folder by synset, as Kaggle's table lists them."""
+def _list_solved(root: Path, images: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield images that lie in no synset folder with their synset, as Kaggle's table lists them."""
     table = root / "LOC_val_solution.csv"
     if not table.is_file():
         raise DatasetError(f"{table}: no such file; add it, or sort val/ into synset folders")
     with table.open(newline="", encoding="utf-8") as file:
         # "ILSVRC2012_val_00048981,n03995372 85 1 499 272": a synset, then a box.
         synsets = {row[0]: row[1].split()[0] for row in csv.reader(file)}
-    classes: dict[str, list[str]] = {}
     for path in images:
         if (image := Path(path).stem) not in synsets:
             raise DatasetError(f"{table}: has no line for {path}; add it or remove the image")
-        classes.setdefault(synsets[image], []).append(path)
-    return classes
+        yield path, synsets[image]
 
 
 def _synset_names(mapping: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
 
@@ -40,6 +41,22 @@ class Source:
     def description(self) -> str:
         """One line for a list of data sets."""
         return (self.load.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def find_place(name: str, options: DataOptions) -> Path:
+    """Return where the files of a data set are.
+
+    Raises:
+        DatasetError: If there is nothing, or the size of images is out of its range.
+    """
+    data_dir, image_size = options.data_dir, options.image_size
+    if image_size is not None and image_size < 1:
+        raise DatasetError(f"image_size: {image_size} is not a number of pixels, 1 or more")
+    if data_dir is None:
+        raise DatasetError(f"data_dir: {name} needs it: name the folder of the images")
+    if not (place := Path(data_dir).expanduser()).exists():
+        raise DatasetError(f"data_dir: {data_dir}: no such file or folder; check the path")
+    return place
 
 
 def check_image_size(name: str, image_size: int | None, own: int) -> None:
