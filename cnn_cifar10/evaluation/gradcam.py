@@ -69,19 +69,21 @@ def grad_cam(
 
 
 def with_class_activation(model: "keras.Model") -> "keras.Model":
-    """Return a model that also returns class activation maps, where they can be computed.
+    """Return a model that also returns class activation maps and embeddings, where it has them.
 
-    They are what `grad_cam` returns, without a gradient. They need a model in which one dense
-    layer follows the mean of the last feature map. The gradient of a logit is then the same
-    everywhere in the map, and the weights of the channels are those of the dense layer.
+    The maps are what `grad_cam` returns, without a gradient. They need a model in which one
+    dense layer follows the mean of the last feature map. The gradient of a logit is then the
+    same everywhere in the map, and the weights of the channels are those of the dense layer.
+    An embedding is what the dense layer at the end takes.
 
     Args:
         model: As for `grad_cam`.
 
     Returns:
-        `keras.Model` from pixels to a dict: `probabilities` `(n, classes)` and, if the model
-        ends in this way and its feature map has more than one position, `class_activation`
-        `(n, height, width, classes)`, positive where the feature map supports the class.
+        `keras.Model` from pixels to a dict: `probabilities` `(n, classes)`; if the model ends in
+        a dense layer, `embedding` `(n, d)`; and if it ends as above and its feature map has
+        more than one position, `class_activation` `(n, height, width, classes)`, positive where
+        the feature map supports the class.
 
     Reference:
         [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
@@ -101,17 +103,32 @@ def with_class_activation(model: "keras.Model") -> "keras.Model":
         or (dense := head[-1]).activation is not keras.activations.linear
         or featurizer.output.shape[1:3] == (1, 1)
     ):
-        return keras.Model(model.input, {"probabilities": model.output})
+        return keras.Model(model.input, {"probabilities": model.output, **_embedding(model)})
     logits = features = featurizer.output
     for part in heads:
         logits = part(logits)
     weighted = keras.layers.Conv2D(dense.units, 1, use_bias=False, dtype="float32")
     outputs = {
         "probabilities": model.layers[-1](logits),
+        "embedding": head[0](features),
         "class_activation": weighted(features),
     }
     weighted.set_weights([dense.get_weights()[0][None, None]])
     return keras.Model(featurizer.input, outputs)
+
+
+def _embedding(model):
+    """Return a dict of what the dense layer takes on which alone a model's output depends."""
+    import keras
+
+    last = next((layer for layer in reversed(model.layers) if layer.weights), None)
+    if not isinstance(last, keras.layers.Dense) or len(last.input.shape) != 2:
+        return {}
+    try:
+        _rest(last.input, model)
+    except InputError:
+        return {}
+    return {"embedding": last.input}
 
 
 def _without_softmax(model):

@@ -61,16 +61,23 @@ def _export_onnx(model, path, class_names, images):
     from cnn_cifar10.evaluation import grad_cam, with_class_activation
     from cnn_cifar10.inference import ArtifactError, Classifier, open_session
 
+    extended = with_class_activation(model)
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
-        with_class_activation(model).export(
-            path, format="onnx", verbose=False, input_signature=_signature(model)
-        )
+        extended.export(path, format="onnx", verbose=False, input_signature=_signature(model))
     session = open_session(path.read_bytes())
-    classifier = Classifier(session, tuple(class_names), model.input_shape[1:])
+    embed = "embedding" in extended.output
+    classifier = Classifier(session, tuple(class_names), model.input_shape[1:], embed=embed)
     images = images[:_EXPLAINED_IMAGES]
-    classes = classifier.probabilities(images).argmax(axis=1)
+    predictions = classifier.classify(images)
+    if embed:
+        embeddings = np.stack([each.embedding for each in predictions])
+        expected = extended.predict_on_batch(images)["embedding"]
+        difference = np.abs(embeddings - expected).max() / max(1, np.abs(expected).max())
+        if difference > Format.largest_difference:
+            raise ArtifactError(f"onnx: embeddings differ from Keras's by {difference:.2g}")
+    classes = np.array([each.probabilities.argmax() for each in predictions])
     maps = classifier.explain(images, classes)
     if maps is not None:
         difference = np.abs(maps - grad_cam(model, images, classes)).max()

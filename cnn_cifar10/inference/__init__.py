@@ -9,8 +9,9 @@ from cnn_cifar10.inference.artifact import (
     shipped_artifact,
 )
 from cnn_cifar10.inference.classifier import Classifier, Prediction, open_session
+from cnn_cifar10.inference.outputs import csv_rows, embeddings_file, sorted_images
 
 __all__ = [
-    "DESCRIPTION", "MODEL_FILE", "SHIPPED", "ArtifactError", "Classifier", "Prediction",
-    "open_session", "read_description", "shipped_artifact",
+    "DESCRIPTION", "MODEL_FILE", "SHIPPED", "ArtifactError", "Classifier", "Prediction", "csv_rows",
+    "embeddings_file", "open_session", "read_description", "shipped_artifact", "sorted_images",
 ]  # fmt: skip

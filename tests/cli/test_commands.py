@@ -146,32 +146,6 @@ def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
     assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
 
 
-def test_predict_reads_any_picture_and_says_which_it_cannot(artifact, photos, capsys, tmp_path):
-    large = tmp_path / "large.jpg"
-    Image.fromarray(np.full((90, 160, 3), 40, "uint8")).save(large)
-    assert main(["predict", "--model", str(artifact), str(large), "--top", "2"]) == 0
-    line = capsys.readouterr().out
-    assert line.startswith(f"{large}: ")  # no ceremony for one file
-    assert line.count("%") == 2
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(large.read_bytes()[:300])
-    assert main(["predict", "--model", str(artifact), str(large), str(broken)]) == 2
-    assert str(broken) in capsys.readouterr().err
-
-
-def test_predict_averages_and_is_unsure_when_asked_to(artifact, photos, capsys):
-    predict = ["predict", "--model", str(artifact), str(photos / "a.png")]
-    assert main([*predict, "--json"]) == 0
-    (plain,) = json.loads(capsys.readouterr().out)
-    assert main([*predict, "--json", "--mirror", "--threshold", "1"]) == 0
-    (unsure,) = json.loads(capsys.readouterr().out)
-    assert plain["class"] == plain["top"][0]["class"]
-    assert unsure["class"] == "unsure"
-    assert unsure["probability"] == unsure["top"][0]["probability"] != plain["probability"]
-    assert main([*predict, "--threshold", "1"]) == 0
-    assert ".png: unsure; " in capsys.readouterr().out
-
-
 def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(digits_run.path)]) == 2
@@ -414,11 +388,6 @@ def test_options_change_what_a_file_says_and_no_more(tmp_path, monkeypatch):
     assert changed("--optimizer adam --learning-rate 0.5").learning_rate == 0.5
 
 
-def test_top_must_be_a_number_of_classes(photos, capsys):
-    assert main(["predict", str(photos), "--top", "0"]) == 2
-    assert "--top must be 1 or more" in capsys.readouterr().err
-
-
 def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_run, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(digits_run.path, copy)
@@ -426,11 +395,6 @@ def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_
     assert main(arguments.split()) == 2
     assert "blur" in capsys.readouterr().err
     assert (copy / "model.keras").exists()
-
-
-def test_an_empty_folder_has_no_pictures(tmp_path, capsys):
-    assert main(["predict", str(tmp_path)]) == 2
-    assert "holds no images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,32 @@ def test_class_activation_is_the_channels_weighted_by_the_dense_layer(nested):
 )
 def test_class_activation_is_there_where_the_model_ends_in_an_average(name, options, allows):
     outputs = with_class_activation(create_model(name, **options)).output
-    assert set(outputs) == {"probabilities"} | ({"class_activation"} if allows else set())
+    expected = {"probabilities", "embedding"}
+    assert set(outputs) == expected | ({"class_activation"} if allows else set())
+
+
+@pytest.mark.parametrize("nested", [0, 2])
+def test_the_embedding_is_what_the_dense_layer_takes(nested):
+    images = random_images(4)
+    outputs = with_class_activation(color_model(KERNEL, nested))(images.astype("float32"))
+    np.testing.assert_allclose(outputs["embedding"], images.mean(axis=(1, 2)) / 255, atol=1e-6)
+
+
+def test_a_network_of_ones_own_has_an_embedding_if_a_dense_layer_ends_it():
+    pixels = keras.Input((4, 4, 3))
+    flat, mean = layers.Flatten()(pixels), layers.GlobalAveragePooling2D()(pixels)
+    ends = {
+        "dense": (layers.Dense(2, activation="softmax")(flat), True),
+        "two": (layers.Softmax()(layers.Dense(2)(flat) + layers.Dense(2)(mean)), False),
+        "convolution": (
+            layers.Softmax()(layers.GlobalMaxPooling2D()(layers.Conv2D(2, 1)(pixels))),
+            False,
+        ),
+        "nothing": (layers.Softmax()(flat), False),
+    }
+    for name, (end, has) in ends.items():
+        outputs = with_class_activation(keras.Model(pixels, end)).output
+        assert ("embedding" in outputs) is has, name
 
 
 def test_a_model_without_what_it_takes_is_refused():

@@ -1,7 +1,10 @@
 """One classifier for every door: files, bytes and arrays give the same answers."""
 
+import dataclasses
+import itertools
 import json
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +63,71 @@ def test_arrays_files_and_bytes_give_the_models_own_probabilities(
         assert predictions[0].class_names == tuple("0123456789")
     assert classifier.classify(images[:0]) == []
     assert classifier.classify_files([]) == []
+
+
+def test_files_are_answered_one_by_one_and_read_only_a_little_ahead(classifier, digits, tmp_path):
+    Image.fromarray(digits.test.images[0]).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").touch()
+    asked = []
+
+    def endless():
+        for name in itertools.cycle(["good.png", "bad.png", "good.png"]):
+            asked.append(name)
+            yield tmp_path / name
+
+    answers = classifier.stream(endless())
+    for name, (path, answer) in zip(
+        ["good.png", "bad.png", "good.png"] * 40, answers, strict=False
+    ):
+        assert Path(path).name == name
+        assert isinstance(answer, Prediction if name == "good.png" else ImageError)
+    assert len(asked) < 120 + 200
+    answers.close()
+    count = len(asked)
+    time.sleep(0.05)
+    assert len(asked) == count
+    assert list(classifier.stream([])) == []
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_an_image_becomes_a_square_as_in_training(fit, classifier, tmp_path):
+    from cnn_cifar10.datasets import read_image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 130, 3), dtype="uint8")
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    fitting = dataclasses.replace(classifier, fit=fit)
+    expected = classifier.classify(read_image(tmp_path / "wide.png", (32, 32), fit)[None])
+    for predictions in (
+        fitting.classify_files([tmp_path / "wide.png"]),
+        fitting.classify_bytes([(tmp_path / "wide.png").read_bytes()]),
+    ):
+        np.testing.assert_array_equal(rows(predictions), rows(expected))
+
+
+def test_embeddings_are_what_the_classifier_layer_takes(artifact, digits_run, digits):
+    import keras
+
+    images, model = digits.test.images[:40], digits_run.load_model()
+    embed = keras.Model(model.input, model.get_layer("logits").input)
+    for mirror in (False, True):
+        predictions = Classifier.open(artifact, embed=True, mirror=mirror).classify(images)
+        expected = embed(images.astype("float32")).numpy()
+        if mirror:
+            expected = (expected + embed(images[:, :, ::-1].astype("float32")).numpy()) / 2
+        given = np.stack([prediction.embedding for prediction in predictions])
+        np.testing.assert_allclose(given, expected, atol=1e-4)
+    assert Classifier.open(artifact).classify(images[:1])[0].embedding is None
+
+
+def test_a_model_without_embeddings_says_so_before_it_classifies(classifier):
+    class Before:
+        """A model that was exported before there were embeddings."""
+
+        def get_outputs(self):
+            return [o for o in classifier.session.get_outputs() if o.name != "embedding"]
+
+    with pytest.raises(ArtifactError, match="was exported without embeddings; export it again"):
+        dataclasses.replace(classifier, session=Before(), embed=True)
 
 
 def test_mirror_averages_over_the_mirror_image(classifier, artifact, digits_run, digits):
