@@ -11,7 +11,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +43,7 @@ the package `pillow-heif`.
 """
 
 MAX_PIXELS = 64_000_000
-"""The most pixels that are decoded, in about 1 GB of memory.
+"""The most pixels that are decoded; that takes 1.2 GB of memory at most.
 
 A JPEG that is scaled while it is decoded counts the pixels at that scale, and may have four
 times as many before.
@@ -63,7 +62,7 @@ _SIGNATURES = re.compile(
     rb"|(?P<AVIF>.{4}ftyp(?:avi[fs]|(?:mif1|msf1).{4}(?:.{4})*?avi[fs]))"
     rb"|(?P<HEIF>.{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1))"
     rb"|(?P<JPEG2000>\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)"
-    rb"|(?P<PPM>P[1-6]\s)",
+    rb"|(?P<PPM>P[1-6]\s+[#\d])",
     re.DOTALL,
 )
 _HEAD = 32  # bytes that tell the format
@@ -243,7 +242,14 @@ def _open(data, name="image"):
         raise ImageError(name, fault)
     if match.lastgroup == "HEIF" and importlib.util.find_spec("pillow_heif") is None:
         raise ImageError(name, "holds HEIF data; to read it: pip install 'cnn-cifar10[heic]'")
-    return _reader(match.lastgroup)(io.BytesIO(data))
+    read = _reader(match.lastgroup)
+    try:
+        return read(io.BytesIO(data))
+    except Exception:
+        if match.lastgroup != "AVIF":
+            raise
+        # Whose library refuses a file for broken EXIF; without this name it is not looked at.
+        return read(io.BytesIO(data[:4096].replace(b"Exif", b"none") + data[4096:]))
 
 
 @functools.cache
@@ -296,9 +302,12 @@ def _exif_orientation(exif):
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
         for i in range(count):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * i)
+            place = start + 2 + 12 * i
+            tag, kind = struct.unpack_from(f"{order}HH", exif, place)
             if tag == 0x0112:
-                return value
+                return struct.unpack_from(order + {1: "B", 4: "I"}.get(kind, "H"), exif, place + 8)[
+                    0
+                ]
     return None
 
 
@@ -306,12 +315,14 @@ def _to_rgb(image, data):
     """Return an RGB image of 8 bits a channel, with white behind what is transparent."""
     from PIL import Image
 
-    tiles = image.tile
+    mode = _raw_mode(image)
+    if image.tile and image.tile[0].codec_name == "libtiff" and mode.endswith(("BS", "BF")):
+        _set_raw_mode(image, mode.replace("B", ""))  # libtiff has turned the bytes, unlike Pillow
     image.load()
     if image.mode.startswith(("I", "F")):
         return _grey_to_rgb(image)
-    if image.mode in ("RGB", "RGBA") and tiles and ";16" in _raw_mode(tiles[0]):
-        image = _scale_colours(image, data)
+    if mode.startswith(("RGB;16", "RGBA;16")):
+        image = _scale_colours(image, mode, data)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
@@ -331,30 +342,34 @@ def _grey_to_rgb(image):
     return Image.fromarray(grey).convert("RGB")
 
 
-def _scale_colours(image, data):
+def _scale_colours(image, mode, data):
     """Scale colours of 16 bits, of which Pillow keeps the high byte, if they use only 14."""
     from PIL import Image
 
     high = np.array(image)
     if high[..., :3].max() >= 1 << 6:
         return image
-    other = _open(data)
-    other.tile = [_swap_bytes(tile) for tile in other.tile]
-    values = high[..., :3] * np.uint16(256) + np.asarray(other)[..., :3]
+    low = _open(data)
+    _set_raw_mode(low, mode[:-1] + ("L" if mode.endswith("B") else "B"))
+    values = high[..., :3] * np.uint16(256) + np.asarray(low)[..., :3]
     high[..., :3] = _scale(values, image)
+    high[np.all(values == image.info.get("transparency", -1), axis=-1)] = 255
     return Image.fromarray(high)
 
 
-def _raw_mode(tile):
-    return tile.args if isinstance(tile.args, str) else str(tile.args[0])
+def _raw_mode(image):
+    """Return the layout of the pixels in the file, in Pillow's terms: `"RGB;16B"`."""
+    if not image.tile:
+        return ""
+    args = image.tile[0].args
+    return args if isinstance(args, str) else str(args[0])
 
 
-def _swap_bytes(tile):
-    """Return a tile whose decoder takes the low bytes of 16 bits for the high ones."""
-    order = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-    raw = _raw_mode(tile)
-    raw = raw[:-1] + order[raw[-1]]
-    return tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))
+def _set_raw_mode(image, mode):
+    image.tile = [
+        tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
+        for tile in image.tile
+    ]
 
 
 def _scale(values, image):
@@ -403,10 +418,15 @@ def _crop(image, size):
     return ImageOps.fit(image, size)
 
 
-def _pad(image, size):
-    from PIL import ImageOps
+def _pad(image, size):  # ImageOps.pad fails where a side of the image would vanish
+    from PIL import Image
 
-    return ImageOps.pad(image, size, color=(_GREY,) * 3)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = _stretch(image, [max(1, round(scale * side)) for side in image.size])
+    padded = Image.new("RGB", size, (_GREY,) * 3)
+    place = [round((side - own) / 2) for side, own in zip(size, inner.size, strict=True)]
+    padded.paste(inner, place)  # where ImageOps.pad has it
+    return padded
 
 
 def _stretch(image, size):

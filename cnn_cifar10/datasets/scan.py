@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def scan_images(
     scan = _empty_scan([os.fspath(path) for path in paths], size, fit)
     stamps = [_stamp(scan, i) for i in range(len(scan))]
     unknown = _recall(scan, stamps)
-    with _progress_bar(len(unknown), progress) as bar:
+    with progress_bar(len(unknown), progress) as bar:
         for places, records in _examine_all(scan, unknown, size or (64, 64), fit):
             for i, record in zip(places, records, strict=True):
                 _enter(scan, i, record)
@@ -170,15 +170,16 @@ def _enter(scan, i, record):
         scan.thumbnails[i] = np.frombuffer(thumbnail, "uint8").reshape(scan.thumbnails.shape[1:])
 
 
-def _progress_bar(count, progress):
+def progress_bar(count: int, progress: bool | None, what: str = "Reading images"):
+    """Return a `tqdm` bar of files; arguments as for `scan_images`."""
     from tqdm import tqdm
 
-    options = {"mininterval": 0.1, "delay": 0 if progress else 1}
+    options: dict[str, Any] = {"mininterval": 0.1, "delay": 0 if progress else 1}
     if not sys.stderr.isatty():
         line = "{desc}: {n:,} of {total:,}, {remaining} left\n"
         options = {"mininterval": 30, "delay": 30, "bar_format": line}
     disable = progress is False
-    return tqdm(total=count, desc="Reading images", unit="file", disable=disable, **options)
+    return tqdm(total=count, desc=what, unit="file", disable=disable, **options)
 
 
 def _examine_all(scan, places, size, fit):

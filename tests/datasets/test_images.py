@@ -1,12 +1,17 @@
 """Image files to RGB pixels."""
 
+import importlib.util
+import io
 import multiprocessing
+import os
 import pickle
+import socket
 import struct
 import sys
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,10 +22,11 @@ from cnn_cifar10.datasets import (
     ImageError,
     ImageFiles,
     decode_image,
-    find_damaged,
     images,
 )
-from cnn_cifar10.datasets.images import read_image
+from cnn_cifar10.datasets.images import looks_like_image, read_image
+
+pillow_heif.register_heif_opener()  # to write such files
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff"]
 
@@ -211,9 +217,8 @@ def broken_files(folder):
     (folder / "empty.png").touch()
     (folder / "text.jpg").write_text("<html>404</html>")
     (folder / "notes.txt").write_text("hello")
-    save(folder / "cat.jpg", noise(), format="PNG")
-    save(folder / "icon.png", Image.new("RGB", (16, 16)), format="PPM")
-    save(folder / "depth.tif", Image.new("F", (4, 4)))
+    save(folder / "icon.png", Image.new("RGB", (16, 16)), format="TGA")
+    save(folder / "depth.tif", Image.fromarray(np.array([[0, np.nan]], "float32")))
     png = bytearray(save(folder / "flipped.png", noise(40, 40)).read_bytes())
     png[len(png) // 2] ^= 1
     (folder / "flipped.png").write_bytes(png)
@@ -222,13 +227,12 @@ def broken_files(folder):
     return {
         "truncated.jpg": "truncated",
         "empty.png": "is empty",
-        "text.jpg": "holds no image",
-        "notes.txt": "suffixes",
-        "cat.jpg": "holds PNG data; rename it to cat.png",
-        "icon.png": "holds no image of a format read here; convert it",
-        "depth.tif": "32-bit",
+        "text.jpg": "holds no image of a format read here; convert it",
+        "notes.txt": "holds no image",
+        "icon.png": "holds no image",
+        "depth.tif": "infinite",
         "flipped.png": "cannot be read",
-        "folder.png": "cannot be read",
+        "folder.png": "is no regular file",
         "missing.png": "no such file",
     }
 
@@ -250,13 +254,6 @@ def test_damage_is_found_when_a_jpeg_is_scaled_while_decoding(tmp_path):
         read_image(path, (16, 16))
 
 
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.png", noise(40, 40))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match="too many pixels"):
-        read_image(path)
-
-
 @pytest.mark.parametrize("suffix", IMAGE_FORMATS)
 def test_bytes_give_the_pixels_of_the_file(tmp_path, suffix):
     path = save(tmp_path / f"a{suffix}", noise(40, 60))
@@ -267,24 +264,306 @@ def test_bytes_give_the_pixels_of_the_file(tmp_path, suffix):
 
 def test_bad_bytes_are_named_with_their_fault_in_one_line(tmp_path):
     faults = broken_files(tmp_path)
-    assert decode_image((tmp_path / "cat.jpg").read_bytes()).shape == (6, 9, 3)  # has no suffix
-    for name in faults.keys() - {"cat.jpg", "notes.txt", "folder.png", "missing.png"}:
+    for name in faults.keys() - {"folder.png", "missing.png"}:
         with pytest.raises(ImageError, match=r"^upload 3: [^\n]*$") as caught:
             decode_image((tmp_path / name).read_bytes(), name="upload 3")
         assert faults[name] in str(caught.value)
 
 
-def test_bytes_may_be_no_larger_than_the_limits(tmp_path, monkeypatch):
-    data = save(tmp_path / "a.png", noise(40, 40)).read_bytes()
-    monkeypatch.setattr(images, "MAX_PIXELS", 1600)
-    monkeypatch.setattr(images, "MAX_BYTES", len(data))
-    assert decode_image(data).shape == (40, 40, 3)
-    monkeypatch.setattr(images, "MAX_PIXELS", 1599)
-    with pytest.raises(ImageError, match="image: has too many pixels"):
-        decode_image(data)
-    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
-    with pytest.raises(ImageError, match="image: has more than 0 MB; scale it down"):
-        decode_image(data)
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.gif", "photo", "photo.txt", "photo.heic"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_a_file_is_read_by_its_content_whatever_its_suffix(tmp_path, name, kind):
+    pixels = noise()
+    path = save(tmp_path / name, pixels, format=kind)
+    assert looks_like_image(path)
+    np.testing.assert_array_equal(read_image(path), pixels)
+    np.testing.assert_array_equal(decode_image(path.read_bytes()), pixels)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_FORMATS)
+def test_the_first_bytes_of_every_format_look_like_an_image(tmp_path, suffix):
+    assert looks_like_image(save(tmp_path / f"a{suffix}", noise()).rename(tmp_path / "photo"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"BMW builds cars, and many of them", b"P1 is the first", b"Python", b"II", b"\xff"],
+)
+def test_the_first_bytes_of_texts_do_not_look_like_an_image(tmp_path, text):
+    (tmp_path / "text").write_bytes(text)
+    assert not looks_like_image(tmp_path / "text")
+    assert not looks_like_image(tmp_path)
+    assert not looks_like_image(tmp_path / "absent")
+
+
+@pytest.fixture(params=["pipe", "device", "socket", "link to a pipe", "folder"])
+def irregular(request, tmp_path):
+    """A path that must not be opened: that may wait for ever, or give bytes without end."""
+    path = tmp_path / "a.jpg"
+    if request.param == "device":
+        path.symlink_to("/dev/zero")
+    elif request.param == "folder":
+        path.mkdir()
+    elif request.param == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.fspath(path))
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe") if "link" in request.param else (tmp_path / "pipe").rename(path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes in folders")
+def test_what_is_no_regular_file_is_never_opened(irregular):
+    with pytest.raises(ImageError, match=r"a\.jpg: is no regular file"):
+        read_image(irregular)
+    assert not looks_like_image(irregular)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".hif", ".jpg"])
+def test_heic_names_the_package_that_it_needs(tmp_path, monkeypatch, suffix):
+    path = save(tmp_path / f"a{suffix}", noise(), format="HEIF")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImageError, match=r"HEIF.* pip install 'cnn-cifar10\[heic\]'"):
+        read_image(path)
+
+
+def test_heic_of_10_bits_is_read(tmp_path):
+    path, ramp = tmp_path / "a.heic", np.linspace(0, 65535, 32).astype("uint16")
+    wide = np.tile(ramp[:, None, None], (1, 32, 3))
+    pillow_heif.from_bytes("RGB;16", (32, 32), wide.tobytes()).save(path, quality=95)
+    assert pillow_heif.open_heif(path, convert_hdr_to_8bit=False).info["bit_depth"] == 10
+    assert np.abs(read_image(path).astype(int) - wide // 257).max() < 6
+
+
+def _exif(order="<", *, count=2, orientation=6, kind=3):
+    """EXIF of a sideways photo, whose BrightnessValue is -1/0."""
+    pack, head = lambda code, *values: struct.pack(order + code, *values), b"II*\0"
+    if order == ">":
+        head = b"MM\0*"
+    value = pack("HH", orientation, 0) if kind == 3 else pack("I", orientation)
+    first = pack("HHI", 0x0112, kind, 1) + value + pack("HHII", 0x8769, 4, 1, 38)
+    broken = pack("HHHIII", 1, 0x9203, 10, 1, 56, 0) + pack("ii", -1, 0)
+    return b"Exif\0\0" + head + pack("IH", 8, count) + first + bytes(4) + broken
+
+
+SIDEWAYS = {
+    "broken brightness": _exif(),
+    "big endian": _exif(">"),
+    "too many tags": _exif(count=60_000),
+    "cut off": _exif()[:36],
+    "a long for a short": _exif(">", kind=4),
+}
+UPRIGHT = {
+    "no header": b"Exif\0\0" + b"garbage" * 9,
+    "nothing": b"Exif\0\0",
+    "tags beyond the end": b"Exif\0\0II*\0\xff\xff\xff\xff",
+    "no such orientation": _exif(orientation=9),
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".heic"])
+@pytest.mark.parametrize("case", SIDEWAYS | UPRIGHT)
+def test_broken_exif_turns_an_image_or_leaves_it(tmp_path, case, suffix):
+    pixels = np.zeros((40, 80, 3), "uint8")
+    pixels[:, :40, 0] = 255  # red on the left, which is on top once it is turned
+    if (case, suffix) == ("a long for a short", ".heic"):
+        pytest.skip("the writer of HEIC does not understand it")
+    path = save(tmp_path / f"a{suffix}", pixels, exif=(SIDEWAYS | UPRIGHT)[case])
+    read = read_image(path)
+    assert read.shape == ((80, 40, 3) if case in SIDEWAYS else (40, 80, 3))
+    assert read[2, 2, 0] > 200
+    assert read[-2, -2, 0] < 50
+
+
+def test_avif_whose_exif_is_none_is_turned_too():
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    Image.fromarray(noise(40, 80)).save(file, "AVIF", exif=exif)
+    broken = file.getvalue().replace(b"MM\0*", b"????").replace(b"II*\0", b"????")
+    assert broken != file.getvalue()
+    assert decode_image(broken).shape == (80, 40, 3)
+
+
+def test_orientation_by_xmp_alone(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>'
+    assert read_image(save(tmp_path / "a.jpg", noise(8, 16), xmp=xmp)).shape == (16, 8, 3)
+    assert read_image(save(tmp_path / "a.webp", noise(8, 16), xmp=xmp)).shape == (16, 8, 3)
+
+
+def _png16(pixels, transparent=()):
+    """A PNG of 16 bits a channel: grey, grey and alpha, RGB or RGBA."""
+
+    def chunk(kind, data):
+        data = kind + data
+        return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    levels = chunk(b"tRNS", struct.pack(f">{channels}H", *transparent)) if transparent else b""
+    chunks = chunk(b"IHDR", header) + levels + chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b"")
+
+
+def _tiff(pixels, *, order="<", compressed=False, white_is_zero=False, limits=()):
+    """A TIFF of the values of an array: unsigned, signed or float."""
+    height, width, *channels = pixels.shape
+    count = channels[0] if channels else 1
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if compressed else data
+    kind = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    shorts = {258: [8 * pixels.itemsize] * count, 259: [8 if compressed else 1], 277: [count]}
+    shorts |= {262: [2 if count > 1 else not white_is_zero], 339: [kind] * count}
+    tags = {key: ("H", values) for key, values in shorts.items()}
+    tags |= {key: ("I", [n]) for key, n in {256: width, 257: height, 278: height}.items()}
+    tags |= {273: ("I", [0]), 279: ("I", [len(data)])}
+    tags |= {340 + i: ("f", [limit]) for i, limit in enumerate(limits)}
+    after, values = 14 + 12 * len(tags), b""
+    entries = {}
+    for key, (code, numbers) in tags.items():
+        packed = struct.pack(f"{order}{len(numbers)}{code}", *numbers)
+        if len(packed) > 4:
+            values, packed = values + packed, struct.pack(f"{order}I", after + len(values))
+        kind = {"H": 3, "I": 4, "f": 11}[code]
+        entries[key] = struct.pack(f"{order}HHI", key, kind, len(numbers)) + packed.ljust(4, b"\0")
+    entries[273] = struct.pack(f"{order}HHII", 273, 4, 1, after + len(values))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    return head + b"".join(entries[key] for key in sorted(entries)) + bytes(4) + values + data
+
+
+RAMP = np.linspace(0, 1, 16)[None, :, None]
+SHOWN = np.arange(0, 256, 17)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_png_of_16_bits_is_scaled_by_the_bits_in_use(bits, channels):
+    pixels = np.repeat(np.rint(RAMP * (2**bits - 1)).astype("uint16"), channels, axis=2)
+    pixels[..., 3:] = 65535
+    np.testing.assert_array_equal(decode_image(_png16(pixels))[0], np.repeat(SHOWN[:, None], 3, 1))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    "values",
+    [
+        (RAMP * 65535).astype("uint16"),
+        (RAMP * 4095).astype("uint16"),
+        np.repeat((RAMP * 65535).astype("uint16"), 3, axis=2),
+        np.repeat((RAMP * 4095).astype("uint16"), 3, axis=2),
+        (RAMP * 3000 - 1000).astype("int16"),
+        (RAMP * 3e6 - 1e6).astype("int32"),
+        RAMP.astype("float32"),
+        (RAMP * 40 - 12.5).astype("float32"),
+    ],
+    ids=[
+        "16",
+        "12 of 16",
+        "RGB 16",
+        "RGB 12 of 16",
+        "signed 16",
+        "signed 32",
+        "float",
+        "wide float",
+    ],
+)
+def test_tiff_of_more_than_8_bits_is_scaled_by_its_range(values, order, compressed):
+    values = values if values.shape[2] > 1 else values[..., 0]
+    read = decode_image(_tiff(values, order=order, compressed=compressed))[0]
+    assert np.abs(read.astype(int) - SHOWN[:, None]).max() <= 1
+
+
+def test_tiff_may_declare_its_range_and_that_white_is_zero():
+    values = (RAMP[..., 0] * 1000).astype("float32")
+    half = decode_image(_tiff(values, limits=(0, 2000)))[0, :, 0]
+    assert np.abs(half - SHOWN / 2).max() <= 1
+    wrong = decode_image(_tiff(values, limits=(0, 10)))[0, :, 0]  # since values lie outside
+    np.testing.assert_array_equal(wrong, SHOWN)
+    unsigned = decode_image(_tiff((RAMP[..., 0] * (2**32 - 1)).astype("uint32")))[0, :, 0]
+    np.testing.assert_array_equal(unsigned, SHOWN)
+    wide = (RAMP[..., 0] * 65535).astype("uint16")
+    np.testing.assert_array_equal(
+        decode_image(_tiff(wide, white_is_zero=True))[0, :, 0], SHOWN[::-1]
+    )
+
+
+def test_a_transparent_colour_of_16_bits_shows_white():
+    pixels = np.repeat(np.rint(RAMP * 4095).astype("uint16"), 3, axis=2)
+    read = decode_image(_png16(pixels, transparent=(819,) * 3))[0, :, 1]
+    np.testing.assert_array_equal(read, np.where(SHOWN == 51, 255, SHOWN))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "1", "L", "RGBA"])
+def test_other_colours_than_rgb_become_rgb(tmp_path, mode):
+    green = Image.new("RGB", (16, 16), (0, 255, 0))
+    options = {"compression": "jpeg"} if mode == "YCbCr" else {}
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(green, srgb, lab, outputMode="LAB")
+    else:
+        image = green.convert(mode)
+    red, green, blue = read_image(save(tmp_path / "a.tif", image, **options))[8, 8].astype(int)
+    assert green > 140 if mode in "1L" else green > 240
+    assert mode in "1L" or max(red, blue) < 15
+
+
+def test_sixteen_bit_pgm_is_scaled_by_the_maximum_that_it_names(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 3 1 1000\n" + struct.pack(">HHH", 0, 500, 1000))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm")[0, :, 0], [0, 128, 255])
+
+
+def test_files_and_bytes_have_the_same_limits(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", noise(40, 50))
+    data = path.read_bytes()
+    for limit, value in (("MAX_PIXELS", 1999), ("MAX_BYTES", len(data) - 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(images, limit, value + 1)
+            assert decode_image(data).shape == read_image(path).shape == (40, 50, 3)
+            patch.setattr(images, limit, value)
+            for read in (lambda: decode_image(data), lambda: read_image(path, (8, 8))):
+                with pytest.raises(ImageError, match="scale it down") as caught:
+                    read()
+                fault = (
+                    "2,000 pixels (50x40), more than the 1,999" if "PIX" in limit else "MB, more"
+                )
+                assert fault in str(caught.value)
+
+
+def _large_png(width, height):
+    small = save(io.BytesIO(), noise(), format="PNG").getvalue()
+    header = b"IHDR" + struct.pack(">II", width, height) + small[24:29]
+    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (100_000, 100_000), (2**30, 9)])
+def test_what_is_too_large_is_refused_by_its_header_without_a_warning(width, height):
+    with pytest.raises(ImageError, match=f"{width * height:,} pixels .*, more than the 64,000,000"):
+        decode_image(_large_png(width, height))
+
+
+def test_a_jpeg_counts_at_the_scale_at_which_it_is_decoded(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.jpg", noise(160, 160))
+    monkeypatch.setattr(images, "MAX_PIXELS", 6400)  # a quarter of its pixels
+    assert read_image(path, (16, 16)).shape == (16, 16, 3)
+    for size in (None, (128, 128)):
+        with pytest.raises(ImageError, match="25,600 pixels"):
+            read_image(path, size)
+    monkeypatch.setattr(images, "MAX_PIXELS", 6399)
+    with pytest.raises(ImageError, match="25,600 pixels"):
+        read_image(path, (16, 16))
+
+
+@pytest.mark.parametrize("fit", images.FITS)
+@pytest.mark.parametrize("shape", [(1, 9000), (9000, 1), (700, 3), (1, 1)])
+def test_the_thinnest_images_fit_too(tmp_path, shape, fit):
+    path = save(tmp_path / "a.png", np.full((*shape, 3), 9, "uint8"))
+    read = read_image(path, (32, 32), fit)
+    assert read.shape == (32, 32, 3)
+    assert (read == 9).all(-1).sum() >= 32
 
 
 def test_a_compressed_text_bomb_is_refused(tmp_path):
@@ -359,24 +638,3 @@ def test_image_files_are_read_in_a_forked_process_too(files):
     with multiprocessing.get_context("fork").Pool(1) as pool:
         pixels = pool.apply_async(_first_pixel, [images]).get(timeout=20)
     assert pixels == array[:2, 0, 0].tolist()
-
-
-def test_find_damaged_lists_all_and_only_the_bad(tmp_path):
-    faults = broken_files(tmp_path)
-    good = [save(tmp_path / f"good{i}.png", noise()) for i in range(5)]
-    damaged = find_damaged([*good, *(tmp_path / name for name in faults)])
-    assert damaged.keys() == {str(tmp_path / name) for name in faults}
-    assert damaged[str(tmp_path / "cat.jpg")] == "holds PNG data; rename it to cat.png"
-
-
-def test_find_damaged_shows_progress_for_many_files_on_a_terminal(tmp_path, monkeypatch, capsys):
-    path = save(tmp_path / "a.png", noise(2, 2))
-    assert find_damaged([path] * 2001) == {}
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert find_damaged([path] * 10) == {}
-    assert capsys.readouterr().err == ""
-    assert find_damaged([path] * 2001) == {}
-    captured = capsys.readouterr()
-    assert "2001/2001" in captured.err
-    assert captured.out == ""
