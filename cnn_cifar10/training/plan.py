@@ -1,0 +1,317 @@
+"""Plan of a training: what the data and the time decide, each choice with its reason."""
+
+import dataclasses
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files, scan_images
+from cnn_cifar10.pipelines import evaluation_batches, training_batches
+from cnn_cifar10.training.build import build_model, compile_model
+from cnn_cifar10.training.precision import choose_precision
+from cnn_cifar10.utils import InputError
+
+FOLDER = {"fit": "pad", "class_weight": "balanced", "select": "val_macro_f1"}
+"""What folders are trained with unless the command says otherwise, by measurement."""
+
+MINUTES = 10.0
+"""What a training from ImageNet may take unless the command says otherwise."""
+
+PHOTOGRAPH = 48
+"""Median shorter side in pixels from which images are taken for photographs."""
+
+SIZES = (96, 128, 160, 192, 224)
+"""Sides in pixels that photographs are trained at: the largest that time allows."""
+
+HEAD_EPOCHS = 20
+"""Passes over features, which take seconds, before all layers are trained."""
+
+_SAMPLE = 64  # files that are read at first
+_OWN_SIZE = 64  # the side that other images are read at, at most
+_FEWEST, _MOST = 5, 20  # epochs of fine-tuning
+_VIEWS = 20_000  # images that it sees before more bring little
+_LONGEST = 200  # epochs of other trainings
+_FIXED = 20.0  # seconds of loading, building and drawing
+_HEAD_STEP = 0.004  # seconds of a step on features
+_FITS = {
+    "crop": "the ends of long images are cut",
+    "pad": "with grey bars beside long images",
+    "stretch": "long images are distorted",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a glance at the data shows.
+
+    Args:
+        counts: Images of each class.
+        images: Images of the training, validation and test split.
+        height: Median height in pixels.
+        width: Median width in pixels.
+        read_seconds: What it takes to read one of its files.
+    """
+
+    counts: Mapping[str, int]
+    images: tuple[int, int, int]
+    height: int
+    width: int
+    read_seconds: float = 0.0
+
+    @property
+    def side(self) -> int:
+        """The shorter side in pixels."""
+        return min(self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a network takes to train on and to predict an image of `size` pixels a side."""
+
+    size: int
+    train: float
+    predict: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config, and one line for each choice in it: what, why, and the option that overrides."""
+
+    config: TrainingConfig
+    lines: tuple[str, ...]
+
+
+class Make(Protocol):
+    """Function of a recipe (`None`: the command's) and fields, which what is given overrides."""
+
+    def __call__(self, recipe: str | None = None, **fields: Any) -> TrainingConfig: ...
+
+
+def make_plan(
+    look: Look,
+    make: Make,
+    given: Mapping[str, Any],
+    *,
+    is_folder: bool = True,
+    chooses_model: bool = True,
+    minutes: float | None = None,
+    measure: "Callable[[TrainingConfig, int, int], Speed] | None" = None,
+) -> Plan:
+    """Choose what a command leaves open.
+
+    Args:
+        look: What the data are.
+        make: Makes a config.
+        given: Fields of the config that the command gives.
+        is_folder: Whether the images are files, of any size and number.
+        chooses_model: Whether the network is open.
+        minutes: What the command may take, from now to the end of its report.
+        measure: `measure_speed`, or another function of its arguments.
+
+    Raises:
+        InputError: If `minutes` leaves nothing to choose.
+    """
+    began = time.perf_counter()
+    fields: dict[str, Any] = {**FOLDER} if is_folder else {}
+    if given.get("use_validation"):
+        fields.pop("select", None)  # no epoch is chosen
+    photographs = chooses_model and min(look.side, given.get("image_size", look.side)) >= PHOTOGRAPH
+    if photographs:
+        ways = list(_from_imagenet(look, make, given, fields))
+    else:
+        if chooses_model and is_folder:
+            fields["image_size"] = min(look.side, _OWN_SIZE)
+        epochs = given.get("epochs")
+        ways = [_Way(make(None, **fields), epochs or 1, epochs or _LONGEST)]
+    config, seconds = ways[0].config, None
+    settled = len(ways) == 1 and ways[0].fewest == ways[0].most
+    if minutes and settled:
+        raise InputError("--minutes has nothing to choose beside --epochs: leave one of them out")
+    if minutes or (photographs and not settled):
+        # Time goes with the area of images: measured at one size, it is known for all.
+        middle = min((way.config for way in ways), key=lambda c: abs((c.image_size or 0) - 128))
+        size = middle.image_size or (_OWN_SIZE if is_folder else look.height)
+        speed = (measure or measure_speed)(middle, size, len(look.counts))
+        left = 60 * (minutes or MINUTES) - (time.perf_counter() - began)
+        config, seconds = _fit_time(look, ways, speed, left)
+    reasons = _reasons(look, config, chooses_model) if is_folder else {}
+    if seconds is not None:
+        over = f", more than the {minutes or MINUTES:g} allowed" if seconds > 1.1 * left else ""
+        spent = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+        reasons["epochs"] = f"epochs: {config.epochs} in about {spent}{over} (--epochs, --minutes)"
+    return Plan(config, tuple(line for name, line in reasons.items() if name not in given))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to train: a config, and what its epochs may be."""
+
+    config: TrainingConfig
+    fewest: int
+    most: int
+
+
+def _from_imagenet(look, make, given, fields) -> Iterator[_Way]:
+    """Yield the ways to train on photographs, the best first."""
+
+    def at(size, recipe, **more):
+        more |= {"image_size": size, "model_options": {"image_size": size}}
+        return make(recipe, **fields, **more)
+
+    largest_first = [size for size in reversed(SIZES) if size <= 2 * look.side]
+    sizes = [given["image_size"]] if "image_size" in given else largest_first
+    tuned = [at(size, "finetune", head_epochs=HEAD_EPOCHS) for size in sizes]
+    if epochs := given.get("epochs"):
+        yield from (_Way(config, epochs, epochs) for config in tuned)
+        return
+    most = int(np.clip(_VIEWS // look.images[0], _FEWEST, _MOST))
+    yield from (_Way(config, _FEWEST, most) for config in tuned)
+    yield _Way(tuned[-1], 1, most)
+    for config in (at(size, "transfer") for size in sizes):
+        yield _Way(config, config.epochs, config.epochs)
+
+
+def _fit_time(look, ways, speed, budget):
+    """Return the config of the first way that time allows, or of the last, and its seconds."""
+    for way in ways:
+        first, second = (estimate(look, _with(way.config, n), speed) for n in (1, 2))
+        epochs = 1 + int((budget - first) // (second - first))
+        if epochs >= way.fewest:
+            break
+    config = _with(way.config, max(way.fewest, min(epochs, way.most)))
+    return config, estimate(look, config, speed)
+
+
+def _with(config, epochs):
+    small = min(epochs, config.small_epochs)
+    return dataclasses.replace(config, epochs=epochs, small_epochs=small)
+
+
+def estimate(look: Look, config: TrainingConfig, speed: Speed) -> float:
+    """Return the seconds that a training and its report take."""
+    train, validation, test = look.images
+    area = ((config.image_size or speed.size) / speed.size) ** 2
+    predict, epochs, head = area * speed.predict, config.epochs, config.head_epochs
+    frozen = config.model == "transfer" and not config.model_options.get("trainable_layers")
+    if frozen and config.augment == "none":
+        epochs, head = 0, epochs
+    return (
+        _FIXED
+        + sum(look.images) * look.read_seconds
+        + (train + validation) * predict * bool(head)
+        + head * train / config.batch_size * _HEAD_STEP
+        + epochs * (train * area * speed.train + validation * predict)
+        + (min(train, 5_000) + validation + test) * predict  # the report's
+    )
+
+
+def _reasons(look, config, chooses_model):
+    """Return a line for each field that the data decide."""
+    share = max(look.counts.values()) / sum(look.counts.values())
+    reasons = {
+        "fit": f"fit: {config.fit}, {_FITS[config.fit]} (--fit)",
+        "class_weight": f"class weights: {config.class_weight}, the largest class has {share:.0%} "
+        "of the images (--class-weight)",
+        "select": f"epoch kept: the best in {config.select} (--select)",
+    }
+    if not chooses_model:
+        return reasons
+    model = config.model
+    if model == "transfer":
+        what = "features of " * (not config.model_options.get("trainable_layers"))
+        model = f"transfer, {what}efficientnet_lite0 from ImageNet"
+    if config.head_epochs:
+        head = f"head epochs: {config.head_epochs} of the classifier alone (--head-epochs)"
+        reasons["head_epochs"] = head
+    size = f"{config.image_size} of a median of {look.width} x {look.height} pixels"
+    first = {"model": f"model: {model} (--model)"}
+    return first | {"image_size": f"image size: {size} (--image-size)"} | reasons
+
+
+def glance(config: TrainingConfig) -> Look:
+    """Look at a folder of images: list its files, and read some.
+
+    Raises:
+        DatasetError: If there is no such folder.
+    """
+    _, files = list_files(DataOptions(config.data_dir, config.image_size, config.fit))
+    names = (files.class_names[label] for label in files.labels)
+    some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
+    began = time.perf_counter()
+    paths = [os.path.join(files.root, path) for path in files.paths[some]]
+    scan = scan_images(paths, size=None, fit=config.fit, progress=False)
+    seconds = (time.perf_counter() - began) / len(some)
+    known = scan.heights > 0
+    height, width = (
+        int(np.median(side[known])) if known.any() else _OWN_SIZE
+        for side in (scan.heights, scan.widths)
+    )
+    return Look(Counter(names), _share(files.splits), height, width, seconds)
+
+
+def _share(splits):
+    """Return how many images each split will have: what is missing is a tenth of train."""
+    names = ("train", "validation", "test")
+    train, validation, test = (int((splits == name).sum()) for name in names)
+    tenth = train // 10
+    if not validation:
+        validation, train = tenth, train - tenth
+        if not test:
+            test, train = tenth, train - tenth
+    return train, validation, test
+
+
+def look_at(dataset: Dataset) -> Look:
+    """Return what is known of data that are loaded."""
+    counts = Counter(dataset.train.labels.tolist())
+    images = (len(dataset.train), len(dataset.validation), len(dataset.test))
+    return Look(counts, images, *dataset.image_shape[:2])
+
+
+def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
+    """Measure some steps of a config's training, on generated images.
+
+    Args:
+        config: The config.
+        size: Height and width of the images in pixels.
+        classes: Number of classes.
+    """
+    count = 2 * config.batch_size
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
+    split = Split(images, np.arange(count) % classes)
+    names = tuple(map(str, range(classes)))
+    dataset = Dataset("generated", "generated", names, split, split, split)
+    model = build_model(config, dataset, choose_precision(config.precision))
+    compile_model(model, config, dataset)
+    options = {"batch_size": config.batch_size, "augment": config.augment}
+
+    def fit(steps):
+        batches = training_batches(split, classes, **options)
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def predict(steps):
+        for _ in range(steps):
+            model.predict(evaluation_batches(split, classes, batch_size=count), verbose=0)
+
+    train, predicted = _seconds(fit) / config.batch_size, _seconds(predict) / count
+    keras.utils.clear_session()
+    return Speed(size, train, predicted)
+
+
+def _seconds(run: Callable[[int], Any], least: float = 2.0) -> float:
+    """Return the seconds of a step, of as many as take the least time; one before compiles."""
+    run(1)
+    steps, seconds = 1, 0.0
+    while seconds < least:
+        steps *= 2
+        began = time.perf_counter()
+        run(steps)
+        seconds = time.perf_counter() - began
+    return seconds / steps
