@@ -24,7 +24,10 @@ MAX_FILES = 5_000_000
 
 def is_archive(path: Path) -> bool:
     """Return whether a file is a zip file, or a tar file of any compression."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except EOFError:  # of compressed files that are cut off
+        return False
 
 
 def unpack(path: Path) -> Path:

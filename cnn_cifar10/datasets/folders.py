@@ -41,16 +41,28 @@ def load(options: DataOptions) -> Dataset:
     first group, or all that it matches, is the same stay in one split. Images are 64 pixels
     wide and high by default.
     """
-    title, place = open_place(options)
-    files = list_folder(place) if place.is_dir() else tables.read_table(place)
+    title, files = list_files(options)
     return load_splits("folder", title, files, options.image_size or 64, options)
+
+
+def list_files(options: DataOptions) -> tuple[str, Files]:
+    """Return what captions call the data, and their files, none of which is read.
+
+    Raises:
+        DatasetError: If there are none, or they are laid out otherwise.
+    """
+    title, place = open_place(options)
+    return title, list_folder(place) if place.is_dir() else tables.read_table(place)
 
 
 def open_place(options: DataOptions) -> tuple[str, Path]:
     """Return what captions call the data, and their folder or table; an archive is unpacked."""
     place = find_place("folder", options)
     title = place.resolve().name
-    if place.is_file() and archives.is_archive(place):
+    if place.is_file() and not tables.is_named_table(place):
+        if not archives.is_archive(place):
+            found = "is no folder, CSV or TSV, nor whole zip or tar file"
+            raise DatasetError(f"{printable(place)}: {found}; check it")
         title = re.sub(r"\.(zip|tar|tgz|gz|xz|txz|bz2|tbz2?)\b", "", title, flags=re.IGNORECASE)
         place = archives.unpack(place)
     return printable(title), place
@@ -68,7 +80,8 @@ def list_folder(root: Path) -> Files:
         return _list_classes(root, place)
     except DatasetError as error:
         if len(found) == 1:
-            return tables.read_table(found[0])
+            note = f"Files and labels are those of {printable(found[0].name)}."
+            return tables.read_table(found[0], [note])
         hint = f"; or name one of its tables: {few([path.name for path in found])}" if found else ""
         raise DatasetError(f"{error}{hint}") from error
 

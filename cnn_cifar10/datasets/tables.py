@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnn_cifar10.datasets.dataset import DatasetError
@@ -20,21 +20,27 @@ _COLUMNS = {
 }  # as they are written without spaces, hyphens and underscores
 
 
+def is_named_table(path: Path) -> bool:
+    """Return whether a file is a table by its name."""
+    return suffix_of(path.name) in (".csv", ".tsv")
+
+
 def is_table(path: Path) -> bool:
-    """Return whether a file is a table of files and labels."""
+    """Return whether a file is a table with files and labels."""
     try:
-        return suffix_of(path.name) in (".csv", ".tsv") and bool(_columns(path, next(_lines(path))))
+        return is_named_table(path) and bool(_columns(path, next(_lines(path))))
     except DatasetError:
         return False
 
 
-def read_table(path: Path) -> Files:
+def read_table(path: Path, notes: Sequence[str] = ()) -> Files:
     """Return the files that a table lists.
 
     Args:
         path: A CSV with a header: `file,label` and, if wanted, `split` and `group`, in any
             order, or with other usual names. Paths are relative to its folder, or absolute.
             `;` or tabs may stand for `,`.
+        notes: What was found before.
 
     Raises:
         DatasetError: If it cannot be read, or lines are not as they should be.
@@ -63,7 +69,8 @@ def read_table(path: Path) -> Files:
         faults.append(f"line {number}: {fault}")
     if faults:
         raise DatasetError(f"{printable(path)}: {few(faults)}")
-    notes = [f"{repeated:,} lines of {printable(path.name)} repeat others."] if repeated else []
+    if repeated:
+        notes = [*notes, f"{repeated:,} lines of {printable(path.name)} repeat others."]
     return Files.collect(path.parent, sorted(row for _, row in rows.values()), notes)
 
 
