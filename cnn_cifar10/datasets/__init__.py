@@ -2,6 +2,7 @@
 
 from cnn_cifar10.datasets import cifar10, digits, folders, imagenet
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split
+from cnn_cifar10.datasets.folders import list_files
 from cnn_cifar10.datasets.images import (
     IMAGE_FORMATS,
     MAX_BYTES,
@@ -11,19 +12,23 @@ from cnn_cifar10.datasets.images import (
     read_image,
 )
 from cnn_cifar10.datasets.listing import find_images, is_hidden
+from cnn_cifar10.datasets.scan import Scan, scan_images
+from cnn_cifar10.datasets.sizes import describe_sizes, measure_sizes
 from cnn_cifar10.datasets.source import DataOptions, Place, Source
+from cnn_cifar10.datasets.survey import Survey, survey_folder
 
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
-    "ImageError", "ImageFiles", "Source", "Split", "decode_image", "find_images",
-    "is_hidden", "load_dataset", "read_image",
+    "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
+    "describe_sizes", "find_images", "is_hidden", "list_files", "load_dataset", "measure_sizes",
+    "read_image", "scan_images", "survey_folder",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {
     "cifar10": Source(cifar10.load, hub_id="uoft-cs/cifar10"),
     "digits": Source(digits.load),
-    "folder": Source(folders.load),
-    "imagenet": Source(imagenet.load),
+    "folder": Source(folders.load, image_size=64),
+    "imagenet": Source(imagenet.load, image_size=224),
 }
 """The data sets by name. To add one, write a file beside this one and add one line here."""
 

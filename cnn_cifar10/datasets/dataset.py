@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,7 @@ class Dataset:
         test: What the final figure is measured on, and nothing else. It is empty where there
             is no such split; `judged` says what figures are of then.
         notes: Sentences on what was found in the data and done about it, for reports.
+        sizes: What `measure_sizes` says of image files on disk.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Dataset:
     validation: Split
     test: Split
     notes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+    sizes: dict[str, Any] | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def judged(self) -> str:

@@ -14,8 +14,10 @@ import numpy as np
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
 from cnn_cifar10.datasets.duplicates import find_duplicates
+from cnn_cifar10.datasets.grouping import suggest_groups
 from cnn_cifar10.datasets.listing import few
 from cnn_cifar10.datasets.scan import scan_images
+from cnn_cifar10.datasets.sizes import measure_sizes
 from cnn_cifar10.datasets.source import DataOptions
 from cnn_cifar10.utils import cache_folder, printable, write_csv
 
@@ -118,6 +120,8 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     notes = [*files.notes, *_report_unusable(files, scan.faults, options.skip_damaged)]
     _check(files, splits, given, needed)
 
+    usable = splits != ""
+    sizes = measure_sizes(scan.widths[usable], scan.heights[usable])
     digests = np.where(splits == "", b"", scan.digests)
     copies = find_duplicates(digests, scan.thumbnails).groups
     asked = _asked_groups(files, options.group_by)
@@ -128,6 +132,9 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     _check(files, splits, given, needed, found)
     notes += found
 
+    if options.group_by is None and not files.groups.any():
+        suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
+        notes += [str(suggested)] if suggested else []
     if made:
         train = np.flatnonzero(splits == "train")
         labels = files.labels[train]
@@ -148,7 +155,7 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     assert scan.images is not None  # as a size was asked for
     whole = Split(scan.images, files.labels, files.paths)
     three = (whole[splits == split] for split in SPLITS)
-    return Dataset(name, title, files.class_names, *three, notes=tuple(notes))
+    return Dataset(name, title, files.class_names, *three, notes=tuple(notes), sizes=sizes)
 
 
 def _check(
@@ -162,7 +169,7 @@ def _check(
     classes = files.class_names
     if len(classes) < 2:
         raise DatasetError(
-            f"{printable(files.root)}: {len(classes)} class folders ({few(classes)}), 2 needed"
+            f"{printable(files.root)}: {len(classes)} classes ({few(classes)}), 2 needed"
         )
     for split in names:
         least = needed if split == "train" else 1

@@ -1,0 +1,79 @@
+"""What is in a folder of images, whether or not a model can be trained on it."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_cifar10.datasets.dataset import DatasetError
+from cnn_cifar10.datasets.duplicates import Duplicates, find_duplicates
+from cnn_cifar10.datasets.flaws import find_flaws
+from cnn_cifar10.datasets.folders import list_files, open_place
+from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
+from cnn_cifar10.datasets.listing import find_images
+from cnn_cifar10.datasets.scan import Scan, scan_images
+from cnn_cifar10.datasets.source import DataOptions
+from cnn_cifar10.datasets.splits import Files
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was found in a folder of images.
+
+    Args:
+        title: What captions call the data.
+        files: Each file with its class, its split on disk and its group.
+        refusal: Why the folder cannot be trained on as it is laid out; `None` if it can.
+        scan: What is in each file.
+        duplicates: Exact and near duplicates among the files.
+        grouping: Groups that file names suggest; `None` for none, or with `group_by`.
+        flaws: As `find_flaws` returns.
+    """
+
+    title: str
+    files: Files
+    refusal: str | None
+    scan: Scan
+    duplicates: Duplicates
+    grouping: Grouping | None
+    flaws: dict[str, list[int]] | None
+
+
+def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
+    """Read every image of a folder, table or archive, and look for what may harm a training.
+
+    Where a training would refuse the folder for how it is laid out, each image is of the class
+    that the name of its folder says.
+
+    Args:
+        options: What a training would ask of the data.
+        progress: As for `scan_images`.
+
+    Raises:
+        DatasetError: If there is nothing, or it holds no images.
+    """
+    refusal = None
+    try:
+        title, files = list_files(options)
+    except DatasetError as error:
+        title, files = _list_anyway(options, error)
+        refusal = str(error)
+    paths = [os.path.join(files.root, path) for path in files.paths]
+    scan = scan_images(paths, size=None, fit=options.fit, progress=progress)
+    usable = scan.heights > 0
+    duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
+    grouping = None
+    if options.group_by is None and not files.groups.any():
+        columns = (files.labels, files.splits, duplicates.groups, scan.thumbnails)
+        grouping = suggest_groups(files.paths[usable], *(each[usable] for each in columns))
+    return Survey(title, files, refusal, scan, duplicates, grouping, find_flaws(scan, progress))
+
+
+def _list_anyway(options, error):
+    """Return the title and the images of a folder, by the folders that they are in."""
+    title, place = open_place(options)
+    found = list(find_images(place)) if place.is_dir() else []
+    if not found:
+        raise error
+    rows = [(os.path.relpath(path, place), path.parent.name, "train", "") for path in found]
+    return title, Files.collect(place, rows)
