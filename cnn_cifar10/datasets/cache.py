@@ -28,27 +28,34 @@ warn_once = functools.cache(logger.warning)
 
 
 @contextlib.contextmanager
-def open_database(path: Path, table: str) -> Iterator[sqlite3.Connection]:
-    """Open an SQLite file that can be made again; a file that is damaged is removed.
+def faults_warned(path: Path) -> Iterator[None]:
+    """Make faults of an SQLite file warnings, and remove the file if it is damaged.
 
-    Errors of the file are warnings. A process that is killed leaves whole transactions.
-
-    Args:
-        path: The file.
-        table: The statement that makes its table, unless it exists.
+    What is inside `with` ends at a fault; what follows goes on.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(path, 60, isolation_level=None)) as database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute(table)
-            yield database
+        yield
     except (OSError, sqlite3.OperationalError) as error:
         warn_once(f"{path} cannot be used, so images are decoded again ({error})")
     except sqlite3.DatabaseError as error:
         warn_once(f"{path} is damaged, so images are decoded again ({error})")
         with contextlib.suppress(OSError):
             _unlink(path)
+
+
+@contextlib.contextmanager
+def open_database(path: Path, table: str) -> Iterator[sqlite3.Connection]:
+    """Open an SQLite file; processes that are killed leave whole transactions.
+
+    Args:
+        path: The file, made unless it exists.
+        table: The statement that makes its table.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, 60, isolation_level=None)) as database:
+        database.execute("PRAGMA synchronous = OFF")  # a loss of power may damage it: no matter
+        database.execute(table)
+        yield database
 
 
 class PixelCache:
@@ -79,7 +86,7 @@ class PixelCache:
             images: `uint8` array of shape `(n, height, width, 3)`.
         """
         missing = np.ones(len(digests), bool)
-        with self._open() as database:
+        with faults_warned(self.path), open_database(self.path, _TABLE) as database:
             query = "SELECT checksum, pixels FROM images WHERE digest = ?"
             for i, digest in enumerate(digests.tolist()):
                 for checksum, pixels in database.execute(query, (digest,)):
@@ -99,13 +106,10 @@ class PixelCache:
             (digest, zlib.crc32(image), image.data)
             for digest, image in zip(digests.tolist(), images, strict=True)
         ]
-        with self._open() as database:
+        with faults_warned(self.path), open_database(self.path, _TABLE) as database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?)", rows)
             database.execute("COMMIT")
-
-    def _open(self):  # each time, for a connection must not pass into a forked process
-        return open_database(self.path, _TABLE)
 
 
 _TABLE = "CREATE TABLE IF NOT EXISTS images (digest BLOB PRIMARY KEY, checksum INT, pixels BLOB)"

@@ -175,7 +175,9 @@ def read_file(path: str | os.PathLike) -> bytes:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ImageError(path, "no such file; check the path") from error
-    except OSError as error:
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:
         raise ImageError(path, _unreadable(error)) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_cifar10.datasets.cache import open_cache, open_database
+from cnn_cifar10.datasets.cache import faults_warned, open_cache, open_database
 from cnn_cifar10.datasets.images import (
     ImageError,
     ImageFiles,
@@ -118,10 +118,7 @@ def _stamp(scan, i):
 _TABLE = """CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
 digest BLOB, format TEXT, height INT, width INT, thumbnail BLOB)"""
 _LARGEST = 2_000_000  # files to remember, in 2 GB
-
-
-def _open_known():
-    return open_database(cache_folder() / "scan.sqlite", _TABLE)
+_FEW = 2000  # files for which threads are faster
 
 
 def _key(path):
@@ -132,7 +129,8 @@ def _recall(scan, stamps):
     """Enter what is known from earlier scans, and return the positions of other files."""
     known = np.zeros(len(scan), bool)
     query = f"SELECT {', '.join(_Record._fields)} FROM files WHERE path = ? AND stamp = ?"
-    with _open_known() as database:
+    file = cache_folder() / "scan.sqlite"
+    with faults_warned(file), open_database(file, _TABLE) as database:
         for i, (path, stamp) in enumerate(zip(map(_key, scan.paths), stamps, strict=True)):
             for record in database.execute(query, (path, stamp)):
                 _enter(scan, i, record)
@@ -146,7 +144,8 @@ def _remember(scan, stamps, places, records):
         for i, record in zip(places, records, strict=True)
         if record.digest and stamps[i]  # others may be read next time
     ]
-    with _open_known() as database:
+    file = cache_folder() / "scan.sqlite"
+    with faults_warned(file), open_database(file, _TABLE) as database:
         database.execute("BEGIN IMMEDIATE")
         database.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)
         database.execute("DELETE FROM files WHERE rowid <= last_insert_rowid() - ?", (_LARGEST,))
@@ -190,9 +189,9 @@ def _examine_all(scan, places, size, fit):
     largest = min(128, 2**25 // (3 * math.prod(size)), len(places) // (8 * cores))
     step = max(1, largest)
     chunks = [places[start : start + step] for start in range(0, len(places), step)]
-    # Opening a file takes Python's lock; in processes that costs nothing, but a second to begin.
-    many = len(places) > 2000
-    work = Parallel(cores, return_as="generator", prefer="processes" if many else "threads")
+    # Headers are parsed in Python, by one thread at a time. Processes take a second to start.
+    prefer = "processes" if len(places) > _FEW else "threads"
+    work = Parallel(cores, return_as="generator", prefer=prefer)
     results = work(
         delayed(_examine)([scan.paths[i] for i in chunk], size, fit, cache) for chunk in chunks
     )
