@@ -74,10 +74,11 @@ def export_run(
     rows = _export_formats(run, facts, formats, dataset.train.images, *examples)
     runtimes = dict.fromkeys(filter(None, (FORMATS[name].runtime for name in formats)))
     values, names = {"dtype": "float32", "values": "RGB, 0 to 255"}, facts["class_names"]
+    shape, fit = [None, *facts["input_shape"]], facts.get("fit", "crop")
     document = {
         "run": facts["run"],
         "class_names": names,
-        "input": {"name": "pixels", "shape": [None, *facts["input_shape"]], **values},
+        "input": {"name": "pixels", "shape": shape, "fit": fit, **values},
         "output": {"shape": [None, len(names)], "dtype": "float32", "values": "probabilities"},
         "metrics": report["metrics"],
         "comparison": {

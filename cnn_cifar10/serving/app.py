@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
@@ -58,7 +59,7 @@ def create_app(
     guarded.add_api_route("/metrics", service.metrics, response_class=PlainTextResponse)
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
-    mount_page(app, classifiers)
+    mount_page(app, classifiers, service.limits)
     app.add_middleware(
         LimitedRequests,
         limits=service.limits,
@@ -116,10 +117,11 @@ class Service:
             HTTPException: With status 422 if an image cannot be read, and 503 if the
                 answer takes too long.
         """
-        size, loop = self.classifiers[model].input_shape[:2], asyncio.get_running_loop()
+        classifier, loop = self.classifiers[model], asyncio.get_running_loop()
+        decode = functools.partial(_decode, files, names, classifier)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                pixels = await loop.run_in_executor(self._decoders, _decode, files, names, size)
+                pixels = await loop.run_in_executor(self._decoders, decode)
                 rows = await self._batchers[model].submit(pixels)
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
@@ -132,7 +134,7 @@ class Service:
 
     async def models(self) -> list[dict[str, Any]]:
         """List the models."""
-        keys = ("class_names", "input_shape", "metrics")
+        keys = ("class_names", "input_shape", "fit", "metrics")
         return [
             {"name": name, **{key: getattr(classifier, key) for key in keys}}
             for name, classifier in self.classifiers.items()
@@ -143,9 +145,10 @@ class Service:
         return self.monitor.exposition()
 
 
-def _decode(files, names, size):
+def _decode(files, names, classifier):
+    size, fit = classifier.input_shape[:2], classifier.fit
     return [
-        decode_image(file.file.read(), size, f"image {i} ({name})")
+        decode_image(file.file.read(), size, f"image {i} ({name})", fit)
         for i, (file, name) in enumerate(zip(files, names, strict=True), start=1)
     ]
 
@@ -164,6 +167,7 @@ def _add_predict(router, service):
         "/predict",
         response_model=schemas.Predictions,
         responses=schemas.describe_errors(errors),
+        description=schemas.PREDICT,
         openapi_extra=schemas.IMAGES,
     )
     async def predict(
@@ -178,7 +182,6 @@ def _add_predict(router, service):
             Query(ge=0, le=1, description="Label images `unsure` below this probability."),
         ] = 0,
     ) -> dict[str, Any]:
-        """Classify images: JPEG, PNG, WebP, GIF, BMP or TIFF of any size."""
         names = [(file.filename or "").encode(errors="replace").decode() for file in images]
         rows = await service.probabilities(model, images, names)
         predictions = [Prediction(row, classifiers[model].class_names, threshold) for row in rows]

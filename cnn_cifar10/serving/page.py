@@ -19,8 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match, Mount
 
-from cnn_cifar10.datasets import MAX_BYTES, ImageError, decode_image
+from cnn_cifar10.datasets import ImageError, decode_image
 from cnn_cifar10.inference import Classifier, Prediction
+from cnn_cifar10.serving.protection import Limits
 from cnn_cifar10.utils import overlay
 
 EXAMPLES: Path = Path(__file__).parent / "examples"
@@ -34,6 +35,13 @@ UPLOAD_PATHS: set[str] = _CALLS | {"/gradio_api/upload"}
 """Paths to which the page sends something."""
 
 _FONT = ["system-ui", "sans-serif"]
+# Gradio refuses files of which the browser does not know that they are images.
+_HEAD = """<script>
+const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, "type");
+Object.defineProperty(File.prototype, "type", { get() {
+  return get.call(this) || (/\\.(heic|heif|avif)$/i.test(this.name) ? "image/heic" : "");
+} });
+</script>"""
 
 
 def build_page(classifiers: dict[str, Classifier]) -> gradio.Blocks:
@@ -93,44 +101,57 @@ def _classify(classifiers, name, image, threshold):
     if not image:
         return "", None, explanation
     classifier = classifiers[name]
-    height, width = classifier.input_shape[:2]
-    scale = _SIDE / max(height, width)
-    shown = round(scale * height), round(scale * width)
     try:
         data = Path(image["path"]).read_bytes()
-        pixels = decode_image(data, (height, width))[None]
-        large = decode_image(data, shown)
+        pixels = decode_image(data, classifier.input_shape[:2], fit=classifier.fit)[None]
+        (row,) = classifier.probabilities(pixels)
+        drawn = _explain(classifier, data, pixels, row.argmax())
     except FileNotFoundError:
         return "This image is no longer here; upload it again.", None, explanation
     except ImageError as error:
         return f"This image {error.reason}.", None, explanation
-    (row,) = classifier.probabilities(pixels)
     prediction = Prediction(row, classifier.class_names, threshold)
     top = {each["class"]: each["probability"] for each in prediction.top()}
-    maps = classifier.explain(pixels, [row.argmax()], shown)
-    if maps is not None:
-        drawn = overlay(large, maps[0]).astype("uint8")
+    if drawn is not None:
         label = f"Class activation map of {next(iter(top))}"
         explanation = gradio.Image(drawn, label=label, visible=True)
     return f"## {prediction.label}", top, explanation
 
 
-def mount_page(app: FastAPI, classifiers: dict[str, Classifier]) -> None:
+def _explain(classifier, data, pixels, label):
+    """Return what the model sees of an image, in its own shape, under a class activation map."""
+    scale = _SIDE / max(classifier.input_shape)
+    size = shown = tuple(round(scale * side) for side in classifier.input_shape[:2])
+    if classifier.fit != "crop":
+        own = decode_image(data).shape[:2]
+        scale = min(most / side for most, side in zip(size, own, strict=True))
+        shown = tuple(max(1, round(scale * side)) for side in own)
+    maps = classifier.explain(pixels, [label], size if classifier.fit == "pad" else shown)
+    if maps is None:
+        return None
+    top, left = ((most - side) // 2 for most, side in zip(maps.shape[1:], shown, strict=True))
+    image = decode_image(data, shown)  # of this shape already, or cut as the model's
+    return overlay(image, maps[0, top:, left:][: shown[0], : shown[1]]).astype("uint8")
+
+
+def mount_page(app: FastAPI, classifiers: dict[str, Classifier], limits: Limits) -> None:
     """Serve the page at `/`.
 
     Args:
         app: The application, with all its other routes.
         classifiers: As for `build_page`.
+        limits: As for `create_app`.
     """
     gradio.mount_gradio_app(
         app,
         build_page(classifiers),
         path="/",
-        max_file_size=MAX_BYTES,
+        max_file_size=int(limits.megabytes * 10**6),
         footer_links=[],
         run_history=False,
         theme=gradio.themes.Base(font=_FONT, font_mono=_FONT),
         css="footer { display: none !important }",
+        head=_HEAD,
     )
     page = app.router.routes[-1].app  # type: ignore[attr-defined]
     app.router.routes[-1] = _PageRoutes("/", _UploadedAlone(page))

@@ -2,7 +2,10 @@
 
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import BaseModel, Field
+
+from cnn_cifar10.datasets import IMAGE_FORMATS
 
 DESCRIPTION = """\
 Classifies images.
@@ -12,11 +15,16 @@ Classifies images.
 Every error is a JSON object whose `detail` says in one line what is wrong.
 """
 
-_FORMATS = "image/jpeg, image/png, image/webp, image/gif, image/bmp, image/tiff"
+Image.init()
+_KINDS = dict.fromkeys(IMAGE_FORMATS.values())
+_TYPES = ", ".join(Image.MIME.get(kind, f"image/{kind.lower()}") for kind in _KINDS)
+
+PREDICT = f"Classify images of any size: {', '.join(_KINDS)}."
+"""What `POST /predict` does."""
 
 IMAGES = {
     "requestBody": {
-        "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _FORMATS}}}}
+        "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _TYPES}}}}
     }
 }
 """The formats of images, which FastAPI cannot describe."""
@@ -52,9 +60,11 @@ class ModelDescription(BaseModel):
     name: str = Field(examples=["custom_cnn"])
     class_names: list[str] = Field(examples=[["airplane", "automobile", "bird"]])
     input_shape: tuple[int, int, int] = Field(
-        description="Height, width and channels, RGB. Images of any size are scaled to cover "
-        "it and cropped to the centre.",
-        examples=[[32, 32, 3]],
+        description="Height, width and channels, RGB.", examples=[[32, 32, 3]]
+    )
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        description="How an image of any size becomes one of this shape: scaled to cover it and "
+        "cropped to the centre, scaled to fit and padded with grey bars, or stretched.",
     )
     metrics: dict[str, dict[str, int | float]] = Field(
         description="Metrics by split.",

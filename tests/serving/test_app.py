@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pillow_heif
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -27,8 +28,12 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
 from cnn_cifar10.cli import main
+from cnn_cifar10.datasets import IMAGE_FORMATS, decode_image
 from cnn_cifar10.inference import Classifier, shipped_artifact
 from cnn_cifar10.serving.protection import Limits
+
+pillow_heif.register_heif_opener()
+KINDS = tuple(dict.fromkeys(IMAGE_FORMATS.values()))
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +126,31 @@ def test_requests_at_the_same_time_each_get_their_own_answer(client, classifier,
         assert row["probability"] == pytest.approx(wanted["probability"], abs=1e-5)
 
 
-def test_any_image_is_read(client):
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_image_is_read_and_is_of_a_type_that_the_description_has(client, kind):
     photo = np.random.default_rng(0).integers(0, 256, (90, 160, 3), "uint8")
-    files = [("images", (kind, encoded(photo, kind))) for kind in ("JPEG", "WEBP", "GIF", "TIFF")]
-    answer = client.post("/predict", files=files)
+    (content,) = (
+        client.get("/openapi.json")
+        .json()["paths"]["/predict"]["post"]["requestBody"]["content"]
+        .values()
+    )
+    media_type = Image.MIME.get(kind, f"image/{kind.lower()}")
+    assert media_type in content["encoding"]["images"]["contentType"].split(", ")
+    answer = client.post("/predict", files=[("images", ("a", encoded(photo, kind), media_type))])
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(90, 160), (160, 40), (32, 33)])
+def test_an_image_becomes_a_square_as_in_training(serving, classifier, fit, size):
+    png = encoded(np.random.default_rng(0).integers(0, 256, (*size, 3), "uint8"))
+    fitting = dataclasses.replace(classifier, fit=fit)
+    with serving({"model": fitting}) as client:
+        assert client.get("/models").json()[0]["fit"] == fit
+        (given,) = client.post("/predict", files=upload(png)).json()["predictions"]
+    (expected,) = fitting.classify(decode_image(png, (32, 32), fit=fit)[None])
+    assert given["label"] == expected.label
+    assert given["top"][0]["probability"] == pytest.approx(expected.probabilities.max(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "катя.png", "a\tb.png", "x" * 200])
@@ -353,10 +378,7 @@ def test_the_token_opens_everything(closed, pngs, given):
     assert closed.get("/docs", headers=headers).status_code == 200
 
 
-IMAGES = [
-    encoded(np.full((5, 7, 3), 90, "uint8"), kind)
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-]
+IMAGES = [encoded(np.full((5, 7, 3), 90, "uint8"), kind) for kind in KINDS]
 CASES = int(os.environ.get("CNN_CIFAR10_CASES", 40))
 
 
@@ -371,7 +393,7 @@ CASES = int(os.environ.get("CNN_CIFAR10_CASES", 40))
 )
 def test_the_service_keeps_to_its_description(service, mode, usual, request):
     """Requests are made from the description, valid or not; so are the checks of answers."""
-    kinds = [f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")]
+    kinds = [Image.MIME.get(kind, f"image/{kind.lower()}") for kind in KINDS]
     several = st.lists(st.sampled_from(IMAGES), min_size=1, max_size=3)
     schemathesis.openapi.media_type(kinds[0], several, aliases=kinds[1:])
     schema = schemathesis.openapi.from_url(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 from selenium import webdriver
@@ -21,10 +22,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from cnn_cifar10.datasets import MAX_BYTES
-from cnn_cifar10.datasets.images import read_image
+from cnn_cifar10.datasets import read_image
 from cnn_cifar10.inference import Classifier
-from cnn_cifar10.serving.page import EXAMPLES
+from cnn_cifar10.serving.page import EXAMPLES, _classify
+from cnn_cifar10.serving.protection import Limits
 from cnn_cifar10.utils import overlay
 
 CAT = EXAMPLES / "cat.jpg"
@@ -174,6 +175,47 @@ def test_an_image_is_decoded_as_everywhere_else(page, classifier, tmp_path):
     assert percent == f"{classifier.classify_files([path])[0].top(1)[0]['probability']:.0%}"
 
 
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "a.heif", "b.avif", "c.tiff"])
+def test_images_that_browsers_do_not_know_are_taken(page, name, tmp_path):
+    kind = {"HEIC": "HEIF", "heif": "HEIF", "avif": "AVIF", "tiff": "TIFF"}[name.split(".")[1]]
+    pillow_heif.register_heif_opener()
+    Image.open(CAT).save(tmp_path / name, format=kind)
+    page.upload(tmp_path / name)
+    page.wait_for("cat")
+
+
+@pytest.mark.parametrize(
+    ("fit", "shape", "shown"),
+    [
+        ("crop", (60, 240), (320, 320)),
+        ("pad", (60, 240), (80, 320)),
+        ("pad", (300, 100), (320, 107)),
+        ("pad", (4, 400), (3, 320)),
+        ("stretch", (60, 240), (80, 320)),
+        ("stretch", (300, 100), (320, 107)),
+    ],
+)
+def test_the_map_lies_over_what_the_model_saw_in_its_own_shape(
+    fit, shape, shown, classifier, tmp_path
+):
+    fitting = dataclasses.replace(classifier, fit=fit)
+    cat = Image.open(CAT).convert("RGB").resize((shape[1], shape[0]))
+    cat.paste("skyblue", (0, 0, shape[1] // 2, shape[0]))
+    cat.save(tmp_path / "wide.png")
+    _, _, explanation = _classify({"m": fitting}, "m", {"path": tmp_path / "wide.png"}, 0)
+    drawn = Image.open(explanation.value["path"]).convert("RGB")
+    assert (drawn.height, drawn.width) == shown
+    (row,) = fitting.probabilities(pixels := read_image(tmp_path / "wide.png", (32, 32), fit)[None])
+    size = (320, 320) if fit != "stretch" else shown
+    (map,) = fitting.explain(pixels, [row.argmax()], size)
+    top, left = (320 - shown[0]) // 2, (320 - shown[1]) // 2
+    if fit == "pad":
+        map = map[top : top + shown[0], left : left + shown[1]]
+    image = read_image(tmp_path / "wide.png", shown, "crop" if fit == "crop" else "stretch")
+    difference = np.abs(np.asarray(drawn, "float32") - overlay(image, map))
+    assert difference.mean() < 4  # of 255, since it is kept compressed
+
+
 def test_an_unreadable_file_gets_a_message_that_says_what_to_do(page, tmp_path):
     (tmp_path / "photo.jpg").write_text("<html>no image</html>")
     page.upload(tmp_path / "photo.jpg")
@@ -268,7 +310,7 @@ def test_only_an_upload_is_classified(client, path, meta, call):
 
 
 def test_uploads_have_a_limit(client):
-    files = {"files": ("photo.png", bytes(MAX_BYTES + 1))}
+    files = {"files": ("photo.png", bytes(int(Limits.megabytes * 10**6) + 1))}
     assert client.post("/gradio_api/upload", files=files).status_code == 413
 
 
