@@ -1,5 +1,6 @@
 """Listed image files to a data set: each read once, no copies across its splits."""
 
+import functools
 import hashlib
 import logging
 import os
@@ -122,29 +123,35 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
 
     usable = splits != ""
     sizes = measure_sizes(scan.widths[usable], scan.heights[usable])
-    digests = np.where(splits == "", b"", scan.digests)
+    digests = np.where(usable, scan.digests, b"")
     copies = find_duplicates(digests, scan.thumbnails).groups
     asked = _asked_groups(files, options.group_by)
+    if options.group_by is None and not files.groups.any():
+        suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
+        notes += [str(suggested)] if suggested else []
     groups = _join(copies, asked)
+    if (alike := _too_alike(files, splits, groups, given, needed)).any():
+        _, equal = np.unique(digests, return_inverse=True)
+        _, copies = np.unique(
+            np.where(alike[files.labels], -1 - equal, copies), return_inverse=True
+        )
+        groups = _join(copies, asked)
+        alike &= ~_too_alike(files, splits, groups, given, needed)
+        if names := [files.class_names[label] for label in np.flatnonzero(alike)]:
+            notes.append(
+                f"Images of {few(names)} are too much alike to keep near duplicates in one split; "
+                "equal files are kept in one."
+            )
     shared = _shared(splits, groups)
     found = _report_copies(files, splits, digests, copies, groups, shared)
     splits[shared] = ""
     _check(files, splits, given, needed, found)
     notes += found
 
-    if options.group_by is None and not files.groups.any():
-        suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
-        notes += [str(suggested)] if suggested else []
     if made:
         train = np.flatnonzero(splits == "train")
-        labels = files.labels[train]
-        if (short := _number_of_groups(files, train, groups) < needed).any():
-            alike = few([files.class_names[label] for label in np.flatnonzero(short)])
-            notes.append(f"Most images of {alike} look alike: there only equal files are copies.")
-            _, equal = np.unique(digests, return_inverse=True)
-            groups = _join(np.where(short[files.labels], -1 - equal, copies), asked)
         weights = (10 - len(made), *(1 for _ in made))
-        parts = stratified_split(labels, weights, options.split_seed, groups[train])
+        parts = stratified_split(files.labels[train], weights, options.split_seed, groups[train])
         for split, part in zip(("train", *made), parts, strict=True):
             splits[train[part]] = split
         _check(files, splits, SPLITS, 1, found)
@@ -260,10 +267,17 @@ def _join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return connected_components(coo_array(links, shape=(nodes, nodes)), directed=False)[1][first]
 
 
-def _number_of_groups(files: Files, chosen: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return of how many groups each class has images."""
-    pairs = np.unique(np.stack([files.labels[chosen], groups[chosen]]), axis=1)
-    return np.bincount(pairs[0], minlength=len(files.class_names))
+def _too_alike(
+    files: Files, splits: np.ndarray, groups: np.ndarray, given: Sequence[str], needed: int
+) -> np.ndarray:
+    """Return of which classes groups leave too few in train, or less than half of a split."""
+    count = functools.partial(np.bincount, minlength=len(files.class_names))
+    kept = np.where(_shared(splits, groups), "", splits)
+    train = kept == "train"
+    pairs = np.unique(np.stack([files.labels[train], groups[train]]), axis=1)
+    few_groups = count(pairs[0]) < needed
+    halves = [2 * count(files.labels[kept == s]) < count(files.labels[splits == s]) for s in given]
+    return np.any([few_groups, *halves], axis=0)
 
 
 def _shared(splits: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -180,15 +180,21 @@ def test_a_class_of_copies_of_one_image_is_refused(tmp_path, refusal):
     assert "copies" in message
 
 
-def test_a_class_whose_images_all_look_alike_is_split_all_the_same(tmp_path):
-    make_noise(tmp_path, a=10, b=1)
-    pixels = np.array(Image.open(tmp_path / "b/000.png"))
-    for i in range(5):
-        pixels[i, i] += 1
-        Image.fromarray(pixels).save(tmp_path / f"b/{i}.png")
+@pytest.mark.parametrize("given", [False, True])
+def test_a_class_whose_images_all_look_alike_is_used_all_the_same(tmp_path, given):
+    places = [tmp_path / "train", tmp_path / "test"] if given else [tmp_path]
+    make_noise(tmp_path, 9, one=1)
+    pixels = np.array(Image.open(tmp_path / "one/000.png"))
+    shutil.rmtree(tmp_path / "one")
+    for k, place in enumerate(places):
+        make_noise(place, k, a=10)
+        (place / "b").mkdir()
+        for i in range(6):
+            pixels[i, 6 * k + i] += 1
+            Image.fromarray(pixels).save(place / f"b/{i}.png")
     dataset = load_dataset("folder", tmp_path)
-    assert sum(sizes(dataset)) == 16
-    assert any("images of b look alike" in note for note in dataset.notes)
+    assert sum(sizes(dataset)) == 16 * len(places)
+    assert any("Images of b are too much alike" in note for note in dataset.notes)
 
 
 # Groups
