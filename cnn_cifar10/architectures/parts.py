@@ -39,21 +39,22 @@ def main_model(model: "keras.Model") -> "keras.Model":
     return keras.Model(model.input, model.outputs[0], name=model.name)
 
 
-def head_of(model: "keras.Model") -> "keras.Model | None":
-    """Return what follows a model's frozen features, or `None` if it has none such.
+def head_of(model: "keras.Model", frozen: bool = True) -> "keras.Model | None":
+    """Return what follows a model's features, or `None` if it has none such.
 
     Args:
         model: Any `keras.Model` of this package.
+        frozen: Whether features count only where nothing in them is trained.
 
     Returns:
         A `keras.Model` from features `(batch, channels)` to probabilities that
         shares its layers with `model`; `None` where there is no layer `features` right after
-        the input, or something in it is trained.
+        the input.
     """
     import keras
 
     first, *rest = model.layers[1:]
-    if first.name != "features" or first.trainable_weights:
+    if first.name != "features" or (frozen and first.trainable_weights):
         return None
     features = x = keras.Input(first.output.shape[1:], name="features")
     for layer in rest:

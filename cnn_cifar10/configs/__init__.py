@@ -4,6 +4,7 @@ from cnn_cifar10.configs.choices import (
     LOSSES,
     OPTIMIZERS,
     SCHEDULES,
+    SELECTIONS,
     Loss,
     Optimizer,
     Schedule,
@@ -30,7 +31,7 @@ from cnn_cifar10.configs.training import (
 
 __all__ = [
     "ALGORITHMS", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES", "SCHEDULES",
-    "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer", "Schedule", "Search",
-    "Study", "TrainingConfig", "changed_space", "find_study", "list_studies", "make_config",
-    "parse_values", "read_claims", "read_config", "read_space", "type_name",
+    "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer", "Schedule",
+    "Search", "Study", "TrainingConfig", "changed_space", "find_study", "list_studies",
+    "make_config", "parse_values", "read_claims", "read_config", "read_space", "type_name",
 ]  # fmt: skip

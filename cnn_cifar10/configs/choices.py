@@ -15,8 +15,8 @@ FITS = ("crop", "pad", "stretch")
 CLASS_WEIGHTS = ("none", "balanced")
 """Weights of the classes in the loss; balanced: each class counts the same in sum."""
 
-SELECTIONS = ("val_accuracy", "val_macro_f1", "val_loss")
-"""What the epoch whose weights are kept is best in."""
+SELECTIONS = {"val_accuracy": "max", "val_macro_f1": "max", "val_loss": "min"}
+"""What the epoch whose weights are kept is best in, and whether that is the highest or lowest."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Schedule:
     Args:
         build: Function of the highest learning rate, the steps of the run and the steps of
             warm-up. It returns a number, or a `keras.optimizers.schedules.LearningRateSchedule`.
-        callback: Function that returns a Keras callback which changes the learning rate by
-            the validation loss; `None` for none. Of what it counts with, a run that continues
-            restores `wait`, `best` and `cooldown_counter`, as Keras's callbacks name them.
+        callback: Function of an entry of `SELECTIONS`, such as `("val_loss", "min")`, that
+            returns a Keras callback which changes the learning rate by it; `None` for none. Of
+            what it counts with, a run that continues restores `wait`, `best` and
+            `cooldown_counter`, as Keras's callbacks name them.
     """
 
     build: str | Callable
@@ -104,7 +105,7 @@ cosine: a linear rise, then half a cosine to 0
     ([Loshchilov and Hutter, 2016](https://arxiv.org/abs/1608.03983), without restarts).
 one_cycle: a linear rise, then a linear fall to 0
     ([Smith and Topin, 2017](https://arxiv.org/abs/1708.07120)).
-reduce_on_plateau: a fifth of it after three epochs in which the validation loss did not fall.
+reduce_on_plateau: a fifth of it after three epochs without progress in what `select` names.
 """
 
 LOSSES = {

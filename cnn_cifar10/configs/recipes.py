@@ -37,6 +37,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "finetune": {
         "model": "transfer",
         "model_options": {"trainable_layers": -1},
+        "head_epochs": 20,
         "epochs": 5,
         "batch_size": 64,
         "optimizer": "adamw",
@@ -62,9 +63,9 @@ transfer: A linear classifier on the frozen features of a network trained on
     ImageNet, which are computed once: after that, seconds.
     `cnn-cifar10 train --recipe transfer`.
 finetune: All of that network at a low learning rate, from where `transfer` ended; without
-    a start, from ImageNet's weights and a classifier that knows nothing yet. In
-    float32, since TensorFlow's depthwise convolutions, of which it consists, are
-    slower in bfloat16 on a processor.
+    a start, its classifier is trained on the frozen features first. In float32, since
+    TensorFlow's depthwise convolutions, of which it consists, are slower in bfloat16 on a
+    processor.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs. On all training
@@ -94,6 +95,8 @@ def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is named {recipe!r}: choose from {', '.join(RECIPES)}")
     fields = {**RECIPES[recipe], **overrides}
+    if fields.get("start") and "head_epochs" not in overrides:
+        fields["head_epochs"] = 0  # its classifier has been trained
     if isinstance(fields.get("model_options"), dict):
         usual = RECIPES[recipe].get("model_options", {})
         fields["model_options"] = {**usual, **fields["model_options"]}

@@ -151,10 +151,11 @@ class TrainingConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(optimizer, name))
         self._require("small_epochs", self.small_epochs <= self.epochs, "0 to epochs")
-        if self.use_validation and (self.early_stopping or SCHEDULES[self.schedule].callback):
+        judged = self.early_stopping or SCHEDULES[self.schedule].callback
+        if self.use_validation and (judged or self.select != "val_accuracy"):
             raise ConfigError(
-                "use_validation leaves no images to judge epochs by: choose no early_stopping and "
-                f"another schedule than {self.schedule}"
+                "use_validation leaves no images to judge epochs by: leave out early_stopping and "
+                "select, and choose another schedule than reduce_on_plateau"
             )
 
     def _check(self, field):

@@ -32,10 +32,13 @@ class Source:
             `DatasetError` if an option does not fit. The first line of its docstring
             describes the data.
         hub_id: Identifier on the Hugging Face Hub, for model cards.
+        image_size: Side in pixels of images from files where none is asked for; `None` where
+            images have a size of their own.
     """
 
     load: Callable[[DataOptions], Dataset]
     hub_id: str | None = None
+    image_size: int | None = None
 
     @property
     def description(self) -> str:

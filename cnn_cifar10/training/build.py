@@ -1,5 +1,7 @@
 """Models of a config: building, seeding, initial weights, compiling."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,7 +9,7 @@ from cnn_cifar10.architectures import create_model, main_model
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import steps_per_epoch
-from cnn_cifar10.training.losses import build_loss
+from cnn_cifar10.training.losses import ClassWeighted, balanced_weights, build_loss
 from cnn_cifar10.training.optimizers import build_optimizer
 from cnn_cifar10.training.precision import uses_xla
 from cnn_cifar10.training.run import RunError, open_run
@@ -34,11 +36,19 @@ def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> ker
         keras.config.set_dtype_policy(before)
 
 
-def compile_model(model: keras.Model, config: TrainingConfig, dataset: Dataset) -> None:
-    """Compile a model for the config, ready to fit the data."""
+def compile_model(
+    model: keras.Model, config: TrainingConfig, dataset: Dataset, learning_rate: Any = None
+) -> None:
+    """Compile a model for the config, ready to fit the data; its schedule can be another."""
     steps = steps_per_epoch(dataset.train, config.batch_size)
-    optimizer = build_optimizer(config, build_schedule(config, steps * config.epochs))
-    model.compile(optimizer, build_loss(config), metrics=["accuracy"], jit_compile=uses_xla())
+    schedule = learning_rate or build_schedule(config, steps * config.epochs)
+    optimizer = build_optimizer(config, schedule)
+    loss, metrics = build_loss(config), ["accuracy"]
+    if config.class_weight == "balanced":
+        loss = ClassWeighted(loss, balanced_weights(dataset))
+    if config.select == "val_macro_f1":
+        metrics.append(keras.metrics.F1Score("macro", name="macro_f1"))
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=uses_xla())
     # Built here, and not by `fit` with the first of the batches, which it would
     # then leave out.
     model.optimizer.build(model.trainable_variables)

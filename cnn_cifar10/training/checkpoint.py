@@ -2,13 +2,16 @@
 
 import json
 import math
+import operator
 import time
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import InputError, replacing, write_csv
 
@@ -18,6 +21,28 @@ _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 class TrainingError(InputError):
     """Training that cannot go on."""
+
+
+def read_state(run: Run) -> dict[str, Any]:
+    """Return the state of a run's checkpoint, without its arrays; `{}` if there is none.
+
+    Raises:
+        RunError: If the checkpoint is damaged.
+    """
+    return _read(run)[0] if run.checkpoint_path.exists() else {}
+
+
+def _read(run, *kinds):
+    """Return the state, and the arrays of these kinds."""
+    path = run.checkpoint_path
+    try:
+        with np.load(path) as file:
+            state = json.loads(str(file["state"]))
+            return state, {
+                kind: [file[f"{kind}/{i}"] for i in range(state[kind])] for kind in kinds
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: damaged ({error}); start again with --overwrite") from error
 
 
 class Recorder(keras.callbacks.Callback):
@@ -31,6 +56,7 @@ class Recorder(keras.callbacks.Callback):
 
     Args:
         run: The `Run` to write to.
+        config: What is trained; the checkpoint holds its batch size, in case that was halved.
         images_per_epoch: Images a training epoch reads.
         fingerprint: The data set's, which a run that continues must share.
         network: Where the network came from, as `references.source_of` says; a run that
@@ -40,8 +66,8 @@ class Recorder(keras.callbacks.Callback):
 
     Attributes:
         history: One dict of numbers an epoch.
-        best_weights: `model.get_weights()` at the highest `val_accuracy` so far; the
-            last where nothing is validated.
+        best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
+            far; the last where nothing is validated.
         best_epoch: That epoch, counted from 1.
         stopped: Whether a callback ended the run before its last epoch.
     """
@@ -49,6 +75,7 @@ class Recorder(keras.callbacks.Callback):
     def __init__(
         self,
         run: Run,
+        config: TrainingConfig,
         *,
         images_per_epoch: int,
         fingerprint: str,
@@ -57,7 +84,7 @@ class Recorder(keras.callbacks.Callback):
         others: Sequence[keras.callbacks.Callback] = (),
     ):
         super().__init__()
-        self._run = run
+        self._run, self._config = run, config
         self._images_per_epoch = images_per_epoch
         self._fingerprint = fingerprint
         self.network = network
@@ -81,15 +108,7 @@ class Recorder(keras.callbacks.Callback):
         path = self._run.checkpoint_path
         if not path.exists():
             return 0
-        try:
-            with np.load(path) as file:
-                state = json.loads(str(file["state"]))
-                arrays = {
-                    kind: [file[f"{kind}/{i}"] for i in range(state[kind])]
-                    for kind in ("variables", "best_weights")
-                }
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path}: damaged ({error}); start again with --overwrite") from error
+        state, arrays = _read(self._run, "variables", "best_weights")
         if state["fingerprint"] != self._fingerprint:
             raise RunError(
                 f"{path}: the data changed since this run began (its fingerprint is another); "
@@ -106,6 +125,11 @@ class Recorder(keras.callbacks.Callback):
             raise RunError(f"{path}: is of another model; start again with --overwrite")
         for variable, array in zip(variables, arrays["variables"], strict=True):
             variable.assign(array)
+        if state.get("batch_size", self._config.batch_size) != self._config.batch_size:
+            # Schedules count steps, of which an epoch has more now.
+            steps = len(state["history"]) * self._images_per_epoch // self._config.batch_size
+            optimizer = self.model.optimizer
+            getattr(optimizer, "inner_optimizer", optimizer).iterations.assign(steps)
         self.best_weights = arrays["best_weights"]
         self.history, self.best_epoch = state["history"], state["best_epoch"]
         self.stopped = state["stopped"]
@@ -149,8 +173,9 @@ class Recorder(keras.callbacks.Callback):
         self._write_checkpoint()
 
     def _is_best(self, logs):
-        best = self.history[self.best_epoch - 1]
-        return "val_accuracy" not in logs or logs["val_accuracy"] > best["val_accuracy"]
+        select, best = self._config.select, self.history[self.best_epoch - 1]
+        better = operator.gt if SELECTIONS[select] == "max" else operator.lt
+        return select not in logs or better(logs[select], best[select])
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
@@ -170,6 +195,7 @@ class Recorder(keras.callbacks.Callback):
             "stopped": self.model.stop_training,
             "fingerprint": self._fingerprint,
             "network": self.network,
+            "batch_size": self._config.batch_size,
         }
         with replacing(self._run.checkpoint_path) as part:
             np.savez(

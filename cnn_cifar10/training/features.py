@@ -16,19 +16,23 @@ from cnn_cifar10.utils import cache_folder, replacing
 
 logger = logging.getLogger(__name__)
 
+_BOUND = 4 * 10**9  # bytes of all features that are kept; the oldest are removed first
+
 
 def frozen_features(
-    model: keras.Model, dataset: Dataset, verbose: int = 1
+    model: keras.Model, dataset: Dataset, verbose: int = 1, batch_size: int = 100
 ) -> tuple[Dataset, float]:
     """Return the training and validation splits as features, so that a head trains in seconds.
 
     They are kept under `~/.cache/cnn-cifar10/features` (or `XDG_CACHE_HOME`) for
-    the next call with the same network, weights, precision and images.
+    the next call with the same network, weights, precision and images. All together take
+    4 GB at most.
 
     Args:
         model: `keras.Model` with a layer `features`, such as `build_transfer` returns.
         dataset: `Dataset` of images.
         verbose: As for `keras.Model.predict`; 1 shows progress.
+        batch_size: Images at once, 100 at most.
 
     Returns:
         A pair: a `Dataset` whose images are float32 arrays `(n, channels)`, and
@@ -39,10 +43,8 @@ def frozen_features(
     path = cache_folder() / "features" / f"{_key(network, dataset)}.npz"
     arrays = _read(path)
     if arrays is None:
-        arrays = _compute(network, dataset, verbose)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            np.savez(part, **arrays)
+        arrays = _compute(network, dataset, verbose, min(batch_size, 100))
+        _write(path, arrays)
     features = dataclasses.replace(
         dataset,
         train=dataclasses.replace(dataset.train, images=arrays["train"]),
@@ -52,7 +54,7 @@ def frozen_features(
     return features, float(arrays["seconds"])
 
 
-def _compute(network, dataset, verbose):
+def _compute(network, dataset, verbose, batch_size):
     began, arrays = time.perf_counter(), {}
     for name in ("train", "validation"):
         split = dataset.split(name)
@@ -61,17 +63,32 @@ def _compute(network, dataset, verbose):
             continue
         if verbose:
             print(f"features of {len(split):,} {name} images, kept for the next run:")
-        batches = evaluation_batches(split, dataset.num_classes, batch_size=100)
+        batches = evaluation_batches(split, dataset.num_classes, batch_size=batch_size)
         arrays[name] = np.asarray(network.predict(batches, verbose=verbose), "float32")
     return {**arrays, "seconds": time.perf_counter() - began}
 
 
+def _write(path, arrays):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.savez(part, **arrays)
+        status = sorted((file.stat().st_mtime_ns, file) for file in path.parent.glob("*.npz"))
+        taken = sum(file.stat().st_size for _, file in status)
+        for _, file in status:
+            if taken > _BOUND and file != path:
+                taken -= file.stat().st_size
+                file.unlink()
+    except OSError as error:
+        logger.warning("%s: features cannot be kept for the next run (%s)", path.parent, error)
+
+
 def _read(path):
-    if not path.exists():
-        return None
     try:
         with open(path, "rb") as opened, np.load(opened) as file:
             return {name: file[name] for name in ("train", "validation", "seconds")}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         logger.warning("%s cannot be used, so features are computed again (%s)", path, error)
         return None

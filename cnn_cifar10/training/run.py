@@ -3,6 +3,7 @@
 config.json     what was asked for (`TrainingConfig`)
 run.json        what happened: data, split fingerprint, seed, versions, commit,
                 hardware, seconds
+id              tells the run from others of the same name
 history.csv     one row an epoch
 model.keras     the trained model, in float32
 checkpoint.npz  only while unfinished: the state to continue from
@@ -11,6 +12,7 @@ checkpoint.npz  only while unfinished: the state to continue from
 import csv
 import json
 import logging
+import secrets
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.configs import TrainingConfig, read_config
-from cnn_cifar10.utils import InputError, references, remove_listed
+from cnn_cifar10.utils import InputError, references, remove_listed, replacing, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +63,21 @@ class Run:
     @property
     def is_finished(self) -> bool:
         return self.facts_path.exists()
+
+    def begin(self, config: TrainingConfig, overwrite: bool) -> str:
+        """Make the folder of a run that begins or goes on, and return the run's id.
+
+        The id, twelve random hexadecimal digits, stays the same when the run is overwritten.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if overwrite and self.config_path.exists():
+            self.clear()
+        write_json(self.config_path, config.to_dict())
+        path = self.path / "id"
+        if not path.exists():
+            with replacing(path) as part:
+                part.write_text(secrets.token_hex(6) + "\n", encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()
 
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""

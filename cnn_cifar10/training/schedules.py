@@ -37,9 +37,9 @@ def cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> Any:
     )
 
 
-def reduce_on_plateau() -> keras.callbacks.Callback:
-    """Return a callback: a fifth of it after three epochs without a lower validation loss."""
-    return keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.2, patience=3)
+def reduce_on_plateau(monitor: str, mode: str) -> keras.callbacks.Callback:
+    """Return a callback: a fifth of it after three epochs without progress in `monitor`."""
+    return keras.callbacks.ReduceLROnPlateau(monitor, factor=0.2, patience=3, mode=mode)
 
 
 @keras.saving.register_keras_serializable("cnn_cifar10")

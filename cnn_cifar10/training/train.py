@@ -1,14 +1,18 @@
 """Training loop: a config to a trained model and its run on disk."""
 
 import dataclasses
+import functools
+import gc
+import logging
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
-from cnn_cifar10.architectures import adapt_whitening, find_network, head_of, main_model
-from cnn_cifar10.configs import SCHEDULES, TrainingConfig
+from cnn_cifar10.architectures import find_network, main_model
+from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
     CompiledEpochs,
@@ -18,10 +22,11 @@ from cnn_cifar10.pipelines import (
     steps_per_epoch,
     training_batches,
 )
-from cnn_cifar10.training.build import build_model, compile_model, set_weights_from
-from cnn_cifar10.training.checkpoint import Recorder
-from cnn_cifar10.training.features import frozen_features
-from cnn_cifar10.training.precision import choose_precision, make_deterministic
+from cnn_cifar10.training.build import build_model
+from cnn_cifar10.training.checkpoint import Recorder, TrainingError, read_state
+from cnn_cifar10.training.limits import check_size, is_out_of_memory
+from cnn_cifar10.training.precision import choose_precision
+from cnn_cifar10.training.prepare import prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.run import Run, RunError
 from cnn_cifar10.utils import (
@@ -33,6 +38,8 @@ from cnn_cifar10.utils import (
     require_package,
     write_json,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -52,6 +59,10 @@ def train(
     epoch when it is called again with the same config and output: with the same
     numbers, except that the torch backend draws other units to drop.
 
+    Where a device has too little memory, training goes on from the last finished epoch
+    with half the batch and half the learning rate; `run.json` says the `batch_size`. A
+    system that is short of memory itself may end the process before.
+
     Args:
         config: What to train.
         output: Folder of the run; created where missing.
@@ -67,9 +78,10 @@ def train(
 
     Raises:
         RunError: If `output` holds another run and `overwrite` is not set.
-        TrainingError: If the loss is no longer a number.
+        TrainingError: If the loss is no longer a number, or memory is too little for one image.
         DatasetError: If the data cannot be loaded.
-        InputError: If the config names what does not exist.
+        InputError: If the config names what does not exist, or the network cannot take images
+            of this size (see `check_size`).
 
     Example:
         >>> run = train(make_config(dataset="digits", epochs=3), "models/digits")
@@ -78,40 +90,78 @@ def train(
     """
     run = Run(Path(output))
     _check(run, config, overwrite, tensorboard)
-    dataset = dataset or load_data(config)
+    if dataset is None:
+        check_size(config)
+        dataset = load_data(config)
+    state = {} if overwrite else read_state(run)
+    tried = _with_batch_size(config, state.get("batch_size", config.batch_size))
+    begin = functools.cache(functools.partial(run.begin, config, overwrite))
+    while True:
+        try:
+            _train(run, begin, tried, dataset, callbacks, tensorboard, verbose)
+            return run
+        except Exception as error:  # each backend has its own for want of memory
+            if not is_out_of_memory(error):
+                raise
+            size = min(tried.batch_size, len(dataset.train)) // 2
+            if not size:
+                raise TrainingError(
+                    "one image is more than the memory holds: use smaller images or another network"
+                ) from error
+        logger.warning(
+            "out of memory: training goes on from the last epoch with batches of %d images instead "
+            "of %d, at half the learning rate",
+            size,
+            tried.batch_size,
+        )
+        tried = _with_batch_size(tried, size)
+        gc.collect()
+
+
+def _with_batch_size(config, size):
+    """Change the batch size, and the learning rate by as much: an epoch takes that many steps more.
+
+    Reference: [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
+    """
+    rate = config.learning_rate * (size / config.batch_size)
+    return dataclasses.replace(config, batch_size=size, learning_rate=rate)
+
+
+def _train(run, begin, config, dataset, callbacks, tensorboard, verbose):
+    """Train what is left of a run; `begin` returns its id."""
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
     precision = choose_precision(config.precision)
-    model, examples, seconds_before = _prepare(config, dataset, precision, verbose)
-
-    run.path.mkdir(parents=True, exist_ok=True)
-    if overwrite and run.config_path.exists():
-        run.clear()
-    write_json(run.config_path, config.to_dict())
+    model, run_id = start_model(config, dataset, precision), begin()
+    fitted, examples, seconds_before = prepare(
+        model, config, dataset, head=not run.checkpoint_path.exists(), verbose=verbose
+    )
     own = _build_callbacks(config)
     if tensorboard:
         own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     steps = steps_per_epoch(dataset.train, config.batch_size)
     recorder = Recorder(
         run,
+        config,
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
         fingerprint=fingerprint,
         network=references.source_of(find_network(config.model).builder),
         seconds_before=seconds_before,
         others=own,
     )
-    compile_seconds = _fit(model, config, examples, recorder, [*own, *callbacks], verbose)
+    compile_seconds = _fit(fitted, config, examples, recorder, [*own, *callbacks], verbose)
 
+    fitted.set_weights(recorder.best_weights)
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
-    head = None if examples is dataset else head_of(artifact)
-    (artifact if head is None else head).set_weights(recorder.best_weights)
+    artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
-    facts = _facts(run, config, dataset, precision, artifact, recorder)
-    facts |= {"compile_seconds": compile_seconds, "fingerprint": fingerprint}
+    facts = _facts(run, dataset, precision, artifact, recorder)
+    facts |= {"id": run_id, "compile_seconds": compile_seconds, "fingerprint": fingerprint}
+    if config.batch_size != facts["config"]["batch_size"]:
+        facts["batch_size"] = config.batch_size
     write_json(run.facts_path, facts)
     run.checkpoint_path.unlink()
-    return run
 
 
 def load_data(config: TrainingConfig) -> Dataset:
@@ -142,34 +192,14 @@ def _check(run, config, overwrite, tensorboard):
             require_package(package, "TensorBoard logs need")
 
 
-def _prepare(config, dataset, precision, verbose):
-    """Return the compiled model, what it is fitted to, and the seconds that were spent on that.
-
-    Where all that is trained sees the same features of an image in every epoch, these are the
-    features and the model's head.
-    """
-    if config.deterministic:
-        make_deterministic()
-    model, examples, seconds = build_model(config, dataset, precision), dataset, 0.0
-    adapt_whitening(model, dataset.train.images)
-    if config.start:
-        set_weights_from(config.start, model)
-    if config.augment == "none" and (head := head_of(model)):
-        examples, seconds = frozen_features(model, dataset, verbose)
-        model = head
-    compile_model(model, config, examples)
-    return model, examples, seconds
-
-
 def _build_callbacks(config):
     """Return the schedule's callback and early stopping, where the config asks for them."""
     callbacks = []
     if callback := SCHEDULES[config.schedule].callback:
-        callbacks.append(references.load(callback)())
+        callbacks.append(references.load(callback)(config.select, SELECTIONS[config.select]))
     if config.early_stopping:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_accuracy", patience=config.early_stopping)
-        )
+        stopping = {"patience": config.early_stopping, "mode": SELECTIONS[config.select]}
+        callbacks.append(keras.callbacks.EarlyStopping(config.select, **stopping))
     return callbacks
 
 
@@ -195,7 +225,8 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
         batches = training_batches(dataset.train, classes, first_step=first, **options)
     validation = None
     if not config.use_validation:
-        size = max(config.batch_size, 256)
+        pixels = math.prod(dataset.image_shape[:-1])
+        size = max(config.batch_size, min(1024, 2**18 // pixels))
         validation = evaluation_batches(dataset.validation, classes, batch_size=size)
     model.fit(
         batches,
@@ -217,7 +248,8 @@ def _save_artifact(run, artifact):
         main_model(artifact).save(part)
 
 
-def _facts(run, config, dataset, precision, artifact, recorder):
+def _facts(run, dataset, precision, artifact, recorder):
+    config = run.config()
     speeds = [row["images_per_second"] for row in recorder.history]
     return {
         "run": run.path.name,
@@ -227,7 +259,9 @@ def _facts(run, config, dataset, precision, artifact, recorder):
         "class_names": list(dataset.class_names),
         "input_shape": list(dataset.image_shape),
         "examples": {split: len(dataset.split(split)) for split in ("train", "validation", "test")},
+        "notes": list(dataset.notes),
         "config": config.to_dict(),
+        "fit": config.fit,
         "seed": config.seed,
         "parameters": main_model(artifact).count_params(),
         "epochs": len(recorder.history),

@@ -33,7 +33,7 @@ def weights_at_start(monkeypatch, path, dataset, **options):
     def stop(model, *_):
         raise _Started([(w.path, w.numpy()) for w in main_model(model).weights])
 
-    monkeypatch.setattr(sys.modules["cnn_cifar10.training.train"], "compile_model", stop)
+    monkeypatch.setattr(sys.modules["cnn_cifar10.training.prepare"], "compile_model", stop)
     with pytest.raises(_Started) as raised:
         train(make_config(**{**START, **options}), path, dataset=dataset, verbose=0)
     monkeypatch.undo()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.training import Run
 from cnn_cifar10.training.checkpoint import Recorder
 
@@ -27,9 +28,9 @@ class _Plateau(keras.callbacks.Callback):
         self.model.stop_training = self.wait == 3
 
 
-def recorder_of(path, model, plateau):
+def recorder_of(path, model, plateau, config=TrainingConfig()):  # noqa: B008 (it is frozen)
     recorder = Recorder(
-        Run(path), images_per_epoch=1, fingerprint="data", network={}, others=[plateau]
+        Run(path), config, images_per_epoch=1, fingerprint="data", network={}, others=[plateau]
     )
     recorder.set_model(model)
     plateau.set_model(model)

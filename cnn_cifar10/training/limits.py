@@ -1,0 +1,119 @@
+"""Limits of a network: its smallest images, and the memory that a batch of them needs."""
+
+import bisect
+import math
+from pathlib import Path
+
+import keras
+
+from cnn_cifar10.architectures import create_model, find_network
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.datasets import DATASETS
+from cnn_cifar10.training.precision import choose_precision
+from cnn_cifar10.utils import InputError, gpu_names
+
+_LARGEST = 512  # side in pixels that is tried
+
+
+def check_size(config: TrainingConfig) -> None:
+    """Raise where a network cannot take the images of a config, before they are read.
+
+    Networks of this package are built for image files of the config's size, without their
+    weights. Those that scale images themselves are built for their own `image_size`. On a
+    processor the activations of one batch must fit into the memory that is free; they are
+    estimated, and were a tenth to two fifths less where it was measured.
+
+    Raises:
+        InputError: If images are too small, or batches of them too large; the message says in
+            pixels what works.
+    """
+    source, network = DATASETS.get(config.dataset), find_network(config.model)
+    scales = "image_size" in network.options
+    size = config.image_size or (source and source.image_size)
+    if scales:
+        size = config.model_options.get("image_size", network.options["image_size"])
+    if not size or ":" in config.model:
+        return
+    option = "--model-options image_size=" if scales else "--image-size "
+    try:
+        model = _build(config, size, scales)
+    except InputError as error:
+        sizes = range(size + 1, _LARGEST + 1)
+        least = bisect.bisect_left(sizes, True, key=lambda side: _works(config, side, scales))
+        if least == len(sizes):
+            raise
+        raise InputError(
+            f"{config.model} needs images of {sizes[least]} pixels or more, image_size is {size}: "
+            f"use {option}{sizes[least]}"
+        ) from error
+    needed, free = config.batch_size * _bytes_per_image(model, config), _free_memory()
+    if needed > free:
+        batch = 2 ** int(math.log2(max(1, config.batch_size * free / needed)))
+        side = int(size * math.sqrt(free / needed) / 16) * 16
+        raise InputError(
+            f"{config.model} needs about {needed / 1e9:.1f} GB of memory for {config.batch_size} "
+            f"images of {size} pixels, {free / 1e9:.1f} GB are free: use --batch-size {batch} or "
+            f"{option}{side}"
+        )
+
+
+def _build(config, size, scales):
+    """Build a network for images of a size without allocating or loading weights."""
+    options = dict(config.model_options)
+    if scales:
+        options["image_size"] = size
+    if "weights" in find_network(config.model).options:
+        options["weights"] = None
+    with keras.StatelessScope(initialize_variables=False):
+        if config.small_epochs:
+            create_model(config.model, (size * 3 // 4, size * 3 // 4, 3), **options)
+        return create_model(config.model, (size, size, 3), **options)
+
+
+def _works(config, size, scales):
+    try:
+        _build(config, size, scales)
+    except InputError:
+        return False
+    return True
+
+
+def _bytes_per_image(model, config):
+    """Estimate what a training step holds: all outputs from the first trained layer on, for the
+    way back, and around three of the largest.
+    """
+    kept, largest, trained = 0, 0, False
+    for layer in _layers(model):
+        outputs = keras.tree.flatten(layer.output)
+        size = sum(math.prod(output.shape[1:]) for output in outputs)
+        trained = trained or bool(layer.trainable_weights)
+        kept, largest = kept + trained * size, max(largest, size)
+    size = 4 if choose_precision(config.precision) == "float32" else 2
+    return size * (kept + 3 * largest)
+
+
+def _layers(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _free_memory():
+    """Return the bytes of memory that are free, infinite where they are a GPU's or unknown."""
+    path = Path("/proc/meminfo")
+    if gpu_names() or not path.exists():
+        return math.inf
+    entries = dict(line.split(":") for line in path.read_text(encoding="utf-8").splitlines())
+    return 1024 * int(entries["MemAvailable"].removesuffix("kB"))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of TensorFlow, JAX, PyTorch or NumPy is for want of memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+        or "RESOURCE_EXHAUSTED" in str(error)  # JAX
+        or "can't allocate memory" in str(error)  # PyTorch on a processor
+    )
