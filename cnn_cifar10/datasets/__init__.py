@@ -9,6 +9,7 @@ from cnn_cifar10.datasets.images import (
     ImageError,
     ImageFiles,
     decode_image,
+    load_image,
     read_image,
 )
 from cnn_cifar10.datasets.listing import find_images, is_hidden
@@ -20,8 +21,8 @@ from cnn_cifar10.datasets.survey import Survey, survey_folder
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
     "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
-    "describe_sizes", "find_images", "is_hidden", "list_files", "load_dataset", "measure_sizes",
-    "read_image", "scan_images", "survey_folder",
+    "describe_sizes", "find_images", "is_hidden", "list_files", "load_dataset", "load_image",
+    "measure_sizes", "read_image", "scan_images", "survey_folder",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {

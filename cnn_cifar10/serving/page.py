@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match, Mount
 
-from cnn_cifar10.datasets import ImageError, decode_image
+from cnn_cifar10.datasets import ImageError, decode_image, load_image
 from cnn_cifar10.inference import Classifier, Prediction
 from cnn_cifar10.serving.protection import Limits
 from cnn_cifar10.utils import overlay
@@ -123,7 +123,8 @@ def _explain(classifier, data, pixels, label):
     scale = _SIDE / max(classifier.input_shape)
     size = shown = tuple(round(scale * side) for side in classifier.input_shape[:2])
     if classifier.fit != "crop":
-        own = decode_image(data).shape[:2]
+        loaded = load_image(data, size=size)
+        own = loaded.height, loaded.width
         scale = min(most / side for most, side in zip(size, own, strict=True))
         shown = tuple(max(1, round(scale * side)) for side in own)
     maps = classifier.explain(pixels, [label], size if classifier.fit == "pad" else shown)
