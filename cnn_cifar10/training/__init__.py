@@ -3,12 +3,16 @@
 from cnn_cifar10.training.build import build_model, compile_model
 from cnn_cifar10.training.checkpoint import TrainingError
 from cnn_cifar10.training.features import frozen_features
+from cnn_cifar10.training.limits import check_size
+from cnn_cifar10.training.lr_find import RangeTest, find_learning_rate
 from cnn_cifar10.training.optimizers import Muon
+from cnn_cifar10.training.plan import Look, Plan, Speed, glance, look_at, make_plan, measure_speed
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.run import Run, open_run
 from cnn_cifar10.training.train import load_data, train
 
 __all__ = [
-    "Muon", "Run", "TrainingError", "build_model", "choose_precision", "compile_model",
-    "frozen_features", "load_data", "open_run", "train",
+    "Look", "Muon", "Plan", "RangeTest", "Run", "Speed", "TrainingError", "build_model",
+    "check_size", "choose_precision", "compile_model", "find_learning_rate", "frozen_features",
+    "glance", "load_data", "look_at", "make_plan", "measure_speed", "open_run", "train",
 ]  # fmt: skip

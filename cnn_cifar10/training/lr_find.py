@@ -13,7 +13,7 @@ from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.training.build import compile_model
 from cnn_cifar10.training.precision import choose_precision
-from cnn_cifar10.training.train import _prepare
+from cnn_cifar10.training.prepare import prepare, start_model
 from cnn_cifar10.utils import InputError
 
 _SMOOTHING = 4  # standard deviation in steps
@@ -58,7 +58,8 @@ def find_learning_rate(
     Reference:
         [Smith, 2017](https://arxiv.org/abs/1506.01186)
     """
-    model, examples, _ = _prepare(config, dataset, choose_precision(config.precision), verbose)
+    model = start_model(config, dataset, choose_precision(config.precision))
+    model, examples, _ = prepare(model, config, dataset, head=True, verbose=verbose)
     usual = OPTIMIZERS[config.optimizer].learning_rate
     rates = np.geomspace(usual / 1000, usual * 100, steps)
     rise = keras.optimizers.schedules.ExponentialDecay(rates[0], steps - 1, rates[-1] / rates[0])
