@@ -37,7 +37,7 @@ class Grouping:
     pattern: str
     images: int
     groups: int
-    example: tuple[str, str]
+    example: list[str]
 
     def __str__(self) -> str:
         first, second = (printable(os.path.basename(path)) for path in self.example)
@@ -74,8 +74,8 @@ def suggest_groups(
         number = np.count_nonzero(counts > 1)
         if (
             several.sum() < _GROUPED * len(keys)
-            or counts.max() > _LARGEST * len(keys)
-            or number < 3 * len(np.unique(labels))
+            or counts.max(initial=0) > _LARGEST * len(keys)
+            or number < max(1, 3 * len(np.unique(labels)))
         ):
             continue
         first, second = _neighbors(paths, groups)
@@ -87,7 +87,7 @@ def suggest_groups(
         parted = len(np.unique(splits)) == 1 or (splits[first] != splits[second]).any()
         alike = _look_alike(first, second, labels, groups, thumbnails)
         if parted and (alike or _share_endings(endings[several], groups[several])):
-            example = paths[first[0]], paths[second[0]]
+            example = [paths[first[0]], paths[second[0]]]
             return Grouping(pattern, int(several.sum()), int(number), example)
     return None
 

@@ -23,12 +23,12 @@ def measure_sizes(widths: np.ndarray, heights: np.ndarray) -> dict[str, Any]:
 def describe_sizes(sizes: dict[str, Any], fit: str) -> str:
     """Say in a sentence what `measure_sizes` returned, and what helps if `fit` cuts much."""
     (low, width, high), (short, height, tall) = sizes["width"], sizes["height"]
-    if (low, short) == (high, tall):
-        return f"All images are {low:,} pixels wide and {short:,} high."
-    line = (
-        f"Images are {low:,} to {high:,} pixels wide and {short:,} to {tall:,} high, the median "
-        f"{width:,} and {height:,}"
-    )
+    line = f"All images are {low:,} pixels wide and {short:,} high"
+    if (low, short) != (high, tall):
+        line = (
+            f"Images are {low:,} to {high:,} pixels wide and {short:,} to {tall:,} high, the "
+            f"median {width:,} and {height:,}"
+        )
     if fit == "crop" and sizes["cut_by_crop"] >= 0.1:
         line += f"; --fit crop cuts {sizes['cut_by_crop']:.0%} of a mean image, --fit pad nothing"
     return f"{line}."
