@@ -22,7 +22,7 @@ from cnn_cifar10.inference import (
     shipped_artifact,
 )
 from cnn_cifar10.training import Run
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, write_checksums, write_json
 
 
 @pytest.fixture
@@ -174,6 +174,41 @@ def test_a_model_with_hidden_layers_is_exported_without_class_activation(tmp_pat
     np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
 
 
+def test_embeddings_that_differ_fail(run, digits, digits_report, monkeypatch):
+    classify = Classifier.classify
+
+    def shifted(classifier, images):
+        return [
+            dataclasses.replace(each, embedding=each.embedding + 0.01)
+            for each in classify(classifier, images)
+        ]
+
+    monkeypatch.setattr(Classifier, "classify", shifted)
+    with pytest.raises(ArtifactError, match="embeddings differ from Keras's by"):
+        export_run(run, digits, digits_report, ["onnx"], images=10)
+    assert not (run.path / FORMATS["onnx"].file).exists()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch", None])
+def test_how_images_become_squares_is_part_of_the_model(fit, run, digits, digits_report):
+    """Runs of before do not say it; they cropped."""
+    facts = {key: value for key, value in run.facts().items() if key != "fit"}
+    facts |= {"fit": fit} if fit else {}
+    write_json(run.facts_path, facts)
+    export_run(run, digits, {**digits_report, "facts": facts}, ["onnx"], images=10)
+    assert read_description(run.path)["input"]["fit"] == (fit or "crop")
+    assert Classifier.open(run.path).fit == (fit or "crop")
+
+
+def test_a_model_that_was_exported_before_crops(artifact, tmp_path):
+    copy = Path(shutil.copytree(artifact, tmp_path / "copy"))
+    description = read_description(copy)
+    del description["input"]["fit"]
+    write_json(copy / "artifact.json", description)
+    write_checksums(copy, [path for path in copy.iterdir() if path.name != "SHA256SUMS"])
+    assert Classifier.open(copy).fit == "crop"
+
+
 def test_int8_may_lose_a_point_of_accuracy_and_no_more(quick, run, digits, digits_report):
     def lose(count):
         """Change the class of so many of the images that were classified correctly."""
@@ -228,8 +263,8 @@ def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digi
     files = {each.file for each in FORMATS.values()}
     assert listed == own | files | {"artifact.json", "README.md"}
     run.clear()
-    left = {path for path in run.path.rglob("*") if path.is_file()} - {run.config_path}
-    assert left == set(notes)
+    left = {path for path in run.path.rglob("*") if path.is_file()}
+    assert left - {run.config_path, run.path / "id"} == set(notes)
 
 
 def test_the_versions_are_those_of_what_runs_the_formats(quick, run, digits, digits_report):
