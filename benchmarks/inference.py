@@ -26,6 +26,7 @@ from run import alternate, row, write_table
 
 from cnn_cifar10.exporting import FORMATS
 from cnn_cifar10.inference import Classifier, shipped_artifact
+from cnn_cifar10.reporting import Markdown
 from cnn_cifar10.training import open_run
 
 
@@ -103,7 +104,9 @@ def measure_cold_start(rounds):
             command = [sys.executable, "-m", "cnn_cifar10", "predict", photo]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             times.append(1000 * (time.perf_counter() - began))
-    return row("`cnn-cifar10 predict photo.jpg`", statistics.median(times), "ms, cold start")
+    return row(
+        Markdown("`cnn-cifar10 predict photo.jpg`"), statistics.median(times), "ms, cold start"
+    )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def known_metrics(monkeypatch):
     from cnn_cifar10.evaluation.metrics import METRICS
 
     known = {"loss", "accuracy", "tta_accuracy", "top5_accuracy"}
-    known |= {"macro_precision", "macro_recall", "macro_f1"}
+    known |= {"macro_precision", "balanced_accuracy", "macro_f1"}
     for name in set(METRICS) - known:
         monkeypatch.delitem(METRICS, name)
 

@@ -22,9 +22,13 @@ def run(args):
     from cnn_cifar10 import reporting
 
     print(f"Comparing the runs in {args.results} by {args.metric}")
-    rows = reporting.summarize_results(reporting.read_results(args.results), args.metric)
+    recorded = reporting.read_results(args.results)
+    rows = reporting.summarize_results(recorded, args.metric)
     if not rows:
-        raise InputError(f"{args.results}: no run has a figure for --metric {args.metric}")
+        raise InputError(
+            f"{args.results}: no run has a figure for --metric {args.metric}; data without a test "
+            "split are compared by --metric validation_accuracy"
+        )
     titles = sorted({row["dataset"] for row in rows})
     choices = ", ".join(map(repr, titles))
     if args.dataset and args.dataset not in titles:
@@ -32,6 +36,9 @@ def run(args):
     if args.output and not args.dataset and len(titles) > 1:
         raise InputError(f"a page is of one data set: choose one with --dataset from {choices}")
     rows = [row for row in rows if args.dataset in (None, row["dataset"])]
+    left = [row for row in recorded if row[args.metric] is None]
+    if left := [row["run"] for row in left if args.dataset in (None, row["dataset"])]:
+        print(f"Without a figure for {args.metric}, and left out: {', '.join(left)}")
     print(reporting.format_table(rows, reporting.summary_columns(args.metric)))
     if args.output:
         reporting.write_comparison(args.output, rows, args.results.parent, args.metric)

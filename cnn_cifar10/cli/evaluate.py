@@ -8,7 +8,5 @@ def add_arguments(parser):
 
 
 def run(args):
-    split = "validation" if args.no_test else "test"
-    folder = options.report_folder(args, args.run)
-    print(f"Evaluating {args.run} on the {split} split; report: {folder}")
+    print(f"Evaluating {args.run}; report: {options.report_folder(args, args.run)}")
     return options.report(*options.open_run_and_data(args), args)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,6 +75,16 @@ def given_fields(args: argparse.Namespace, names: Sequence[str] | None = None) -
     return {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
+def imply_folder(given: dict[str, Any]) -> dict[str, Any]:
+    """Return given fields, with the data set `folder` for a place of data that names no other."""
+    if "data_dir" not in given or "dataset" in given:
+        return given
+    place = Path(given["data_dir"])
+    names = [place.name, *(os.listdir(place) if place.is_dir() else ())]
+    is_cifar10 = any(name.startswith(("cifar-10-", "data_batch_")) for name in names)
+    return given if is_cifar10 else {**given, "dataset": "folder"}
+
+
 @contextlib.contextmanager
 def naming(option: str) -> Iterator[None]:
     """Name an option in the errors that its values raise."""
@@ -141,14 +152,26 @@ def report_folder(args: argparse.Namespace, run: Path) -> Path:
 
 
 def report(run, dataset, args) -> dict[str, Any]:
-    """Write a `Run`'s report and its row, say where they are, and return the report."""
+    """Write a `Run`'s report and its row, say where they are, and return the report.
+
+    Raises:
+        InputError: If the data are others than the run's, and no other folder is named.
+    """
     from cnn_cifar10.reporting import report_run
 
-    folder = report_folder(args, run.path)
+    folder, places = report_folder(args, run.path), {"row": args.results}
+    if run.facts()["fingerprint"] != dataset.fingerprint:
+        places = {}
+        if not args.report:
+            raise InputError(
+                f"{run.path}: was trained with other splits than those of {dataset.title} here "
+                f"(their fingerprints differ); name a folder for their report with --report, since "
+                f"{folder} is for the run's own"
+            )
     splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
     document = report_run(
         run, dataset, folder, args.results, splits, tta=args.tta, diagnostics=args.diagnostics
     )
     print(document["headline"])
-    say_made(model=run.path, report=folder / "report.md", row=args.results)
+    say_made(model=run.path, report=folder / "report.md", **places)
     return document

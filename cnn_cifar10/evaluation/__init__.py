@@ -17,6 +17,7 @@ from cnn_cifar10.evaluation.metrics import (
     confident_mistakes,
     confusion_matrix,
     most_confused,
+    wilson_interval,
 )
 from cnn_cifar10.evaluation.predict import (
     evaluate_split,
@@ -36,6 +37,6 @@ __all__ = [
     "confident_mistakes", "confusion_matrix", "corrupt", "count_flops", "count_training_flops",
     "evaluate_corruptions", "evaluate_split", "expected_calibration_error", "fit_temperature",
     "grad_cam", "likely_label_errors", "measure_latency", "most_confused", "predict_split",
-    "profile_model", "reliability", "with_class_activation", "with_temperature",
+    "profile_model", "reliability", "wilson_interval", "with_class_activation", "with_temperature",
     "with_test_time_augmentation",
 ]  # fmt: skip

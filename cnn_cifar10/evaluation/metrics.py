@@ -6,6 +6,7 @@ from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cnn_cifar10.utils import InputError
 
@@ -122,17 +123,19 @@ class Evaluation:
         )
 
     def per_class(self) -> list[dict]:
-        """Return one row per class: `class`, `precision`, `recall`, `f1`, `support`.
+        """Return one row per class: `class`, `precision`, `recall`, `f1`, `support` and more.
 
-        Scores are in [0, 1], and 0 where they are not defined; support is the
-        number of examples of the class.
+        Scores are in [0, 1], and 0 where they are not defined; support is the number of
+        examples of the class. `recall_low` and `recall_high` are the 95% interval of recall.
         """
-        keys = ("precision", "recall", "f1", "support")
-        scores = zip(*(score.tolist() for score in self._scores), strict=True)
-        return [
-            {"class": name, **dict(zip(keys, values, strict=True))}
-            for name, values in zip(self.class_names, scores, strict=True)
-        ]
+        precision, recall, f1, support = self._scores
+        low, high = wilson_interval(recall, support)
+        columns = {
+            **{"precision": precision, "recall": recall, "recall_low": low, "recall_high": high},
+            **{"f1": f1, "support": support},
+        }
+        rows = zip(self.class_names, *(values.tolist() for values in columns.values()), strict=True)
+        return [dict(zip(("class", *columns), row, strict=True)) for row in rows]
 
     def summary(self, augmented: bool = False) -> dict[str, float]:
         """Return the metrics as a dict of plain numbers.
@@ -190,6 +193,10 @@ def _macro(score):
     return lambda evaluation: np.mean([row[score] for row in evaluation.per_class()])
 
 
+def _balanced(evaluation):
+    return np.mean([row["recall"] for row in evaluation.per_class() if row["support"]])
+
+
 HEADLINE = "accuracy"
 """The metric that runs are sorted and compared by, recorded for every split."""
 
@@ -201,7 +208,7 @@ METRICS: dict[str, Metric] = {
     ),
     "top5_accuracy": Metric(_top5, "top-5 accuracy", compared=False),
     "macro_precision": Metric(_macro("precision"), "macro precision", recorded=False),
-    "macro_recall": Metric(_macro("recall"), "macro recall", recorded=False),
+    "balanced_accuracy": Metric(_balanced, "balanced accuracy", compared=False),
     "macro_f1": Metric(_macro("f1"), "macro F1", hub_name="f1"),
 }
 """Every metric by its name, in the order of reports.
@@ -247,17 +254,40 @@ def most_confused(evaluation: Evaluation, count: int) -> list[dict]:
         Rows of `true_class`, `predicted_class`, `images` (how many) and `share`
         (of the true class's images, in (0, 1]), the most frequent first.
     """
-    matrix = evaluation.confusion_matrix
-    names, support = evaluation.class_names, matrix.sum(axis=1)
-    mistakes = matrix * (1 - np.eye(len(names), dtype=matrix.dtype))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
+    matrix, names = evaluation.confusion_matrix, evaluation.class_names
+    pairs = np.argwhere(matrix)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    order = np.argsort(-matrix[tuple(pairs.T)], kind="stable")[:count]
     return [
         {
             "true_class": names[true],
             "predicted_class": names[predicted],
-            "images": int(mistakes[true, predicted]),
-            "share": float(mistakes[true, predicted] / support[true]),
+            "images": int(matrix[true, predicted]),
+            "share": float(matrix[true, predicted] / matrix[true].sum()),
         }
-        for true, predicted in zip(*np.unravel_index(order, matrix.shape), strict=True)
-        if mistakes[true, predicted]
+        for true, predicted in pairs[order]
     ]
+
+
+def wilson_interval(share: ArrayLike, examples: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the 95% interval of a share that was measured on some examples.
+
+    Args:
+        share: What was measured, in [0, 1].
+        examples: On how many; none leave every share possible.
+
+    Returns:
+        A pair of arrays, the lower and the upper end, in [0, 1].
+
+    Reference:
+        Wilson, 1927, "Probable inference, the law of succession, and statistical inference"
+
+    Example:
+        >>> wilson_interval(0.9, 10)
+        (0.596, 0.982)
+    """
+    share, examples, z = np.asarray(share), np.maximum(examples, 1e-9), 1.959964
+    scale = 1 + z**2 / examples
+    middle = (share + z**2 / (2 * examples)) / scale
+    half = z * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2) / scale
+    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)

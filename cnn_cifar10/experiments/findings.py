@@ -8,7 +8,7 @@ from cnn_cifar10.configs import Claim, Study, read_claims
 from cnn_cifar10.experiments.significance import NO_DIFFERENCE, UNKNOWN, chance_difference
 from cnn_cifar10.experiments.study_report import summarize_study
 from cnn_cifar10.experiments.trainings import write_report
-from cnn_cifar10.reporting import format_table
+from cnn_cifar10.reporting import Markdown, format_table
 from cnn_cifar10.utils import InputError
 
 Studies = list[tuple[Study, list[dict]]]
@@ -136,7 +136,7 @@ def _table(effects, folders):
             f"{row['variant']}: {row['mean']:.1%}, {row['verdict']}"
             for row in (effect["variants"][0], effect["variants"][-1])
         )
-        row = {"study": f"[{name.replace('_', ' ')}]({folders[name]}/report.md)"}
+        row = {"study": Markdown(f"[{name.replace('_', ' ')}]({folders[name]}/report.md)")}
         row |= {"best": best, "worst": worst, "points between": f"{100 * effect['spread']:.1f}"}
         rows.append(row)
     return format_table(rows) if rows else None

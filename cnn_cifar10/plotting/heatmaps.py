@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,6 +17,8 @@ from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError
 
 _FEW = 25  # classes of which cells are apart and have a text
+_NAMED = 100  # names that fit beside a heatmap
+_PIXELS = 500  # cells that can be seen in one
 
 
 def _draw_heatmap(axes: Axes, cells, rows, columns, *, text=None, turn=0, labelsize=8.5, **options):
@@ -33,13 +36,34 @@ def _draw_heatmap(axes: Axes, cells, rows, columns, *, text=None, turn=0, labels
             label.set(ha="right", rotation_mode="anchor")
 
 
+def _draw_pixels(axes: Axes, cells, names, **options):
+    """Draw cells as pixels in shades of blue, with names beside some of them.
+
+    Of more cells than can be seen, a pixel is the largest of its neighbours.
+    """
+    count = len(cells)
+    starts = range(0, count, math.ceil(count / _PIXELS))
+    largest = np.fmax.reduceat(np.fmax.reduceat(cells, starts, axis=0), starts, axis=1)
+    edge = count - 0.5
+    image = axes.imshow(largest, cmap="Blues", extent=(-0.5, edge, edge, -0.5), **options)
+    axes.grid(False)
+    axes.tick_params(length=0, labelsize=7)
+    places = range(0, len(names), math.ceil(len(names) / _NAMED) or 1)
+    shown = [names[place] for place in places]
+    axes.set_xticks(places, shown, rotation=90)
+    axes.set_yticks(places, shown)
+    return image
+
+
 def _percent_of_rows(matrix):
-    matrix = np.asarray(matrix, "float64")
+    matrix = np.asarray(matrix, "float32")
     return 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
 
 
 def _without_diagonal(matrix):
-    return np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
+    matrix = np.array(matrix)
+    np.fill_diagonal(matrix, np.nan)
+    return matrix
 
 
 @style.styled
@@ -47,7 +71,9 @@ def plot_confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], title: 
     """Draw a confusion matrix as a heatmap in percent of each true class.
 
     Cells hold whole percents for up to 25 classes; those that round to 0 are
-    left blank. The colour scale is stretched at its low end, where mistakes are.
+    left blank. Of more than 100 classes, some are named, and of more than 500, a pixel is
+    the largest of several cells. The colour scale is stretched at its low end, where
+    mistakes are.
 
     Args:
         matrix: Counts `(classes, classes)`; rows are true classes, columns
@@ -68,23 +94,23 @@ def plot_confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], title: 
             f"received {np.shape(matrix)}"
         )
     percent, few = _percent_of_rows(matrix), classes <= _FEW
-    ticks, slim = [0, 2, 10, 25, 50, 100], 25 if few else 50
-    names = [style.shorten(name, 22) for name in class_names]
-    side = max(3.0, (0.5 if few else 0.155) * classes)
+    names = style.shorten_all(class_names, 22)
+    side = max(3.0, 0.5 * classes) if few else 0.155 * min(classes, _NAMED)
     margin = 0.6 + 0.075 * max(map(len, names))
     figure, axes = style.new_axes(side + margin + 1.0, side + margin, layout="compressed")
-    _draw_heatmap(
-        *(axes, percent, names, names),
-        text=np.where(np.round(percent) > 0, np.char.mod("%.0f", percent), "") if few else None,
-        turn=45 if classes <= 12 else 90,
-        labelsize=9 if few else 7,
-        norm=PowerNorm(0.5, vmin=0, vmax=100),
-        square=True,
-        linewidths=0.6 if few else 0.0,
-        cbar=True,
-        cbar_kws={"label": "% of the true class", "ticks": ticks, "aspect": slim, "pad": 0.02},
-    )
-    axes.set_title(title, fontsize=11 if few else 16, pad=10)
+    norm = PowerNorm(0.5, vmin=0, vmax=100)
+    if few:
+        text = np.where(np.round(percent) > 0, np.char.mod("%.0f", percent), "")
+        turn = 45 if classes <= 12 else 90
+        look = {"labelsize": 9, "norm": norm, "square": True}
+        _draw_heatmap(axes, percent, names, names, text=text, turn=turn, **look)
+        drawn = axes.collections[0]
+    else:
+        drawn = _draw_pixels(axes, percent, names, norm=norm)
+    bar = figure.colorbar(drawn, ax=axes, aspect=25 if few else 50, pad=0.02)
+    bar.set_label("% of the true class")
+    bar.set_ticks([0, 2, 10, 25, 50, 100])
+    axes.set_title(style.shorten(title, int(10 * side)), fontsize=11 if few else 16, pad=10)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
 
@@ -111,27 +137,24 @@ def plot_confusion_matrices(
         name: _without_diagonal(_percent_of_rows(matrix)) for name, matrix in matrices.items()
     }
     highest = max(np.nanmax(percent) for percent in mistakes.values()) or 1.0
-    few = len(class_names) <= _FEW
+    norm, few = PowerNorm(0.5, vmin=0, vmax=highest), len(class_names) <= _FEW
+    names = style.shorten_all(class_names, 14)
     figure = style.new_figure(2.7 * columns + 1.2, 3.1 * lines + 0.7)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for index in range(len(mistakes), len(grid)):
         grid[index].axis("off")
         grid[index - columns].tick_params(labelbottom=True)
-    names = [style.shorten(name, 14) for name in class_names] if few else False
     for axes, (name, percent) in zip(grid, mistakes.items(), strict=False):
-        _draw_heatmap(
-            *(axes, percent, names, names),
-            turn=90,
-            labelsize=7,
-            norm=PowerNorm(0.5, vmin=0, vmax=highest),
-            square=True,
-            linewidths=0.4 if few else 0,
-        )
-        axes.set_title(textwrap.fill(name, 34), fontsize=8.5)
+        if few:
+            look = {"labelsize": 7, "norm": norm, "square": True, "linewidths": 0.4}
+            _draw_heatmap(axes, percent, names, names, turn=90, **look)
+        else:
+            _draw_pixels(axes, percent, [], norm=norm)
+        axes.set_title(textwrap.fill(style.shorten(name, 68), 34), fontsize=8.5)
     figure.set_layout_engine("constrained", h_pad=0.15)  # inches
     figure.supxlabel("predicted class", fontsize=9)
     figure.supylabel("true class", fontsize=9)
-    bar = figure.colorbar(grid[0].collections[0], ax=grid.tolist(), shrink=0.6, aspect=30)
+    bar = figure.colorbar(ScalarMappable(norm, "Blues"), ax=grid.tolist(), shrink=0.6, aspect=30)
     bar.set_label("mistakes, % of the true class")
     return figure
 
@@ -148,7 +171,7 @@ def plot_agreement(matrix: ArrayLike, names: Sequence[str], title: str = "") -> 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    percent = 100 * np.asarray(matrix)
+    percent, names = 100 * np.asarray(matrix), style.shorten_all(names, 48)
     size = 0.62 * len(names) + 4.0, 0.5 * len(names) + 2.6
     figure, axes = style.new_axes(*size, layout="compressed")
     _draw_heatmap(

@@ -39,7 +39,7 @@ def plot_history(history: dict[str, list[float]], title: str = "") -> Figure:
     if not panels:
         raise InputError(f"history must hold loss or accuracy, received keys {list(history)}")
     figure = style.new_figure(4.9 * len(panels), 3.6)
-    figure.suptitle(title, x=0.01, ha="left")
+    style.caption(figure, title)
     for axes, metric in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _plot_metric(axes, metric, history.get(metric, ()), history.get(f"val_{metric}", ()))
     return figure

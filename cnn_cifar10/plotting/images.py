@@ -46,6 +46,7 @@ def plot_mistakes(
     predicted_names: Sequence[str],
     confidences: Sequence[float],
     title: str = "",
+    files: Sequence[str] | None = None,
 ) -> Figure:
     """Draw wrongly classified images with their true and their predicted class.
 
@@ -55,6 +56,7 @@ def plot_mistakes(
         predicted_names: Name of each image's predicted class.
         confidences: Probability of each predicted class, in [0, 1].
         title: Caption of the figure.
+        files: Name of each image's file.
 
     Returns:
         A `matplotlib.figure.Figure`, six images in a row.
@@ -62,12 +64,12 @@ def plot_mistakes(
     Raises:
         InputError: If there are no images.
     """
-    rows = zip(true_names, predicted_names, confidences, strict=True)
-    captions = [
-        f"predicted {style.shorten(predicted, 15)}, {confidence:.0%}\n"
-        f"true {style.shorten(true, 15)}"
-        for true, predicted, confidence in rows
-    ]
+    names = style.shorten_all([*true_names, *predicted_names], 15)
+    rows = zip(names[: len(images)], names[len(images) :], confidences, strict=True)
+    captions = [f"{sure:.0%} predicted {guess}\ntrue {true}" for true, guess, sure in rows]
+    if files is not None:
+        named = zip(style.shorten_all(files, 30), captions, strict=True)
+        captions = [f"{file}\n{caption}" for file, caption in named]
     return _gallery(images, captions, 6, 1.75, title)
 
 
@@ -112,12 +114,13 @@ def _gallery(images, captions, columns, width, title):
     rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 if caption else 0 for caption in captions)
     figure = style.new_figure(width * columns, (width + 0.12 * lines) * rows + 0.35 * bool(title))
-    figure.suptitle(title, x=0.01, ha="left")
+    style.caption(figure, title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
         pixels = np.clip(np.round(image), 0, 255).astype("uint8")
         axes.imshow(pixels, interpolation="nearest" if len(pixels) <= 64 else "antialiased")
-        axes.set_title(caption, fontsize=7, loc="center", pad=3)
+        short = (style.shorten(line, int(24 * width)) for line in caption.split("\n"))
+        axes.set_title("\n".join(short), fontsize=7, loc="center", pad=3)
     return figure

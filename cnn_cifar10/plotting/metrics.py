@@ -7,10 +7,15 @@ from matplotlib.ticker import MaxNLocator
 from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError
 
+_MOST = 100  # classes that a figure has room for
+
 
 @style.styled
 def plot_per_class(rows: list[dict], title: str = "") -> Figure:
     """Draw each class's F1 as a bar, with precision and recall as dots, best class first.
+
+    Recall has its 95% interval as a line. Of more than 100 classes, those of the lowest F1 are
+    drawn.
 
     Args:
         rows: What `Evaluation.per_class` returns.
@@ -19,12 +24,17 @@ def plot_per_class(rows: list[dict], title: str = "") -> Figure:
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    rows = sorted(rows, key=lambda row: row["f1"])
+    if len(rows) > _MOST:
+        title = f"{title}: the {_MOST} of {len(rows):,} classes with the lowest F1"
+    rows = sorted(rows, key=lambda row: row["f1"])[:_MOST]
     size = 9 if len(rows) <= 25 else 7
     height = max(2.4, 1.1 + len(rows) * (0.27 if size == 9 else 0.15))
     figure, axes = style.new_axes(7.2, height, title)
     places = np.arange(len(rows))
     axes.barh(places, [row["f1"] for row in rows], height=0.72, color=style.PALE_BLUE, label="F1")
+    low, high = ([row[key] for row in rows] for key in ("recall_low", "recall_high"))
+    line = style.Look(color=style.ORANGE, linewidth=1, alpha=0.6, label="95% interval of recall")
+    axes.hlines(places, low, high, **line)
     dots = style.Look(s=22 if size == 9 else 11, edgecolor="white", linewidth=0.5, zorder=3)
     for key, marker, color in (("precision", "o", style.BLUE), ("recall", "D", style.ORANGE)):
         values = [row[key] for row in rows]
@@ -35,7 +45,7 @@ def plot_per_class(rows: list[dict], title: str = "") -> Figure:
     axes.tick_params(axis="y", labelsize=size)
     axes.tick_params(labeltop=len(rows) > 25)
     axes.set_xlim(0, 1)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
@@ -63,7 +73,7 @@ def plot_reliability(diagrams: dict[str, list[dict]], title: str = "") -> Figure
     if not diagrams:
         raise InputError("diagrams must hold at least one, received none")
     figure = style.new_figure(3.6 * len(diagrams) + 0.4, 4.6)
-    figure.suptitle(title, x=0.01, ha="left")
+    style.caption(figure, title)
     grid = figure.subplots(
         2, len(diagrams), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
     )

@@ -1,10 +1,12 @@
 """The style of all figures, and the parts that they share."""
 
+import collections
+import functools
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
+
+from cnn_cifar10.plotting.fonts import fit_fonts
 
 # Okabe and Ito's colours: readers of every kind of colour vision tell them apart.
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#333333"
@@ -23,12 +27,25 @@ DASHES = ("-", "--", ":", "-.")
 _PARAMETERS = matplotlib.rc_params_from_file(
     Path(__file__).with_name("figures.mplstyle"), use_default_template=False
 )
-styled = matplotlib.rc_context(_PARAMETERS)
-
-
+_Arguments = ParamSpec("_Arguments")
 Layout = Literal["constrained", "compressed"]
 Look = dict[str, Any]
 """How something is drawn: arguments of Matplotlib."""
+
+
+def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
+    """Let a function draw in this package's style, with fonts for the text in its arguments."""
+
+    @functools.wraps(draw)
+    def draw_styled(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
+        parameters: dict[Any, Any] = dict(_PARAMETERS)
+        families, (args, kwargs) = fit_fonts((args, kwargs))
+        if families:
+            parameters["font.family"] = families
+        with matplotlib.rc_context(parameters):
+            return draw(*args, **kwargs)
+
+    return draw_styled
 
 
 class _NotebookFigure(Figure):
@@ -51,12 +68,18 @@ def new_axes(
     """Return a figure, its sides in inches, and the one panel that it holds."""
     figure = new_figure(width, height, layout)
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(shorten(title, int(13 * width)))
     return figure, axes
 
 
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
+def caption(figure: Figure, title: str) -> None:
+    """Write a caption over a figure."""
+    figure.suptitle(shorten(title, int(13 * figure.get_figwidth())), x=0.01, ha="left")
+
+
+def name_rows(axes: Axes, names: Iterable[Any]) -> None:
     """Name the rows of a panel, which are at 0, 1, 2, ..., from below."""
+    names = shorten_all(map(str, names), 48)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
@@ -142,6 +165,27 @@ def name_points(
         taken.append(box)
 
 
-def shorten(name: str, length: int) -> str:
-    """Return a name, cut to so many characters."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+def shorten(name: str, length: int, kept: float = 0.5) -> str:
+    """Return a name of so many characters at most.
+
+    Args:
+        name: The name.
+        length: How many.
+        kept: The share of them that are from its start; the others are from its end.
+    """
+    if len(name) <= length:
+        return name
+    head = round(kept * (length - 1))
+    return f"{name[:head]}…{name[len(name) - (length - 1 - head) :]}"
+
+
+def shorten_all(names: Iterable[str], length: int) -> list[str]:
+    """Return names, cut where that leaves the most distinct; those still alike are numbered."""
+    names = list(names)
+    each = dict.fromkeys(names)
+    cuts = ([shorten(name, length, kept) for name in each] for kept in (0.5, 1, 0))
+    short = max(cuts, key=lambda cut: len(set(cut)))
+    held, numbers = collections.Counter(short), itertools.count(1)
+    told = [text if held[text] == 1 else f"{text} ({next(numbers)})" for text in short]
+    found = dict(zip(each, told, strict=True))
+    return [found[name] for name in names]

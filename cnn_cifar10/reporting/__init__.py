@@ -5,6 +5,7 @@ from cnn_cifar10.reporting.comparison import (
     compare_predictions,
     write_comparison,
 )
+from cnn_cifar10.reporting.inspection import describe_data, inspect_folder
 from cnn_cifar10.reporting.results import (
     add_result,
     read_results,
@@ -14,16 +15,17 @@ from cnn_cifar10.reporting.results import (
     summary_columns,
 )
 from cnn_cifar10.reporting.run_report import (
+    check_report_place,
     format_metrics,
     format_per_class,
     read_report,
     report_run,
 )
-from cnn_cifar10.reporting.tables import format_cell, format_table
+from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell, format_table
 
 __all__ = [
-    "add_result", "comparable_predictions", "compare_predictions", "format_cell", "format_metrics",
-    "format_per_class", "format_table", "read_report", "read_results", "report_run",
-    "result_columns", "summarize_results", "summarize_times", "summary_columns",
-    "write_comparison",
+    "Markdown", "add_result", "check_report_place", "comparable_predictions", "compare_predictions",
+    "describe_data", "escape_markdown", "format_cell", "format_metrics", "format_per_class",
+    "format_table", "inspect_folder", "read_report", "read_results", "report_run", "result_columns",
+    "summarize_results", "summarize_times", "summary_columns", "write_comparison",
 ]  # fmt: skip

@@ -6,9 +6,14 @@ from typing import Any
 import numpy as np
 
 from cnn_cifar10.evaluation import HEADLINE
+from cnn_cifar10.reporting.predictions import Predictions, read_predictions
 from cnn_cifar10.reporting.results import summary_columns
-from cnn_cifar10.reporting.run_report import Predictions, read_predictions
-from cnn_cifar10.reporting.tables import fill_template, format_table, split_and_metric
+from cnn_cifar10.reporting.tables import (
+    escape_markdown,
+    fill_template,
+    format_table,
+    split_and_metric,
+)
 from cnn_cifar10.utils import InputError, write_figure, write_page
 
 _FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
@@ -56,7 +61,7 @@ def write_comparison(
     text = fill_template(
         "comparison.md",
         figures,
-        dataset=datasets[0],
+        dataset=escape_markdown(datasets[0]),
         metric=metric.replace("_", " ").capitalize(),
         table=format_table(summaries, summary_columns(metric)),
         models=len(predictions),
@@ -75,7 +80,7 @@ def write_comparison(
 def comparable_predictions(
     summaries: list[dict], reports_dir: str | Path, split: str = "test", limit: int = 8
 ) -> dict[str, Predictions]:
-    """Return the predictions of runs that were measured on the same images.
+    """Return the predictions of runs that were measured on the same images of the same data.
 
     Args:
         summaries: What `summarize_results` returns, the most accurate first.
@@ -88,8 +93,9 @@ def comparable_predictions(
         Dict of names of runs to the `Predictions` of the first seed that has any.
     """
     found: dict[str, Predictions] = {}
+    data = None
     for row in summaries:
-        if row["run"] in found or len(found) == limit:
+        if row["run"] in found or len(found) == limit or data not in (None, row["fingerprint"]):
             continue
         files = (Path(reports_dir) / name / "predictions.npz" for name in row["runs"])
         kept = (read_predictions(file) for file in files if file.exists())
@@ -98,7 +104,7 @@ def comparable_predictions(
             continue
         first = next(iter(found.values()), predictions)
         if np.array_equal(first.labels, predictions.labels):
-            found[row["run"]] = predictions
+            found[row["run"]], data = predictions, row["fingerprint"]
     return found
 
 

@@ -16,6 +16,7 @@ from cnn_cifar10.evaluation import (
     reliability,
     with_temperature,
 )
+from cnn_cifar10.reporting.predictions import describe_images
 from cnn_cifar10.reporting.tables import fill_template, format_table
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CORRUPTED, _SHOWN = 1_000, 12
-_KEYS = ("index", "label", "predicted", "confidence")
 
 
 def diagnose(
@@ -32,7 +32,7 @@ def diagnose(
     evaluation: Evaluation,
     validation: Evaluation | None = None,
     title: str = "",
-) -> "tuple[dict[str, Any], dict[str, Figure]]":
+) -> "tuple[dict[str, Any], dict[str, Figure], list[dict]]":
     """Measure calibration, robustness and likely label errors; draw them and Grad-CAM.
 
     Args:
@@ -45,10 +45,11 @@ def diagnose(
         title: Name of the split in captions.
 
     Returns:
-        A pair: a dict of `calibration_error`, `corrupted_images`, `corruptions` (the rows
+        Three things: a dict of `calibration_error`, `corrupted_images`, `corruptions` (the rows
         of `evaluate_corruptions`), with `validation` `temperature` and `calibrated_error`,
-        and with cleanlab `label_errors` (up to 12 rows of an image's `index`, `label`,
-        `predicted` class and its `confidence`); and a dict of file names to figures.
+        and with cleanlab the first 12 `label_errors` (dicts of an image's `index`, its `file`,
+        its `label`, the `predicted` class and its `confidence`); a dict of file names to
+        figures; and rows of `describe_images` for all labels that are likely wrong.
     """
     from cnn_cifar10 import plotting
 
@@ -58,43 +59,45 @@ def diagnose(
     found["corrupted_images"] = count
     found["corruptions"] = evaluate_corruptions(model, split[chosen], evaluation.class_names)
     shown = chosen[:_SHOWN]
-    images, rows = split.images[shown], describe_examples(evaluation, shown, _KEYS)
-    captions = [f"{row['predicted']}, {row['confidence']:.0%}" for row in rows]
+    images, rows = split.images[shown], describe_images(split, evaluation, shown)
     maps = grad_cam(model, images, evaluation.predictions[shown])
     heading = f"{title}: Grad-CAM of the predicted class"
     figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
         "robustness.png": plotting.plot_robustness(found["corruptions"], title),
-        "gradcam.png": plotting.plot_grad_cam(list(images), list(maps), captions, heading),
+        "gradcam.png": plotting.plot_grad_cam(list(images), list(maps), _captions(rows), heading),
     }
+    issues: list[dict] = []
     if importlib.util.find_spec("cleanlab"):
-        suspects = likely_label_errors(evaluation, _SHOWN)
-        found["label_errors"] = describe_examples(evaluation, suspects, _KEYS)
-        if found["label_errors"]:
+        issues = describe_images(split, evaluation, likely_label_errors(evaluation))
+        kept = ("index", "file", "true_class", "predicted_class", "confidence")
+        names = {"true_class": "label", "predicted_class": "predicted"}
+        found["label_errors"] = [
+            {names.get(key, key): row[key] for key in kept if key in row} for row in issues[:_SHOWN]
+        ]
+        if issues:
             heading = f"{title}: labels to check"
-            figures["labels.png"] = draw_examples(split, found["label_errors"], heading)
-    return found, figures
+            figures["labels.png"] = draw_examples(split, issues[:_SHOWN], heading)
+    return found, figures, issues
 
 
-def describe_examples(
-    evaluation: Evaluation, indices: np.ndarray, keys: tuple[str, str, str, str]
-) -> list[dict]:
-    """Return a row per example: its index, the names of its label and of the predicted class,
-    and the confidence, under four keys."""
-    names = np.array(evaluation.class_names)
-    classes = (names[each[indices]] for each in (evaluation.labels, evaluation.predictions))
-    columns = (indices, *classes, evaluation.confidences[indices])
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [dict(zip(keys, row, strict=True)) for row in rows]
+def _captions(rows):
+    lines = [[row["file"]] if "file" in row else [] for row in rows]
+    for each, row in zip(lines, rows, strict=True):
+        each.append(f"{row['confidence']:.0%} {row['predicted_class']}")
+    return ["\n".join(each) for each in lines]
 
 
 def draw_examples(split: Split, rows: list[dict], title: str) -> "Figure":
-    """Draw the images of rows that `describe_examples` returned."""
+    """Draw the images of rows that `describe_images` returned."""
     from cnn_cifar10 import plotting
 
-    indices, labels, predicted, confidences = zip(*(row.values() for row in rows), strict=True)
-    images = list(split.images[np.array(indices)])
-    return plotting.plot_mistakes(images, labels, predicted, confidences, title)
+    images = list(split.images[np.array([row["index"] for row in rows])])
+    true, predicted, confidences = (
+        [row[key] for row in rows] for key in ("true_class", "predicted_class", "confidence")
+    )
+    files = [row["file"] for row in rows] if "file" in rows[0] else None
+    return plotting.plot_mistakes(images, true, predicted, confidences, title, files)
 
 
 def _calibration(evaluation, validation):
@@ -134,6 +137,6 @@ def format_diagnostics(found: dict[str, Any]) -> str:
 
 _LABEL_ERRORS = """\
 The labels that are most likely wrong, by confident learning. Some are wrong labels, and some are \
-mistakes of the model.
+mistakes of the model. All are in [label_issues.csv](label_issues.csv).
 
 ![The labels that are most likely wrong](labels.png)"""

@@ -1,10 +1,14 @@
 """Table of results: one row per run; means and standard deviations over seeds."""
 
+import collections
 import csv
+import hashlib
+import itertools
+import json
 import math
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,10 @@ from cnn_cifar10.reporting.tables import find_column, format_cell, split_and_met
 from cnn_cifar10.utils import InputError, write_csv
 
 _MEANS = ("seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
-_GROUP = ("dataset", "model", "parameters", "epochs", "hardware")
+_SHOWN = ("dataset", "model", "parameters", "epochs", "hardware")
+_HIDDEN = {"fingerprint": "data", "config": "config"}
+_SAME = ("model", "dataset", "seed")  # what a run without an id is known by
+_NO_TRAINING = ("seed", "data_dir", "skip_damaged")  # of a config
 
 
 def result_columns() -> tuple[str, ...]:
@@ -24,7 +31,8 @@ def result_columns() -> tuple[str, ...]:
     The metrics are of the test split, and the headline's also of the others, such as
     `validation_accuracy`. `mflops` are for one image, `megabytes` on disk. `latency_ms`, from one
     image to its probabilities, is measured where the run was evaluated. `seconds` and
-    `images_per_second` are of training.
+    `images_per_second` are of training. `id` is the run's own, and `config` a digest of what
+    was asked for, besides the seed and where the data are.
     """
     compared = compared_metrics()
     further = [name for name, metric in METRICS.items() if metric.recorded and name not in compared]
@@ -32,7 +40,7 @@ def result_columns() -> tuple[str, ...]:
         *("run", "model", "dataset", "seed", "epochs"),
         *(*compared, *further, f"validation_{HEADLINE}", f"train_{HEADLINE}"),
         *("parameters", "mflops", "megabytes", "latency_ms", "seconds", "images_per_second"),
-        *("precision", "backend", "hardware", "fingerprint", "commit"),
+        *("precision", "backend", "hardware", "fingerprint", "commit", "id", "config"),
     )
 
 
@@ -59,8 +67,8 @@ def add_result(
 ) -> None:
     """Add a run to a table of results, or replace the row of the same `run`.
 
-    Rows are sorted by data set, model, seed and run. A table that lacks some of the columns
-    gets them. It keeps the cells of other rows, and columns of its own, as they are.
+    Rows are sorted by data set, model, seed and run. A table that lacks columns gets those
+    that the row fills. It keeps the cells of other rows, and columns of its own, as they are.
 
     Args:
         results_csv: Path of the table; created where missing.
@@ -70,7 +78,7 @@ def add_result(
 
     Raises:
         InputError: If the row has unknown columns or names no run, or the table that is
-            there is malformed.
+            there is malformed or has another run of that name.
     """
     results_csv, columns = Path(results_csv), tuple(columns or result_columns())
     unknown = sorted(set(row) - set(columns))
@@ -84,13 +92,53 @@ def add_result(
     results_csv.parent.mkdir(parents=True, exist_ok=True)
     # Runs that end at the same moment take turns.
     with FileLock(results_csv.with_name(f".{results_csv.name}.lock")):
-        header, rows = _read_table(results_csv, columns) if results_csv.exists() else ((), [])
+        header, rows = _read_table(results_csv, columns) if results_csv.exists() else (columns, [])
         others = [pair for pair in rows if pair[0]["run"] != row["run"]]
-        replaced: dict = next((cells for old, cells in rows if old["run"] == row["run"]), {})
+        known, replaced = next((pair for pair in rows if pair[0]["run"] == row["run"]), (row, {}))
+        refuse_other_run(f"{results_csv}: the row", known, row)
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
-        header = tuple(dict.fromkeys((*header, *columns)))
+        header = tuple(dict.fromkeys((*header, *(column for column in columns if new[column]))))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]
         write_csv(results_csv, header, cells)
+
+
+def refuse_other_run(what: str, known: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Raise if what is there is of another run than the one that would replace it.
+
+    Args:
+        what: What is there, such as the report in a folder.
+        known: The `id` of its run, or of an older one its `model`, `dataset` and `seed`.
+        run: The same of the run now.
+
+    Raises:
+        InputError: If the runs differ.
+    """
+    same = ("id",) if known.get("id") else _SAME
+    if any((known.get(key) or "") != (run.get(key) or "") for key in same):
+        raise InputError(
+            f"{what} is of another run, {_describe_run(known)}, than {_describe_run(run)}: name "
+            "other places with --report and --results, or train with another --output"
+        )
+
+
+def _describe_run(run):
+    known = {"seed": run.get("seed"), "id": run.get("id")}
+    details = [f"{key} {value}" for key, value in known.items() if value not in (None, "")]
+    return f"{run.get('run')} ({run.get('model')} on {run.get('dataset')}, {', '.join(details)})"
+
+
+def digest_config(facts: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits that are the same for runs that differ in the seed alone.
+
+    Args:
+        facts: What `run.json` holds.
+    """
+    asked = {key: value for key, value in facts["config"].items() if key not in _NO_TRAINING}
+    network = facts.get("network", {"source": ""})
+    changed = {"batch_size": facts["batch_size"]} if "batch_size" in facts else {}
+    own = {} if network["source"].startswith("cnn_cifar10.") else network
+    text = json.dumps([{**asked, **changed}, own], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _order(row):
@@ -156,6 +204,9 @@ def _parse(column, cell, place):
 def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
     """Summarize runs that differ in their seed alone, by their names.
 
+    Runs of the same name that were trained on other data, or with another config, are apart;
+    what tells them apart follows their name.
+
     Args:
         rows: What `read_results` returns.
         metric: Column to average, such as `"validation_accuracy"`. Runs without
@@ -163,23 +214,24 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
 
     Returns:
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `parameters`, `epochs`, `hardware`, `mean` and `std` of the metric (sample
-        standard deviation; `None` for a single run), `n`, `runs`, `seeds`, and the
-        means of the metrics that are compared, of `seconds`, `images_per_second`, `mflops`,
+        `parameters`, `epochs`, `hardware`, `fingerprint` and `config`, `mean` and `std` of the
+        metric (sample standard deviation; `None` for a single run), `n`, `runs`, `seeds`, and
+        the means of the metrics that are compared, of `seconds`, `images_per_second`, `mflops`,
         `megabytes` and `latency_ms`. Sorted by data set, then the highest mean first.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         if row[metric] is not None:
             name = re.sub(r"-seed\d+$", "", row["run"])
-            groups.setdefault((name, *(row[key] for key in _GROUP)), []).append(row)
+            hidden = (row.get(key) or "" for key in _HIDDEN)
+            groups.setdefault((name, *(row[key] for key in _SHOWN), *hidden), []).append(row)
     averaged = [*(name for name in compared_metrics() if name != HEADLINE), *_MEANS]
     summaries = []
     for same, group in groups.items():
         values = [row[metric] for row in group]
         summaries.append(
             {
-                **dict(zip(("run", *_GROUP), same, strict=True)),
+                **dict(zip(("run", *_SHOWN, *_HIDDEN), same, strict=True)),
                 "mean": statistics.fmean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "n": len(values),
@@ -188,7 +240,19 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
                 **{key: _mean(row[key] for row in group) for key in averaged},
             }
         )
+    _tell_apart(summaries)
     return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
+
+
+def _tell_apart(summaries):
+    """Add to the names of runs that would look the same what they differ in."""
+    alike = collections.defaultdict(list)
+    for row in summaries:
+        alike[tuple(row[key] for key in ("run", *_SHOWN))].append(row)
+    for rows, (key, what) in itertools.product(alike.values(), _HIDDEN.items()):
+        if len({row[key] for row in rows}) > 1:
+            for row in rows:
+                row["run"] += f" ({what} {row[key] or 'unknown'})"
 
 
 def _mean(values):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.evaluation import METRICS
+from cnn_cifar10.utils import printable
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ _TEXT, _COUNT, _SCORE = Column(str), Column(int), Column(format=".4f")
 
 COLUMNS: dict[str, Column] = {
     **dict.fromkeys(("run", "model", "dataset", "backend", "hardware", "fingerprint"), _TEXT),
-    **dict.fromkeys(("commit", "variant", "settings", "failure"), _TEXT),
+    **dict.fromkeys(("commit", "variant", "settings", "failure", "id", "config"), _TEXT),
     "precision": Column(str, ".4f"),  # of a run, a number format; of a class, a number
     **dict.fromkeys(("seed", "epochs", "parameters", "train_images"), _COUNT),
-    **dict.fromkeys(("mean", "std", "recall", "f1"), _SCORE),
+    **dict.fromkeys(("mean", "std", "recall", "recall_low", "recall_high", "f1"), _SCORE),
     **dict.fromkeys(("share", "confidence"), Column(format=".1%")),
     "seconds": Column(format=".1f"),
     "images_per_second": Column(format=".0f", heading="images/s"),
@@ -66,7 +67,8 @@ def format_table(rows: list[dict], columns: Iterable[str] | None = None) -> str:
     """Format rows as a Markdown table, aligned for reading as plain text.
 
     Args:
-        rows: Dicts; a missing value or `None` gives an empty cell.
+        rows: Dicts; a missing value or `None` gives an empty cell. Text is shown as it is,
+            unless it is `Markdown`.
         columns: Keys to show, or a dict of keys to headings; `None` shows the keys
             of the first row.
 
@@ -79,7 +81,8 @@ def format_table(rows: list[dict], columns: Iterable[str] | None = None) -> str:
     numeric = [_is_numeric([row.get(column) for row in rows]) for column in headings]
     cells = [list(headings.values())]
     cells += [
-        [escape_cell(format_cell(column, row.get(column))) for column in headings] for row in rows
+        [escape_markdown(format_cell(column, row.get(column))) for column in headings]
+        for row in rows
     ]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     rules = ["-" * (w - 1) + ":" if n else "-" * w for w, n in zip(widths, numeric, strict=True)]
@@ -105,15 +108,24 @@ def format_cell(column: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     if not isinstance(value, numbers.Real):
-        return str(value)
+        return value if isinstance(value, str) else str(value)
     default = ".4g" if isinstance(value, float) else ""
     declared = find_column(column).format
     return format(value, default if declared is None else declared)
 
 
-def escape_cell(text: str) -> str:
-    """Return text as a Markdown table can hold it."""
-    return " ".join(text.split()).replace("|", "\\|")
+class Markdown(str):
+    """Text that is Markdown already, such as a link in a table."""
+
+
+_SPECIAL = re.compile(r"[\\`*|<$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()|&(?=#?\w+;)")
+
+
+def escape_markdown(text: str) -> str:
+    """Return text on one line, such as a name, so that Markdown shows it as it is."""
+    if isinstance(text, Markdown):
+        return text
+    return _SPECIAL.sub(r"\\\g<0>", printable(" ".join(text.splitlines())))
 
 
 def fill_template(name: str, figures: Iterable[str] | None = None, **values: Any) -> str:

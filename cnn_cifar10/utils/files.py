@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -55,7 +56,7 @@ def write_figure(path: Path, figure: "Figure", dpi: int = 110) -> None:
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write rows of cells as CSV."""
     with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        csv.writer(file, lineterminator="\n").writerows(itertools.chain([header], rows))
 
 
 def cache_folder() -> Path:

@@ -113,7 +113,7 @@ def test_a_model_card_lists_it(report):
 
     description = {
         "class_names": report["facts"]["class_names"],
-        "input": {"shape": [None, 32, 32, 3]},
+        "input": {"shape": [None, 32, 32, 3], "fit": "crop"},
         "comparison": {
             "formats": [{"format": "keras"}],
             "versions": {},

@@ -15,6 +15,7 @@ from cnn_cifar10.evaluation import (
     evaluate_split,
     likely_label_errors,
     most_confused,
+    wilson_interval,
 )
 from cnn_cifar10.evaluation.predict import predict_split
 from cnn_cifar10.evaluation.robustness import CORRUPTIONS
@@ -59,7 +60,10 @@ def test_numbers_by_hand(evaluation, known_metrics):
     assert evaluation.loss == pytest.approx(-math.log(0.5 * 0.2 * 0.8 * 0.5 * 0.04) / 5)
     assert evaluation.confusion_matrix.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
     assert [evaluation.top_k_accuracy(k) for k in (1, 2, 3)] == pytest.approx([0.6, 0.8, 1.0])
-    assert evaluation.per_class() == [
+    rows = evaluation.per_class()
+    intervals = [(row.pop("recall_low"), row.pop("recall_high")) for row in rows]
+    assert np.round(intervals, 3).tolist() == [[0.095, 0.905], [0.342, 1.0], [0.0, 0.793]]
+    assert rows == [
         {"class": "a", "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2},
         {
             "class": "b",
@@ -75,7 +79,7 @@ def test_numbers_by_hand(evaluation, known_metrics):
         "loss": evaluation.loss,
         "accuracy": 0.6,
         "macro_precision": pytest.approx((0.5 + 2 / 3) / 3),
-        "macro_recall": pytest.approx(0.5),
+        "balanced_accuracy": pytest.approx(0.5),
         "macro_f1": pytest.approx(1.3 / 3),
     }
 
@@ -96,10 +100,26 @@ def test_summary_agrees_with_sklearn_and_keras():
     assert summary["macro_f1"] == pytest.approx(
         metrics.f1_score(labels, predicted, average="macro")
     )
+    balanced = metrics.balanced_accuracy_score(labels, predicted)
+    assert summary["balanced_accuracy"] == pytest.approx(balanced)
     expected = metrics.confusion_matrix(labels, predicted)
     np.testing.assert_array_equal(evaluation.confusion_matrix, expected)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, evaluation.probabilities)
     assert summary["loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_balanced_accuracy_is_of_the_classes_that_there_are_images_of():
+    evaluation = Evaluation([0, 0, 0, 1], np.eye(3)[[0, 0, 1, 1]], "abc")
+    assert evaluation.summary()["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_intervals_are_wilsons():
+    from scipy.stats import binomtest
+
+    for right, examples in ((0, 3), (1, 1), (7, 10), (450, 500)):
+        expected = binomtest(right, examples).proportion_ci(method="wilson")
+        assert wilson_interval(right / examples, examples) == pytest.approx([*expected])
+    assert np.ravel(wilson_interval([0.0], [0])) == pytest.approx([0.0, 1.0])
 
 
 def test_loss_of_a_certain_mistake_is_clipped_as_in_keras():
@@ -233,6 +253,9 @@ def test_wrong_labels_of_digits_are_found():
     found = likely_label_errors(evaluation, 40)
     assert np.isin(found, wrong).mean() > 0.8
     np.testing.assert_array_equal(likely_label_errors(evaluation, 5), found[:5])
+    every = likely_label_errors(evaluation)
+    assert len(every) >= 40
+    np.testing.assert_array_equal(every[:40], found)
 
 
 def test_no_label_is_doubted_where_every_prediction_is_right():

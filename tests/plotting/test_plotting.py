@@ -8,6 +8,17 @@ from cnn_cifar10.plotting import style
 from cnn_cifar10.utils import InputError
 
 NAMES_100 = [f"class number {i}" for i in range(100)]
+# What is mathematics or markup elsewhere, and other scripts; DejaVu has all their letters.
+NAMES_OF_ANY_KIND = (
+    "$1_$5",
+    r"$\frac{$",
+    "a_b^c",
+    "*&<|`~",
+    "%d {x} \\n",
+    "قطة كبيرة",
+    "חתול",
+    "кот",
+)
 HISTORY = {
     "loss": [2.0, 1.0, 0.5, 0.25],
     "val_loss": [1.9, 1.2, 0.9, 1.0],
@@ -80,11 +91,14 @@ ROBUSTNESS = [
 ]
 
 
-def per_class(count):
-    rng = np.random.default_rng(0)
+def per_class(count, names=None):
+    rng, names = np.random.default_rng(0), names or [f"class number {i}" for i in range(count)]
     return [
-        {"class": name, "precision": p, "recall": r, "f1": 2 * p * r / (p + r), "support": 9}
-        for name, p, r in zip(NAMES_100[:count], *rng.uniform(0.2, 1, (2, count)), strict=True)
+        {
+            **{"class": name, "precision": p, "recall": r, "f1": 2 * p * r / (p + r)},
+            **{"recall_low": r - 0.1, "recall_high": r + 0.05, "support": 9},
+        }
+        for name, p, r in zip(names, *rng.uniform(0.2, 1, (2, count)), strict=True)
     ]
 
 
@@ -138,6 +152,9 @@ FIGURES = {
     "effects": lambda: plotting.plot_effects(
         [{"study": "a_study", "reference": "usual", "variants": VARIANTS[:3]}], 0.01, "title"
     ),
+    "class_counts": lambda: plotting.plot_class_counts({"a": 3, "b": 2}, "title"),
+    "image_sizes": lambda: plotting.plot_image_sizes(np.array([4, 9]), np.array([5, 5]), "title"),
+    "range_test": lambda: plotting.plot_range_test([0.1, 1.0], [2.0, 1.0], [2.0, 1.5], 0.5),
     "importances": lambda: plotting.plot_importances({"width": 0.7, "rate": 0.1}, 0.25, "title"),
     "parallel_coordinates": lambda: plotting.plot_parallel_coordinates(
         {"width": [8, 16, 32]}, [trial(0, 0.5, 8, 0.1), trial(1, None, 16, 0.1, "lost")], "title"
@@ -267,7 +284,18 @@ def test_mistakes_say_what_was_taken_for_what():
     long = "n02105855, Shetland sheepdog"
     figure = plotting.plot_mistakes(images(8), ["cat"] * 8, [long] * 8, [0.987] * 8, "title")
     captions = [axes.title for axes in figure.axes if axes.images]
-    assert texts(captions) == ["predicted n02105855, She…, 99%\ntrue cat"] * 8
+    assert texts(captions) == ["99% predicted n021058…heepdog\ntrue cat"] * 8
+    assert not overlap(figure, captions)
+
+
+def test_mistakes_name_their_files():
+    files = ["cats/IMG_0001.jpg", f"cats/{'very' * 30}_long/IMG_0002.jpg"]
+    figure = plotting.plot_mistakes(images(2), ["cat"] * 2, ["dog"] * 2, [0.9] * 2, "title", files)
+    captions = [axes.title for axes in figure.axes if axes.images]
+    assert [text.split("\n")[0] for text in texts(captions)] == [
+        "cats/IMG_0001.jpg",
+        "cats/veryveryv…ng/IMG_0002.jpg",
+    ]
     assert not overlap(figure, captions)
 
 
@@ -279,10 +307,175 @@ def test_per_class_is_sorted_and_names_every_class(classes):
     ordered = sorted(rows, key=lambda row: row["f1"])
     assert texts(axes.get_yticklabels()) == [row["class"] for row in ordered]
     assert [bar.get_width() for bar in axes.patches] == [row["f1"] for row in ordered]
-    precision, recall = axes.collections
+    interval, precision, recall = axes.collections
+    bounds = [segment[:, 0].tolist() for segment in interval.get_segments()]
+    assert bounds == [[row["recall_low"], row["recall_high"]] for row in ordered]
     assert precision.get_offsets()[:, 0].tolist() == [row["precision"] for row in ordered]
     assert recall.get_offsets()[:, 0].tolist() == [row["recall"] for row in ordered]
     assert not overlap(figure, axes.get_yticklabels())
+
+
+def test_per_class_of_very_many_classes_shows_the_worst():
+    rows = per_class(2000)
+    figure = plotting.plot_per_class(rows, "many")
+    axes = figure.axes[0]
+    worst = sorted(rows, key=lambda row: row["f1"])[:100]
+    assert texts(axes.get_yticklabels()) == [row["class"] for row in worst]
+    assert axes.get_title(loc="left") == "many: the 100 of 2,000 classes with the lowest F1"
+
+
+@pytest.mark.parametrize("classes", [101, 300, 2000])
+def test_confusion_matrix_of_very_many_classes_is_no_larger_and_shows_every_mistake(classes):
+    matrix = 3 * np.eye(classes, dtype=int)
+    matrix[7, classes - 1] = 2
+    names = [f"class number {i}" for i in range(classes)]
+    figure = plotting.plot_confusion_matrix(matrix, names, "title")
+    assert max(figure.get_size_inches()) < 20
+    (axes, _), (image,) = figure.axes, figure.axes[0].images
+    named = texts(axes.get_yticklabels())
+    assert 50 <= len(named) <= 100
+    assert [names[int(place)] for place in axes.get_yticks()] == named
+    assert not overlap(figure, axes.get_yticklabels())
+    shown = image.get_array()
+    assert shown[int(7 * len(shown) / classes), -1] == pytest.approx(40)
+    assert (shown > 0).sum() == len(shown) + 1
+
+
+def test_confusion_matrices_of_very_many_classes():
+    matrices = {"a": np.eye(1200), "b": np.ones((1200, 1200))}
+    figure = plotting.plot_confusion_matrices(matrices, [str(i) for i in range(1200)])
+    good, bad = (axes.images[0] for axes in figure.axes[:2])
+    assert np.nanmax(good.get_array()) == 0
+    assert good.get_clim() == bad.get_clim() == (0, pytest.approx(100 / 1200))
+
+
+def test_names_of_any_kind_are_drawn_as_they_are(caplog):
+    names, count = NAMES_OF_ANY_KIND, len(NAMES_OF_ANY_KIND)
+    matrix = np.eye(count)
+    figures = [
+        plotting.plot_confusion_matrix(matrix, names, names[0]),
+        plotting.plot_confusion_matrices(dict.fromkeys(names[:2], matrix), names),
+        plotting.plot_per_class(per_class(count, names)),
+        plotting.plot_mistakes(images(count), names, names[::-1], [0.5] * count, names[0], names),
+        plotting.plot_grad_cam(images(count), np.zeros((count, 8, 8)), names, names[0]),
+        plotting.plot_agreement(matrix, names, names[0]),
+        plotting.plot_comparison([{**SUMMARIES[0], "run": name} for name in names], names[0]),
+        plotting.plot_pareto([{**SUMMARIES[0], "run": name} for name in names], names[0]),
+        plotting.plot_histories({name: HISTORY for name in names}, title=names[0]),
+        plotting.plot_reliability({name: RELIABILITY for name in names}, names[0]),
+    ]
+    for figure in figures:  # warnings, such as of a glyph that is missing, are errors
+        figure.draw_without_rendering()
+    axes = figures[0].axes[0]
+    assert texts(axes.get_yticklabels()) == texts(axes.get_xticklabels()) == [*names]
+    assert axes.get_title(loc="left") == names[0]
+    assert [axes.get_title(loc="left") for axes in figures[1].axes[:2]] == [*names[:2]]
+    assert sorted(texts(figures[2].axes[0].get_yticklabels())) == sorted(names)
+    assert not caplog.records
+
+
+def test_long_names_are_cut_in_the_middle_and_stay_distinct():
+    stem = "a genus of rather long names, "
+    for ends in (["1", "2"], ["1 of many more", "2 of many more"]):
+        names = [stem + end for end in ends]
+        for length in (22, 15):
+            short = style.shorten_all([*names, *names], length)
+            assert short[:2] == short[2:]
+            assert len(set(short)) == 2
+            assert max(map(len, short)) <= length + 4
+    assert style.shorten("abcdefghij", 5) == "ab…ij"
+    assert style.shorten_all(["abcdefgh1", "abcdefgh2"], 5) == ["ab…h1", "ab…h2"]
+    assert style.shorten_all(["1abcdefgh", "2abcdefgh"], 5) == ["1a…gh", "2a…gh"]
+    assert style.shorten_all(["abcd1efgh", "abcd2efgh", "x"], 5) == ["ab…gh (1)", "ab…gh (2)", "x"]
+    long = ["x" * 300 + end for end in "ab"]
+    figure = plotting.plot_per_class(per_class(2, long))
+    assert len(set(texts(figure.axes[0].get_yticklabels()))) == 2
+    figure.draw_without_rendering()
+    assert figure.axes[0].bbox.width > figure.bbox.width / 3
+
+
+@pytest.fixture
+def fonts(monkeypatch, tmp_path):
+    """Matplotlib knows the font that it comes with and no other; others are in a folder."""
+    from matplotlib import font_manager
+
+    from cnn_cifar10.plotting import fonts
+
+    manager = font_manager.fontManager
+    own = [
+        entry for entry in manager.ttflist if "DejaVu" in entry.name and "mpl-data" in entry.fname
+    ]
+    monkeypatch.setattr(manager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: list(map(str, tmp_path.iterdir())))
+    monkeypatch.setattr(fonts, "_told", set())
+    fonts._find_families.cache_clear()
+    yield tmp_path
+    fonts._find_families.cache_clear()
+    manager._findfont_cached.cache_clear()
+
+
+def write_font(path, family, characters):
+    """Write a font that draws some characters as squares."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    for index, corner in enumerate(((100, 0), (100, 700), (800, 700), (800, 0))):
+        (pen.lineTo if index else pen.moveTo)(corner)
+    pen.closePath()
+    square, codes = pen.glyph(), {ord(each): f"uni{ord(each):04X}" for each in characters}
+    names = [*codes.values()]
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder([".notdef", *names])
+    builder.setupCharacterMap(codes)
+    builder.setupGlyf(dict.fromkeys([".notdef", *names], square))
+    builder.setupHorizontalMetrics(dict.fromkeys([".notdef", *names], (900, 100)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+
+
+def test_fonts_that_were_just_installed_are_found(fonts, caplog):
+    write_font(fonts / "a.ttf", "Few Signs", "日")
+    write_font(fonts / "b.ttf", "Most Signs", "日本語")
+    write_font(fonts / "c.ttf", "Thai Signs", "แมว")
+    (fonts / "broken.ttf").write_bytes(b"no font")
+    names = ["日本語", "แมว", "cat"]
+    figure = plotting.plot_confusion_matrix(np.eye(3), names, "日本")
+    figure.draw_without_rendering()
+    label = figure.axes[0].get_yticklabels()[0]
+    assert label.get_text() == "日本語"
+    for text in (label, figure.axes[0]._left_title):
+        assert sorted(text.get_fontfamily()) == ["DejaVu Sans", "Most Signs", "Thai Signs"]
+    assert not caplog.records
+
+
+def test_letters_that_no_font_has_are_escapes_and_said_once(fonts, caplog):
+    names = ["日本", "日語", "हिन्दी", "cat"]
+    for _ in range(2):
+        figure = plotting.plot_confusion_matrix(np.eye(4), names, "本")
+        figure.draw_without_rendering()
+    axes = figure.axes[0]
+    labels = texts(axes.get_yticklabels())
+    assert labels[:2] == ["\\u65e5\\u672c", "\\u65e5\\u8a9e"]
+    assert len(set(labels)) == 4
+    assert axes.get_title(loc="left") == "\\u672c"
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "日 本 語 (cjk)" in messages[1]
+    assert "apt install fonts-noto-cjk" in messages[1]
+    assert "devanagari" in messages[0]
+    assert "apt install fonts-noto-core" in messages[0]
+
+
+def test_marks_without_a_glyph_and_halves_of_letters_need_no_font(fonts, caplog):
+    names = ["a\u2066b\u2069", "c\udcff", "d"]
+    figure = plotting.plot_confusion_matrix(np.eye(3), names)
+    figure.draw_without_rendering()
+    assert texts(figure.axes[0].get_yticklabels()) == ["ab", "c\\udcff", "d"]
+    assert not caplog.records
 
 
 def test_comparison_writes_mean_deviation_and_number_of_runs():

@@ -16,7 +16,7 @@ from cnn_cifar10.reporting import (
     summary_columns,
     write_comparison,
 )
-from cnn_cifar10.reporting.run_report import Predictions
+from cnn_cifar10.reporting.predictions import Predictions
 from cnn_cifar10.utils import InputError
 
 NAMES = ("cat", "dog", "owl")
@@ -142,6 +142,24 @@ def test_runs_without_predictions_or_of_other_images_are_left_out(reports):
         assert predictions.predictions.tolist() == PREDICTED[f"{name}-seed0"]
         assert predictions.labels.tolist() == LABELS
         assert predictions.class_names == NAMES
+
+
+def test_runs_on_other_data_of_the_same_title_are_not_held_against_each_other(tmp_path):
+    for run, data in (("pets-a-seed0", "1" * 12), ("pets-b-seed0", "2" * 12)):
+        add_run(tmp_path, run, predicted=LABELS, fingerprint=data)
+    add_run(tmp_path, "pets-c-seed0", accuracy=0.4, predicted=LABELS, fingerprint="1" * 12)
+    found = comparable_predictions(summaries_of(tmp_path), tmp_path)
+    assert list(found) == ["pets-a", "pets-c"]
+
+
+def test_names_of_any_kind_stand_in_the_page_as_they_are(tmp_path):
+    for seed, run in enumerate(("$1$-seed0", "*b*-seed0")):
+        add_run(tmp_path, run, model="m", dataset="my $_images_$", accuracy=0.1 * seed)
+    write_comparison(tmp_path / "page", summaries_of(tmp_path), tmp_path)
+    text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert text.startswith("# Comparison on my \\$\\_images\\_\\$\n")
+    assert "| \\$1\\$ " in text
+    assert "| \\*b\\* " in text
 
 
 def test_predictions_are_of_the_first_seed_that_has_any(tmp_path):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.reporting import (
+    Markdown,
     add_result,
+    escape_markdown,
     format_table,
     read_report,
     read_results,
@@ -18,6 +20,7 @@ from cnn_cifar10.reporting import (
     summarize_times,
     summary_columns,
 )
+from cnn_cifar10.reporting.results import digest_config
 from cnn_cifar10.reporting.run_report import result_row
 from cnn_cifar10.utils import InputError, write_csv
 
@@ -54,7 +57,7 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
     assert tuple(rows[2]) == result_columns()
     assert rows[2] | {"commit": ""} == {
         **dict.fromkeys(result_columns()),
-        **dict.fromkeys(("precision", "backend", "commit"), ""),
+        **dict.fromkeys(("precision", "backend", "commit", "id", "config"), ""),
         **given,
         "accuracy": 0.9313,
         "loss": 0.25,
@@ -214,6 +217,8 @@ def test_summary_by_hand(tmp_path):
         "parameters": None,
         "epochs": None,
         "hardware": "",
+        "fingerprint": "",
+        "config": "",
         "mean": 0.95,
         "std": None,
         "n": 1,
@@ -258,6 +263,106 @@ def test_runs_on_other_hardware_are_not_averaged(tmp_path):
         ("fast", [1], 2.0),
         ("slow", [0, 2], 7.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "second", "told"),
+    [
+        ("fingerprint", "1" * 12, "2" * 12, "data 111111111111"),
+        ("config", "aaaaaaaa", "bbbbbbbb", "config aaaaaaaa"),
+    ],
+)
+def test_runs_on_other_data_or_of_another_config_are_not_averaged(
+    tmp_path, column, first, second, told
+):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", accuracy=0.9, **{column: first}))
+    add_result(path, row("d-m-seed1", accuracy=0.8, seed=1, **{column: first}))
+    add_result(path, row("d-m-seed2", accuracy=0.5, seed=2, **{column: second}))
+    add_result(path, row("d-m-seed3", accuracy=0.4, seed=3))
+    summaries = summarize_results(read_results(path))
+    assert [s["mean"] for s in summaries] == pytest.approx([0.85, 0.5, 0.4])
+    assert [s["seeds"] for s in summaries] == [[0, 1], [2], [3]]
+    names = [s["run"] for s in summaries]
+    assert names[0] == f"d-m ({told})"
+    assert names[2] == f"d-m ({told.split()[0]} unknown)"
+
+
+def test_cells_that_older_tables_lack_are_one_value(tmp_path):
+    tables = [tmp_path / "older.csv", tmp_path / "newer.csv"]
+    for seed, path in enumerate(tables):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed))
+    without(tables[0], "config")
+    rows = [found for path in tables for found in read_results(path)]
+    assert [found["config"] for found in rows] == [None, ""]
+    (summary,) = summarize_results(rows)
+    assert (summary["run"], summary["n"]) == ("d-m", 2)
+
+
+def test_a_table_gets_only_the_columns_that_a_row_fills(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0"))
+    for column in ("id", "config", "balanced_accuracy"):
+        without(path, column)
+    before = path.read_text().splitlines()
+    add_result(path, row("d-m-seed1", seed=1))
+    assert path.read_text().splitlines()[:2] == before
+    add_result(path, row("d-m-seed2", seed=2, id="0123456789ab", config="01234567"))
+    after = path.read_text().splitlines()
+    assert after[:2] == [f"{before[0]},id,config", f"{before[1]},,"]
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "said"),
+    [
+        (
+            {"id": "a1"},
+            {"id": "b2"},
+            "d-m (m on d, seed 0, id a1), than d-m (m on d, seed 0, id b2)",
+        ),
+        ({"id": "a1"}, {}, "seed 0, id a1), than d-m (m on d, seed 0)"),
+        ({}, {"id": "b2", "seed": 5}, "seed 0), than d-m (m on d, seed 5, id b2)"),
+        ({}, {"dataset": "other"}, "(m on d, seed 0), than d-m (m on other, seed 0)"),
+    ],
+)
+def test_the_row_of_another_run_is_refused_and_kept(tmp_path, known, new, said):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m", **known))
+    before = path.read_bytes()
+    with pytest.raises(InputError) as error:
+        add_result(path, row("d-m", accuracy=0.9, **new))
+    assert str(error.value).startswith(f"{path}: the row is of another run, ")
+    assert said in str(error.value)
+    assert "--report and --results" in str(error.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("known", "new"), [({"id": "a1"}, {"id": "a1", "seed": 5}), ({}, {"id": "b2"})]
+)
+def test_the_row_of_the_same_run_is_replaced_whatever_changed(tmp_path, known, new):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m", **known))
+    add_result(path, row("d-m", accuracy=0.9, **new))
+    (found,) = read_results(path)
+    assert found["accuracy"] == 0.9
+
+
+def test_the_digest_of_a_config_is_the_same_for_other_seeds_and_places_alone():
+    asked = {"model": "m", "epochs": 3, "seed": 0, "data_dir": "a", "skip_damaged": False}
+    facts = {"config": asked, "network": {"source": "cnn_cifar10.architectures:m", "sha256": "1"}}
+    digest = digest_config(facts)
+    assert len(digest) == 8
+    others = {"seed": 1, "data_dir": "b", "skip_damaged": True}
+    newer = {"source": "cnn_cifar10.architectures:m", "sha256": "2"}  # of another version
+    assert digest_config({"config": {**asked, **others}, "network": newer}) == digest
+    different = [
+        {**facts, "config": {**asked, "epochs": 4}},
+        {**facts, "batch_size": 64},  # halved for want of memory
+        {**facts, "network": {"source": "my_net.py:build", "sha256": "1"}},
+        {**facts, "network": {"source": "my_net.py:build", "sha256": "2"}},
+    ]
+    assert len({digest, *map(digest_config, different)}) == 5
 
 
 def test_means_are_of_the_runs_that_have_the_figure(tmp_path):
@@ -318,6 +423,31 @@ def test_table_is_markdown_and_aligned():
     assert format_table(rows, ("seeds", "run")) == format_table(
         [{"seeds": row["seeds"], "run": row["run"]} for row in rows]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("$1_$5", r"\$1\_\$5"),
+        ("__init__", r"\_\_init\_\_"),
+        ("aquarium_fish", "aquarium_fish"),
+        ("*bold* `code` ~gone~", r"\*bold\* \`code\` \~gone\~"),
+        ("[a](b) <i> a|b", r"[a\](b) \<i> a\|b"),
+        ("R&D &amp; &#36;", r"R&D \&amp; \&#36;"),
+        ("two\nlines\r\nand three", "two lines and three"),
+        ("caf\udce9", r"caf\\xe9"),
+        ("猫 قطة", "猫 قطة"),
+    ],
+)
+def test_names_of_any_kind_stand_in_a_table_as_they_are(name, written):
+    table = format_table([{"class": name, "link": Markdown("[a](b)")}])
+    assert table.splitlines()[2] == f"| {written} | [a](b) |"
+    assert escape_markdown(name) == written
+    markdown = pytest.importorskip("markdown_it")
+    (_, inline, _) = markdown.MarkdownIt("commonmark").parse(written)
+    text = "".join(token.content for token in inline.children)
+    assert {token.type for token in inline.children} <= {"text", "text_special"}
+    assert text == " ".join(name.replace("\udce9", "\\xe9").split())
 
 
 def timed(recipe, seed, seconds, accuracy, compile_seconds="0.0"):

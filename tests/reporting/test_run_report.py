@@ -1,23 +1,29 @@
 """Reports: everything in them is there, true, and from the arguments alone."""
 
 import csv
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
-from cnn_cifar10.datasets import Dataset, Split
+from cnn_cifar10.datasets import Dataset, ImageFiles, Split
 from cnn_cifar10.evaluation import Evaluation
 from cnn_cifar10.reporting import (
+    check_report_place,
     format_metrics,
     read_report,
     read_results,
     report_run,
     result_columns,
 )
-from cnn_cifar10.reporting.run_report import read_predictions, result_row, write_report
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.reporting.predictions import read_predictions
+from cnn_cifar10.reporting.run_report import result_row, write_report
+from cnn_cifar10.training import Run
+from cnn_cifar10.utils import InputError, printable
 
 NAMES = ("cat", "dog|wolf", "aquarium_fish")
 COSTS = {"mflops": 12.5, "megabytes": 0.25, "latency_ms": 3.5}
@@ -123,9 +129,11 @@ def test_report_leaves_nothing_unfinished_and_no_private_path(report_dir):
     assert sorted(path.name for path in report_dir.iterdir()) == [
         "confusion_matrix.csv",
         "confusion_matrix.png",
+        "mistakes.csv",
         "mistakes.png",
         "per_class.csv",
         "per_class.png",
+        "predictions.csv",
         "predictions.npz",
         "report.json",
         "report.md",
@@ -149,7 +157,10 @@ def test_report_json_holds_everything(report_dir, facts, evaluations):
         "true_class": "dog|wolf",
         "predicted_class": "aquarium_fish",
         "confidence": pytest.approx(0.8),
+        "true_probability": pytest.approx(0.1),
     }
+    assert report["majority"] == {"class": "cat", "accuracy": pytest.approx(1 / 3)}
+    assert report["unequal"] is False
 
 
 def test_report_tables_open_elsewhere(report_dir):
@@ -166,6 +177,8 @@ def test_report_tables_open_elsewhere(report_dir):
         "class": "cat",
         "precision": "0.7500",
         "recall": "0.7500",
+        "recall_low": "0.3006",
+        "recall_high": "0.9544",
         "f1": "0.7500",
         "support": "4",
     }
@@ -180,6 +193,225 @@ def test_report_keeps_the_prediction_of_every_image(report_dir, evaluations):
     np.testing.assert_array_equal(kept.confusion_matrix, evaluation.confusion_matrix)
     assert kept.class_names == NAMES
     assert kept.split == "test"
+
+
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_prediction_and_every_mistake_is_in_a_table(report_dir):
+    rows = read_csv(report_dir / "predictions.csv")
+    assert len(rows) == 12
+    probabilities = {"p(cat)": "0.1", "p(dog|wolf)": "0.1", "p(aquarium_fish)": "0.8"}
+    assert rows[1] == {
+        **{"index": "1", "true_class": "dog|wolf", "predicted_class": "aquarium_fish"},
+        **{"confidence": "0.8", **probabilities},
+    }
+    mistakes = read_csv(report_dir / "mistakes.csv")
+    assert [row["index"] for row in mistakes] == ["0", "1", "2"]
+    assert mistakes[1] == {
+        **{key: rows[1][key] for key in ("index", "true_class", "predicted_class", "confidence")},
+        "true_probability": "0.1",
+    }
+
+
+def own_images(folder, names, counts, **more):
+    """A data set of files in class folders, some of them with names of any kind."""
+    splits, paths = {}, {}
+    for split, count in counts.items():
+        ids, labels = [], []
+        for label, (name, images) in enumerate(zip(names, count, strict=True)):
+            for index in range(images):
+                ids.append(f"{name}/{split} $_{index}$.png")
+                labels.append(label)
+        paths[split] = [str(folder / f"{split}{index}.png") for index in range(len(ids))]
+        for path in paths[split]:
+            Image.new("RGB", (20, 10), (200, 10, 10)).save(path)
+        files = ImageFiles(paths[split], (8, 8), "pad")
+        splits[split] = Split(files, np.array(labels, "int64"), np.array(ids, dtype=object))
+    return Dataset("folder", "my $images$", tuple(names), **splits, **more)
+
+
+UNEQUAL = {"train": (30, 10, 5), "validation": (8, 4, 2), "test": (12, 4, 2)}
+ANY_NAMES = ("$1_$5", "*cat*", "caf\udce9")
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "images").mkdir()
+    notes = ("2 files could not be read: a_b*.png.", "4 exact copies stay in one split.")
+    return own_images(tmp_path / "images", [*map(printable, ANY_NAMES)], UNEQUAL, notes=notes)
+
+
+def write(path, dataset, facts, evaluations, **more):
+    facts = {**facts, "dataset": dataset.title, "fingerprint": dataset.fingerprint}
+    return write_report(
+        path, facts=facts, dataset=dataset, evaluations=evaluations, history=HISTORY, **more
+    )
+
+
+def evaluate_own(dataset, split, wrong):
+    labels, classes = dataset.split(split).labels, dataset.num_classes
+    predicted = labels.copy()
+    predicted[-wrong:] = 0
+    probabilities = 0.7 * np.eye(classes)[predicted] + 0.3 / classes
+    return Evaluation(labels, probabilities, dataset.class_names)
+
+
+def test_results_name_the_files_and_the_page_the_data(tmp_path, own, facts):
+    report = write(tmp_path / "r", own, facts, {"test": evaluate_own(own, "test", 3)})
+    files = [f"{printable(ANY_NAMES[2])}/test $_{i}$.png" for i in (0, 1)]
+    assert [row["file"] for row in report["mistakes"]] == ["*cat*/test $_3$.png", *files]
+    mistakes = read_csv(tmp_path / "r" / "mistakes.csv")
+    assert [row["file"] for row in mistakes] == [row["file"] for row in report["mistakes"]]
+    assert read_csv(tmp_path / "r" / "predictions.csv")[0]["file"] == "$1_$5/test $_0$.png"
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "3 classes of 5 to 30 training images; in all 45 train, 14 validation, 18 test" in text
+    assert "Files are read at 8 x 8 pixels (`fit`: pad)." in text
+    assert "\n- 2 files could not be read: a_b\\*.png.\n" in text
+    assert report["data"]["notes"] == list(own.notes)
+    assert re.search(r"^\| \\\$1\\_\\\$5 +\|", text, re.MULTILINE)
+    assert r"my \$images\$ test split" in text
+
+
+def test_of_unequal_classes_the_report_leads_with_the_balanced_accuracy(tmp_path, own, facts):
+    report = write(tmp_path / "r", own, facts, {"test": evaluate_own(own, "test", 3)})
+    assert report["unequal"] is True
+    assert report["headline"].startswith(
+        "tiny reaches a balanced accuracy of 58.33% (macro F1 0.5820) on the 18 images of the my "
+        "$images$ test split, whose classes are unequal: it classifies 83.33% correctly, where "
+        "always answering $1_$5, the largest class, would classify 66.67%; trained"
+    )
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "The 95% interval of the accuracy on the test split is 60.78% to 94.16%." in text
+    small = r"Too few images to judge: \*cat\* (4), caf\\xe9 (2)."
+    assert small in text
+    rows = read_csv(tmp_path / "r" / "per_class.csv")
+    assert [(row["recall_low"], row["recall_high"]) for row in rows] == [
+        ("0.7575", "1.0000"),
+        ("0.3006", "0.9544"),
+        ("0.0000", "0.6576"),
+    ]
+
+
+@pytest.mark.parametrize(("counts", "unequal"), [((3, 2), True), ((4, 3), False), ((4, 0), True)])
+def test_classes_are_unequal_from_half_as_many_again(tmp_path, facts, counts, unequal):
+    labels = np.repeat([0, 1], counts)
+    split = Split(np.zeros((len(labels), 8, 8, 3), "uint8"), labels)
+    both = Split(np.zeros((2, 8, 8, 3), "uint8"), np.arange(2))
+    dataset = Dataset("folder", "two", ("a", "b"), both, both, split)
+    evaluation = Evaluation(labels, np.eye(2)[labels], "ab")
+    assert write(tmp_path, dataset, facts, {"test": evaluation})["unequal"] is unequal
+
+
+def test_without_a_test_split_every_figure_is_said_to_be_of_validation(tmp_path, own, facts):
+    untested = dataclasses.replace(own, test=own.test[:0])
+    evaluations = {"validation": evaluate_own(own, "validation", 2)}
+    report = write(tmp_path / "r", untested, facts, evaluations)
+    assert report["split"] == untested.judged == "validation"
+    said = "The data have no test split: figures are of the validation split, which chose"
+    assert said in report["headline"]
+    assert "my $images$ validation split" in report["headline"]
+    assert "test split was not used" not in report["headline"]
+    assert said in format_metrics(report)
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert text.count(said) == 2
+    assert all("/validation " in row["file"] for row in read_csv(tmp_path / "r" / "mistakes.csv"))
+    row = result_row(facts, report["metrics"], COSTS)
+    assert row["accuracy"] is row["balanced_accuracy"] is None
+    assert row["validation_accuracy"] == report["metrics"]["validation"]["accuracy"]
+
+
+def test_report_run_leaves_empty_splits_out(digits, digits_run, tmp_path):
+    untested = dataclasses.replace(digits, test=digits.test[:0])
+    report = report_run(digits_run, untested, tmp_path / "report", tmp_path / "results.csv")
+    assert list(report["metrics"]) == ["train", "validation"]
+    assert "The data have no test split" in report["headline"]
+    assert not (tmp_path / "results.csv").exists()  # since these are other splits
+
+
+def test_report_keeps_nothing_of_the_one_before(tmp_path, dataset, facts, evaluations):
+    issues = [{"index": 0, "true_class": "cat", "predicted_class": "dog", "true_probability": 0.1}]
+    figures = {"labels.png": Figure(), "calibration.png": Figure()}
+    found = {"calibration_error": 0.1, "corruptions": [], "corrupted_images": 0, "label_errors": []}
+    write(tmp_path, dataset, facts, evaluations, diagnostics=(found, figures, issues))
+    assert read_csv(tmp_path / "label_issues.csv") == [
+        {"index": "0", "label": "cat", "suggested": "dog", "score": "0.1"}
+    ]
+    assert (tmp_path / "labels.png").exists()
+    perfect = {"validation": evaluate(dataset.validation)}
+    write(tmp_path, dataset, facts, perfect)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not left & {"mistakes.png", "labels.png", "calibration.png", "label_issues.csv"}
+    assert read_csv(tmp_path / "mistakes.csv") == []
+    assert len(read_csv(tmp_path / "predictions.csv")) == len(dataset.validation)
+
+
+@pytest.mark.parametrize("classes", [60, 150])
+def test_report_of_very_many_classes_is_short_and_whole_in_tables(tmp_path, facts, classes):
+    labels = np.repeat(np.arange(classes), 2)
+    split = Split(np.zeros((len(labels), 8, 8, 3), "uint8"), labels)
+    names = tuple(f"species {i}" for i in range(classes))
+    dataset = Dataset("folder", "many", names, split, split, split)
+    predicted = np.where(np.arange(len(labels)) % 10, labels, 0)
+    probabilities = 0.5 * np.eye(classes)[predicted] + 0.5 / classes
+    evaluation = Evaluation(labels, probabilities, names)
+    report = write(tmp_path, dataset, facts, {"test": evaluation})
+    assert ("confusion_matrix" in report) == (classes <= 100)
+    assert len(read_csv(tmp_path / "per_class.csv")) == classes
+    matrix = read_csv(tmp_path / "confusion_matrix.csv")
+    assert [int(row["species 0"]) for row in matrix] == evaluation.confusion_matrix[:, 0].tolist()
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"The 50 of {classes} classes with the lowest F1; all are in per_class.csv." in text
+    assert len(re.findall(r"^\| species \d+ +\| +[01]\.", text, re.MULTILINE)) == 50
+    assert len(text) < 15_000
+    first = read_csv(tmp_path / "predictions.csv")[10]
+    assert list(first)[:4] == ["index", "true_class", "predicted_class", "confidence"]
+    assert (first["true_class"], first["class_2"]) == ("species 5", "species 1")
+    assert len(first) == 4 + 2 * 4
+    with Image.open(tmp_path / "confusion_matrix.png") as image:
+        assert max(image.size) < 2300
+
+
+def test_the_report_and_the_row_of_another_run_are_refused_before_anything(
+    digits, digits_run, tmp_path, monkeypatch
+):
+    report, table = tmp_path / "report", tmp_path / "results.csv"
+    report_run(digits_run, digits, report, table, ("validation",))
+    before = {path: path.read_bytes() for path in (*report.iterdir(), table)}
+    facts = digits_run.facts()
+    other = {**facts, "seed": 5, "id": "0123456789ab"}
+    monkeypatch.setattr(Run, "facts", lambda self: other)
+    monkeypatch.setattr(Run, "load_model", lambda self: pytest.fail("loads the model"))
+    name = facts["run"]
+    for places, what in (
+        ((report, tmp_path / "new.csv"), f"{report}: the report"),
+        ((tmp_path / "new", table), f"{table}: the row"),
+    ):
+        with pytest.raises(InputError) as error:
+            report_run(digits_run, digits, *places)
+        assert str(error.value).startswith(f"{what} is of another run, {name} (custom_cnn on ")
+        assert f", than {name} (custom_cnn on {digits.title}, seed 5, id 012" in str(error.value)
+        with pytest.raises(InputError, match="of another run"):
+            check_report_place(other, *places)
+    assert not (tmp_path / "new").exists()
+    assert {path: path.read_bytes() for path in before} == before
+    check_report_place(facts, report, table)
+    check_report_place(other, tmp_path / "new" / "deep", tmp_path / "new" / "results.csv")
+
+
+def test_places_that_cannot_be_written_are_refused(facts, tmp_path):
+    (tmp_path / "file").write_text("a file, where a folder is wanted")
+    for places in (
+        (tmp_path / "file" / "report", tmp_path / "results.csv"),
+        (tmp_path / "report", tmp_path / "file" / "results.csv"),
+    ):
+        with pytest.raises(InputError, match=r"file.*: cannot be written; name another"):
+            check_report_place(facts, *places)
+    (tmp_path / "results.csv").write_text("no table")
+    with pytest.raises(InputError, match="first line must name columns"):
+        check_report_place(facts, tmp_path / "report", tmp_path / "results.csv")
 
 
 def overwrite_first_array(path):
