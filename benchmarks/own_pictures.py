@@ -252,8 +252,8 @@ def train(args, work):
     ]
     write(
         args, "train", "One command, beside the same before and beside plain Keras", lines,
-        "`cnn-cifar10 train --dataset folder --data-dir FOLDER`, all else by default, from a cold "
-        "cache; minutes are of the whole process, its report included. Plain Keras is "
+        f"`cnn-cifar10 train --dataset folder --data-dir FOLDER{' ' * bool(args.options)}"
+        f"{args.options}`, all else by default, from a cold cache; minutes are of the whole process, its report included. Plain Keras is "
         "`benchmarks/plain_finetuning.py`: the same backbone and weights. All have the same images "
         "for training, validation and test, and run one after the other in turn. A seed decides "
         "this split, order and augmentation.", table,
@@ -264,7 +264,7 @@ def fits(args, work):
     """Train with each fit, and with weighed classes; a seed decides the split too."""
     keys = ("options", "folder", "variant", "seed")
     rows = Rows(args.output / "fits.csv", keys)
-    variants = {fit: ["--fit", fit] for fit in ("crop", "pad", "stretch")}
+    variants = {fit: ["--fit", fit, "--class-weight", "none"] for fit in ("crop", "pad", "stretch")}
     weighed = f"{args.weigh}, balanced"
     variants[weighed] = ["--fit", args.weigh, "--class-weight", "balanced"]
     for seed, folder in itertools.product(args.seeds, chosen(args)):
