@@ -4,7 +4,10 @@ examples:
   cnn-cifar10 train --dataset digits --epochs 5
   cnn-cifar10 train --dataset cifar10 --model custom_cnn --seed 1
   cnn-cifar10 train --dataset digits --model-options width=64 batch_norm=no dense_units=128,64
-  cnn-cifar10 train --dataset folder --data-dir photos --image-size 64 --augment crop+flip+color
+  cnn-cifar10 inspect photos
+  cnn-cifar10 train --data-dir photos --minutes 10
+  cnn-cifar10 train --data-dir photos --model resnet18 --image-size 64 --augment crop+flip+color
+  cnn-cifar10 lr-find --dataset digits --optimizer adam
   cnn-cifar10 evaluate models/cifar10-custom_cnn-seed1
   cnn-cifar10 predict photo.jpg
   cnn-cifar10 export models/cifar10-custom_cnn-seed1
@@ -32,7 +35,7 @@ from cnn_cifar10 import __version__
 from cnn_cifar10.utils import InputError, quiet_tensorflow
 
 COMMANDS = (
-    *("train", "evaluate", "compare", "predict", "export", "serve"),
+    *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "serve"),
     *("sweep", "findings", "tune", "models", "datasets", "augmentations"),
 )
 
@@ -109,7 +112,7 @@ def _parse(argv):
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        command = importlib.import_module(f"cnn_cifar10.cli.{name}")
+        command = importlib.import_module(f"cnn_cifar10.cli.{name.replace('-', '_')}")
         document = command.__doc__
         one = commands.add_parser(
             name, help=document.partition("\n")[0], description=document, **shape
@@ -119,6 +122,7 @@ def _parse(argv):
         if name in argv and hasattr(command, "add_arguments"):
             command.add_arguments(one)
     args, unknown = parser.parse_known_args(argv)
+    args.words = argv
     if unknown:
         options = re.findall(r"--[a-z-]+", args.parser.format_usage())
         near = _near(unknown[0].partition("=")[0], options)

@@ -1,16 +1,24 @@
 """Train a model, then measure it on the test split and write a report.
 
+Of a folder of images, what the command leaves open is chosen by what they are: for
+photographs a network that is pretrained on ImageNet, in a size and for as many epochs
+as --minutes allows (10 unless said). Each choice is one line, with the option that
+overrides it. With --model, --model-options, --recipe, --start or --config, the network
+is as they say.
+
 Writes the run (model, history, everything about it) to models/<run>, the report
 with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
 it with Ctrl-C at any time: the same command continues where it stopped, unless
 --overwrite starts it anew.
 """
 
+import functools
+import math
 from pathlib import Path
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, printable
 
 CONTINUES = True
 
@@ -19,6 +27,8 @@ def add_arguments(parser):
     parser.add_argument("--recipe", choices=RECIPES, help="starting point (default: standard)")
     options.add(parser, "--config", Path, "JSON file to take the options from instead")
     options.add_fields(parser)
+    minutes = "choose epochs, and the size of photographs, so that all is done in about this time"
+    options.add(parser, "--minutes", float, minutes)
     options.add(parser, "--output", Path, "folder of the run (default: models/<run>)")
     options.add_shared(parser, *options.REPORT)
     options.add(parser, "--overwrite", False, "replace a run in the same folder")
@@ -27,20 +37,24 @@ def add_arguments(parser):
 
 
 def run(args):
-    config = _read_config(args)
-    output = args.output or Path("models") / config.name
-    print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {output}")
+    config, lines, dataset = prepare(args)
+    run = _check_places(args, config)
+    print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {run.path}")
 
+    from cnn_cifar10.datasets import ImageFiles
+    from cnn_cifar10.reporting import describe_data
     from cnn_cifar10.training import load_data, train
 
-    dataset = load_data(config)
-    print(
-        f"{dataset.title}: {len(dataset.train):,} images to train on, "
-        f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test"
-    )
+    dataset = dataset or load_data(config)
+    _check_report(args, config, run, dataset.title)
+    counts = [f"{len(dataset.split(name)):,}" for name in ("train", "validation", "test")]
+    about = ["{}: {} images to train on, {} to validate, {} to test".format(dataset.title, *counts)]
+    if isinstance(dataset.train.images, ImageFiles):
+        about = describe_data(dataset)
+    print(*about, *lines, sep="\n")
     trained = train(
         config,
-        output,
+        run.path,
         dataset=dataset,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
@@ -51,17 +65,101 @@ def run(args):
     return options.report(trained, dataset, args)
 
 
-def _read_config(args):
-    """Return the config that is asked for."""
+def prepare(args):
+    """Return the config that is asked for, a line for each choice in it, and data if loaded."""
+    given = _given(args)
+    config = _read_config(args)
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise InputError(f"--minutes must be above 0, received {args.minutes:g}")
+    is_folder = config.dataset == "folder" and not args.config
+    if not (is_folder or args.minutes):
+        return config, (), None
+    asked = (args.recipe, args.config, *map(given.get, ("model", "model_options", "start")))
+    chooses_model = is_folder and not any(asked)
+    recipes = ("finetune", "transfer", "standard") if chooses_model else (None,)
+    for name in (_read_config(args, recipe).name for recipe in recipes):
+        if began := _unfinished(args, given, args.output or Path("models") / name):
+            return began, (), None
+
+    from cnn_cifar10.training import glance, load_data, look_at, make_plan, measure_speed
+
+    def measure(config, size, classes):
+        _check_places(args, config)
+        print(f"Measuring some steps of {options.describe(config)}")
+        return measure_speed(config, size, classes)
+
+    dataset = None if is_folder else load_data(config)
+    plan = make_plan(
+        glance(config) if dataset is None else look_at(dataset),
+        functools.partial(_read_config, args),
+        given,
+        is_folder=is_folder,
+        chooses_model=chooses_model,
+        minutes=args.minutes,
+        measure=measure,
+    )
+    return plan.config, plan.lines, dataset
+
+
+def _check_places(args, config):
+    """Return the `Run`; raise, before images are read, what would stop it."""
+    from cnn_cifar10.training import Run, check_run, check_size
+
+    run = Run(output_folder(args, config))
+    check_run(run, config, args.overwrite, args.tensorboard)
+    check_size(config)
+    if config.dataset == "folder":  # whose title is known
+        _check_report(args, config, run, printable(config.source))
+    return run
+
+
+def _check_report(args, config, run, title):
+    from cnn_cifar10.reporting import check_report_place
+
+    facts = {"run": run.path.name, "id": run.id, "model": config.model, "seed": config.seed}
+    folder = options.report_folder(args, run.path)
+    check_report_place({**facts, "dataset": title}, folder, args.results)
+
+
+def output_folder(args, config):
+    """Return the folder of the run."""
+    return args.output or Path("models") / config.name
+
+
+def _unfinished(args, given, output):
+    """Return the config of the unfinished run in a folder, if it is what the command asks for."""
+    from cnn_cifar10.training import Run
+
+    run = Run(output)
+    if args.overwrite or run.is_finished or not run.config_path.exists():
+        return None
+    config, asked = run.config(), {**RECIPES.get(args.recipe, {}), **given}
+    asked["model_options"] = _read_config(args).model_options
+    agrees = asked.pop("model_options", {}).items() <= config.model_options.items()
+    if not (agrees and all(getattr(config, name) == value for name, value in asked.items())):
+        return None
+    print(f"{output}: an unfinished run of these options goes on, as its config.json says")
+    return config
+
+
+def _given(args):
+    """Return the fields of the config that are given."""
+    given = options.given_fields(args)
+    return given if args.config else options.imply_folder(given)
+
+
+def _read_config(args, recipe=None, **chosen):
+    """Return the config that is asked for: of a recipe and fields, where it leaves them open."""
     from cnn_cifar10.architectures import check_options
 
     if args.config and args.recipe:
         raise InputError("--config and --recipe are both starting points: give one of them")
-    recipe, given = args.recipe or "standard", options.given_fields(args)
+    recipe, given = recipe or args.recipe or "standard", _given(args)
     start = read_config(args.config) if args.config else make_config(recipe)
     if words := given.get("model_options"):
         given["model_options"] = options.read_model_options(words, given.get("model", start.model))
-    config = _changed(start, given) if args.config else make_config(recipe, **given)
+    fields = {**chosen, **given}
+    config = _changed(start, fields) if args.config else make_config(recipe, **fields)
     check_options(config.model, config.model_options)
     return config
 

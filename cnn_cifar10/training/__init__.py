@@ -9,10 +9,11 @@ from cnn_cifar10.training.optimizers import Muon
 from cnn_cifar10.training.plan import Look, Plan, Speed, glance, look_at, make_plan, measure_speed
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.run import Run, open_run
-from cnn_cifar10.training.train import load_data, train
+from cnn_cifar10.training.train import check_run, load_data, train
 
 __all__ = [
     "Look", "Muon", "Plan", "RangeTest", "Run", "Speed", "TrainingError", "build_model",
-    "check_size", "choose_precision", "compile_model", "find_learning_rate", "frozen_features",
-    "glance", "load_data", "look_at", "make_plan", "measure_speed", "open_run", "train",
+    "check_run", "check_size", "choose_precision", "compile_model", "find_learning_rate",
+    "frozen_features", "glance", "load_data", "look_at", "make_plan", "measure_speed", "open_run",
+    "train",
 ]  # fmt: skip

@@ -30,16 +30,13 @@ PHOTOGRAPH = 48
 SIZES = (96, 128, 160, 192, 224)
 """Sides in pixels that photographs are trained at: the largest that time allows."""
 
-HEAD_EPOCHS = 20
-"""Passes over features, which take seconds, before all layers are trained."""
-
 _SAMPLE = 64  # files that are read at first
 _OWN_SIZE = 64  # the side that other images are read at, at most
 _FEWEST, _MOST = 5, 20  # epochs of fine-tuning
 _VIEWS = 20_000  # images that it sees before more bring little
 _LONGEST = 200  # epochs of other trainings
 _FIXED = 20.0  # seconds of loading, building and drawing
-_HEAD_STEP = 0.004  # seconds of a step on features
+_HEAD_STEP = 0.0001  # seconds for an image on its features
 _FITS = {
     "crop": "the ends of long images are cut",
     "pad": "with grey bars beside long images",
@@ -161,13 +158,12 @@ class _Way:
 def _from_imagenet(look, make, given, fields) -> Iterator[_Way]:
     """Yield the ways to train on photographs, the best first."""
 
-    def at(size, recipe, **more):
-        more |= {"image_size": size, "model_options": {"image_size": size}}
-        return make(recipe, **fields, **more)
+    def at(size, recipe):
+        return make(recipe, **fields, image_size=size, model_options={"image_size": size})
 
     largest_first = [size for size in reversed(SIZES) if size <= 2 * look.side]
     sizes = [given["image_size"]] if "image_size" in given else largest_first
-    tuned = [at(size, "finetune", head_epochs=HEAD_EPOCHS) for size in sizes]
+    tuned = [at(size, "finetune") for size in sizes]
     if epochs := given.get("epochs"):
         yield from (_Way(config, epochs, epochs) for config in tuned)
         return
@@ -206,7 +202,7 @@ def estimate(look: Look, config: TrainingConfig, speed: Speed) -> float:
         _FIXED
         + sum(look.images) * look.read_seconds
         + (train + validation) * predict * bool(head)
-        + head * train / config.batch_size * _HEAD_STEP
+        + head * train * _HEAD_STEP
         + epochs * (train * area * speed.train + validation * predict)
         + (min(train, 5_000) + validation + test) * predict  # the report's
     )

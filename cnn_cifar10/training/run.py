@@ -64,20 +64,25 @@ class Run:
     def is_finished(self) -> bool:
         return self.facts_path.exists()
 
+    @property
+    def id(self) -> str | None:
+        """Twelve hexadecimal digits that tell it from runs of the same name; at first `None`."""
+        path = self.path / "id"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
     def begin(self, config: TrainingConfig, overwrite: bool) -> str:
         """Make the folder of a run that begins or goes on, and return the run's id.
 
-        The id, twelve random hexadecimal digits, stays the same when the run is overwritten.
+        It stays the same when the run is overwritten.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         if overwrite and self.config_path.exists():
             self.clear()
         write_json(self.config_path, config.to_dict())
-        path = self.path / "id"
-        if not path.exists():
-            with replacing(path) as part:
+        if not self.id:
+            with replacing(self.path / "id") as part:
                 part.write_text(secrets.token_hex(6) + "\n", encoding="utf-8")
-        return path.read_text(encoding="utf-8").strip()
+        return self.id or ""
 
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""

@@ -89,7 +89,7 @@ def train(
         3
     """
     run = Run(Path(output))
-    _check(run, config, overwrite, tensorboard)
+    check_run(run, config, overwrite, tensorboard)
     if dataset is None:
         check_size(config)
         dataset = load_data(config)
@@ -177,8 +177,15 @@ def load_data(config: TrainingConfig) -> Dataset:
     return dataset if config.train_images is None else dataset.subset(config.train_images)
 
 
-def _check(run, config, overwrite, tensorboard):
-    """Raise what would stop this training, before data are loaded."""
+def check_run(
+    run: Run, config: TrainingConfig, overwrite: bool = False, tensorboard: bool = False
+) -> None:
+    """Raise what would stop this training, before data are loaded.
+
+    Raises:
+        RunError: If the folder holds another run.
+        InputError: If the config names what does not exist, or a package is missing.
+    """
     if run.is_finished and not overwrite:
         raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
     if run.checkpoint_path.exists() and not overwrite and run.config() != config:

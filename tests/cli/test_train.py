@@ -1,0 +1,200 @@
+"""`train` on one's own images: what is chosen, what is left alone, what goes on."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_cifar10.cli import main, train
+from cnn_cifar10.cli.main import _parse
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.training import Speed
+from cnn_cifar10.utils import write_json
+
+SMALL = ("--model-options", "width=4", "depth=1")
+
+
+def make_images(root, classes, size, suffix="png"):
+    """`{class: count}` images of noise around a colour of the class, `size` wide and high."""
+    rng = np.random.default_rng(0)
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        color = rng.integers(40, 215, 3)
+        for i in range(count):
+            pixels = color + rng.integers(-40, 40, (*size[::-1], 3))
+            Image.fromarray(pixels.astype("uint8")).save(root / name / f"{i}.{suffix}")
+    return root
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of photographs in the working directory, where no training is measured."""
+    monkeypatch.chdir(tmp_path)
+    speed = Speed(128, train=0.01, predict=0.003)
+    monkeypatch.setattr("cnn_cifar10.training.measure_speed", lambda *_: speed)
+    return make_images(tmp_path / "photos", {"cat": 20, "dog": 12}, (80, 60))
+
+
+def prepared(*words):
+    return train.prepare(_parse(["train", *map(str, words)]))
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("pets", "pets"),
+        ("cifar-10-batches-py", "cifar10"),
+        ("holds/cifar-10-python.tar.gz", "cifar10"),
+        ("cifar-10-python.tar.gz", "cifar10"),
+        ("batches/data_batch_1", "cifar10"),
+        ("pets.zip", "pets.zip"),
+    ],
+)
+def test_a_place_of_data_is_of_a_folder_unless_it_is_cifar10s(place, source, tmp_path):
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    path.touch() if path.suffix or path.name.startswith("data_") else path.mkdir()
+    named = path.parent if "/" in place else path
+    config = train._read_config(_parse(["train", "--data-dir", str(named)]))
+    assert config.source == source
+
+
+def test_a_data_set_that_is_named_is_not_guessed(tmp_path):
+    (tmp_path / "cifar-10-mine").mkdir()
+    named = ["train", "--dataset", "folder", "--data-dir", str(tmp_path)]
+    assert train._read_config(_parse(named)).dataset == "folder"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--model", "resnet20"),
+        SMALL,
+        ("--recipe", "tutorial"),
+        ("--recipe", "transfer", "--image-size", "64"),
+    ],
+)
+def test_whoever_asks_for_a_network_gets_it(words, photos):
+    config, lines, _ = prepared("--data-dir", photos, *words)
+    args = _parse(["train", "--data-dir", str(photos), *words])
+    asked = train._read_config(args)
+    chosen = {"fit": config.fit, "class_weight": config.class_weight, "select": config.select}
+    assert config == dataclasses.replace(asked, **chosen)
+    assert not any(line.startswith(("model", "image size", "epochs")) for line in lines)
+
+
+def test_photographs_get_a_pretrained_network_and_icons_a_small_one(photos, tmp_path):
+    config, lines, _ = prepared("--data-dir", "photos")
+    assert (config.model, config.name) == ("transfer", "photos-transfer-finetuned-seed0")
+    assert config.image_size <= 120
+    assert "80 x 60 pixels" in lines[1]
+    icons = make_images(tmp_path / "icons", {"on": 8, "off": 8}, (24, 20))
+    config, *_ = prepared("--data-dir", icons)
+    assert (config.model, config.image_size) == ("custom_cnn", 20)
+
+
+@pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf"])
+def test_minutes_are_above_0(minutes, photos, capsys):
+    assert main(["train", "--data-dir", "photos", f"--minutes={minutes}"]) == 2
+    assert "--minutes must be above 0" in capsys.readouterr().err
+
+
+def begin(config, output):
+    """Leave what an interrupted training leaves at first."""
+    output.mkdir(parents=True)
+    write_json(output / "config.json", config.to_dict())
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--epochs", "7"), ("--minutes", "3"), ("--seed", "4", "--output", "mine")]
+)
+def test_the_same_command_goes_on_without_a_new_plan(words, photos, monkeypatch, capsys):
+    config, *_ = prepared("--data-dir", "photos", *words)
+    args = _parse(["train", "--data-dir", "photos", *words])
+    begin(config, train.output_folder(args, config))
+    monkeypatch.setattr("cnn_cifar10.training.make_plan", lambda *_, **__: pytest.fail("plans"))
+    again, lines, _ = prepared("--data-dir", "photos", *words)
+    assert again == config
+    assert not lines
+    assert "an unfinished run of these options goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [("--epochs", "3"), ("--fit", "stretch"), ("--overwrite",), ("--image-size", "64")]
+)
+def test_another_command_does_not_go_on(words, photos, monkeypatch):
+    config, *_ = prepared("--data-dir", "photos", "--epochs", "5", "--fit", "crop")
+    begin(config, train.output_folder(_parse(["train"]), config))
+    plans = []
+    monkeypatch.setattr(
+        "cnn_cifar10.training.make_plan", lambda *_, **__: plans.append(1) or pytest.skip
+    )
+    with pytest.raises(AttributeError):
+        prepared("--data-dir", "photos", *words)
+    assert plans
+
+
+@pytest.mark.parametrize("at", ["list_files", "scan_images", "make_plan"])
+def test_an_interruption_of_the_plan_names_the_same_command(at, photos, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    room = "training" if at == "make_plan" else "training.plan"
+    monkeypatch.setattr(f"cnn_cifar10.{room}.{at}", interrupt)
+    assert main(["train", "--data-dir", "photos", "--minutes", "2"]) == 130
+    assert capsys.readouterr().err.endswith(
+        "interrupted; continue with: cnn-cifar10 train --data-dir photos --minutes 2\n"
+    )
+
+
+def test_lr_find_draws_a_curve_and_gives_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--dataset", "digits", "--quiet", *SMALL]
+    assert main(["lr-find", *words, "--json"]) == 0
+    printed = capsys.readouterr()
+    rate = json.loads(printed.out)["learning_rate"]
+    *_, command, last = printed.err.splitlines()
+    assert command == f"cnn-cifar10 train {' '.join(words)} --learning-rate {rate:.2g}"
+    folder = tmp_path / "reports/digits-custom_cnn-seed0"
+    assert {path.name for path in folder.iterdir()} == {"lr_find.png", "lr_find.csv"}
+    rows = (folder / "lr_find.csv").read_text().splitlines()
+    assert rows[0] == "learning_rate,loss,smoothed"
+    assert last.startswith("curve: reports/")
+    assert not (tmp_path / "models").exists()
+    assert main([*command.split()[1:], "--epochs", "1"]) == 0
+
+
+def test_lr_find_refuses_a_learning_rate(capsys):
+    assert main(["lr-find", "--dataset", "digits", "--learning-rate", "0.1"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("classes", "size", "words"),
+    [
+        ({"cat": 20, "dog": 20}, (64, 64), ()),
+        ({"a": 30, "b": 9, "c": 8}, (120, 50), ("--epochs", "1")),
+        ({"x": 12, "y": 12}, (60, 90), ("--minutes", "1", "--no-test")),
+    ],
+)
+def test_a_folder_of_photographs_becomes_a_model_at_once(
+    classes, size, words, tmp_path, monkeypatch, capsys, lite0_weights
+):
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "photos", classes, size, "jpg")
+    assert main(["train", "--data-dir", "photos", "--image-size", "48", *words, "--json"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["facts"]["model"] == "transfer"
+    assert report["facts"]["run"] == "photos-transfer-finetuned-seed0"
+    assert report["metrics"][report["split"]]["accuracy"] > 0.7
+    assert "model: transfer, efficientnet_lite0 from ImageNet (--model)" in printed.err
+
+
+def test_a_config_is_a_file_with_every_number(photos):
+    config, *_ = prepared("--data-dir", "photos")
+    assert config == make_config(**config.to_dict())
+    assert None not in (config.image_size, config.epochs, config.learning_rate)
