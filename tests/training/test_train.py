@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from cnn_cifar10.architectures import adapt_whitening, main_model
 from cnn_cifar10.architectures.layers import AuxiliaryHeads
@@ -72,6 +74,53 @@ def test_the_kept_model_is_the_best_epochs(digits_run, digits):
     # In float32 one image in a hundred may fall to the other side.
     assert accuracy == pytest.approx(max(history["val_accuracy"]), abs=0.011)
     assert model.dtype_policy.name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("select", "choose"), [("val_macro_f1", np.argmax), ("val_loss", np.argmin)]
+)
+def test_the_kept_model_is_the_best_in_what_is_selected(tmp_path, digits, select, choose):
+    config = make_config(
+        **{**SMALL, "epochs": 4, "learning_rate": 0.3}, select=select, class_weight="balanced"
+    )
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    history = run.history()
+    assert run.facts()["best_epoch"] == 1 + choose(history[select])
+    assert ("val_macro_f1" in history) == (select == "val_macro_f1")
+    if select == "val_macro_f1":
+        split = digits.validation
+        predicted = run.load_model().predict(split.images, verbose=0).argmax(axis=1)
+        expected = f1_score(split.labels, predicted, average="macro")
+        assert max(history[select]) == pytest.approx(expected, abs=0.02)
+
+
+def test_early_stopping_and_plateaus_follow_what_is_selected(tmp_path, digits):
+    """The loss falls in every epoch; the macro F1 of constant answers does not rise."""
+    config = make_config(
+        **{**SMALL, "epochs": 8, "learning_rate": 1e-9},
+        schedule="reduce_on_plateau",
+        select="val_macro_f1",
+        early_stopping=5,
+    )
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    history = run.history()
+    assert run.facts()["best_epoch"] == 1
+    assert len(history["epoch"]) == 6
+    np.testing.assert_allclose(history["learning_rate"], [1e-9] * 4 + [2e-10] * 2, rtol=1e-5)
+
+
+def test_an_id_stays_with_a_folder(tmp_path, digits, interruption):
+    config = make_config(**{**SMALL, "epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", dataset=digits, callbacks=[interruption(0, 0)], verbose=0)
+    begun = (tmp_path / "run" / "id").read_text().strip()
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    assert run.facts()["id"] == begun
+    assert re.fullmatch("[0-9a-f]{12}", begun)
+    again = train(config, tmp_path / "run", dataset=digits, overwrite=True, verbose=0)
+    assert again.facts()["id"] == begun
+    (tmp_path / "run" / "id").unlink()  # as in runs of before
+    assert train(config, run.path, dataset=digits, overwrite=True, verbose=0).facts()["id"] != begun
 
 
 def weights_of(run):
@@ -290,6 +339,7 @@ def test_with_the_validation_images_the_last_epoch_is_kept(tmp_path, digits):
     run = train(config, tmp_path / "run", dataset=digits, verbose=0)
     history, facts = run.history(), run.facts()
     assert facts["best_epoch"] == 2
+    assert (facts["notes"], facts["fit"]) == ([], "crop")
     assert not any(key.startswith("val_") for key in history)
     both = len(digits.train) + len(digits.validation)
     assert facts["examples"] == {"train": both, "validation": 0, "test": len(digits.test)}

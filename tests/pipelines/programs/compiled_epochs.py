@@ -25,6 +25,8 @@ config = make_config(
     batch_size=256,
     learning_rate=0.05,
     augment="small_crop+alternating_flip",
+    class_weight="balanced",
+    select="val_macro_f1",
     precision="float32",
 )
 

@@ -53,6 +53,8 @@ config = make_config(
     augment="crop",
     model_options={"width": 16, "stages": 2, "depth": 1, "dropout": dropout},
     learning_rate=0.2,
+    class_weight="balanced",
+    select="val_macro_f1",
     precision="float32",
     deterministic=True,
 )
