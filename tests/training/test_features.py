@@ -1,6 +1,7 @@
 """Frozen features: computed once, kept under what decides them, and a head trained on them."""
 
 import dataclasses
+import errno
 import gc
 import logging
 import os
@@ -222,28 +223,84 @@ def test_a_damaged_file_is_reported_and_replaced(model, few, predictions, cache,
     gc.collect()  # warns of files left open
 
 
-def test_images_on_disk_are_known_by_their_time_of_change(model, tmp_path, few, predictions):
+def test_images_on_disk_are_known_by_their_content_size_and_fit(model, tmp_path, few, predictions):
     from PIL import Image
+
+    def load(**options):
+        return load_dataset("folder", tmp_path / "images", **{"image_size": 32, **options})
 
     for index in range(12):
         path = tmp_path / "images" / "ab"[index % 2] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(few.train.images[index]).save(path)
-    dataset = load_dataset("folder", tmp_path / "images", image_size=32)
+    dataset = load()
     counts = [len(dataset.train), len(dataset.validation)]
     features, _ = frozen_features(model, dataset, verbose=0)
-    assert predictions == counts
-    again = load_dataset("folder", tmp_path / "images", image_size=32)
-    frozen_features(model, again, verbose=0)
-    assert predictions == counts
     np.testing.assert_allclose(
         features.train.images,
         model.get_layer("features")(dataset.train.images[:].astype("float32")),
         atol=1e-3,
     )
     os.utime(dataset.train.images.paths[3], (1, 1))
-    frozen_features(model, dataset, verbose=0)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    (tmp_path / "images").symlink_to("moved")
+    frozen_features(model, load(), verbose=0)
+    assert predictions == counts
+    frozen_features(model, load(fit="pad"), verbose=0)
     assert predictions == counts * 2
+    Image.fromarray(few.train.images[20]).save(dataset.train.images.paths[3])
+    frozen_features(model, load(), verbose=0)
+    assert len(predictions) == 6
+
+
+@pytest.mark.parametrize("place", ["a file", "read-only", "a folder in the way", "a full disk"])
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    model, few, predictions, cache, caplog, monkeypatch, place
+):
+    if place == "a file":
+        monkeypatch.setenv("XDG_CACHE_HOME", __file__)
+    elif place == "a folder in the way":
+        write = np.savez
+        monkeypatch.setattr(np, "savez", lambda part, **arrays: write(part.parent, **arrays))
+    else:  # as a superuser, who runs tests, never meets
+        code = errno.EROFS if place == "read-only" else errno.ENOSPC
+
+        def fail(*_, **__):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(np, "savez", fail)
+    with caplog.at_level(logging.WARNING):
+        features, _ = frozen_features(model, few, verbose=0)
+    assert len(features.train) == 60
+    (record,) = [x for x in caplog.records if x.name == "cnn_cifar10.training.features"]
+    assert "features cannot be kept for the next run" in record.getMessage()
+    assert not list(cache.glob("part*"))
+    frozen_features(model, few, verbose=0)
+    assert predictions == [60, 20] * 2
+
+
+def test_a_cache_that_cannot_be_read_is_a_warning(model, few, predictions, cache, caplog):
+    frozen_features(model, few, verbose=0)
+    (path,) = cache.iterdir()
+    path.unlink()
+    path.mkdir()
+    with caplog.at_level(logging.WARNING):
+        features, _ = frozen_features(model, few, verbose=0)
+    assert len(features.train) == 60
+    assert predictions == [60, 20] * 2
+    assert "so features are computed again" in caplog.text
+
+
+def test_the_oldest_features_make_room(model, few, predictions, cache, monkeypatch):
+    frozen_features(model, few, verbose=0)
+    (first,) = cache.iterdir()
+    os.utime(first, (1, 1))
+    monkeypatch.setattr("cnn_cifar10.training.features._BOUND", 2.5 * first.stat().st_size)
+    for count in (59, 58):
+        part = Split(few.train.images[:count], few.train.labels[:count])
+        frozen_features(model, dataclasses.replace(few, train=part), verbose=0)
+    assert not first.exists()
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_progress_is_shown_where_it_is_asked_for(model, few, capsys):
