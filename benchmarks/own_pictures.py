@@ -253,7 +253,8 @@ def train(args, work):
     write(
         args, "train", "One command, beside the same before and beside plain Keras", lines,
         f"`cnn-cifar10 train --dataset folder --data-dir FOLDER{' ' * bool(args.options)}"
-        f"{args.options}`, all else by default, from a cold cache; minutes are of the whole process, its report included. Plain Keras is "
+        f"{args.options}`, all else by default, from a cold cache; minutes are of the whole "
+        "process, its report included. Plain Keras is "
         "`benchmarks/plain_finetuning.py`: the same backbone and weights. All have the same images "
         "for training, validation and test, and run one after the other in turn. A seed decides "
         "this split, order and augmentation.", table,
