@@ -141,7 +141,7 @@ def open_cache(key: str, size: int) -> PixelCache | None:
         if _bytes(path) > 2 * size + 10**7:  # of images that were replaced
             with contextlib.suppress(OSError):
                 _remove(path)
-        if _make_room(path, size - _bytes(path)):
+        if _make_room(path, max(0, size - _bytes(path))):
             return PixelCache(path)
         warn_once(
             f"{folder} has no room for {size / 1e9:.1f} GB of pixels, so images are decoded in "

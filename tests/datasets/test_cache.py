@@ -1,6 +1,7 @@
 """The pixels of the cache are those of the decoder; it is bounded, checked and never in the way."""
 
 import concurrent.futures
+import gc
 import multiprocessing
 import os
 import pickle
@@ -55,7 +56,7 @@ def databases(home):
 
 
 @pytest.mark.parametrize("fit", images.FITS)
-def test_cached_pixels_are_those_of_the_decoder_bit_for_bit(tmp_path, fit, decoded):
+def test_cached_pixels_are_those_of_the_decoder_bit_for_bit(tmp_path, fit, decoded, caplog):
     paths = make_files(tmp_path / "a")
     expected = ImageFiles(paths, SIZE, fit)[:]
     decoded.clear()
@@ -69,6 +70,7 @@ def test_cached_pixels_are_those_of_the_decoder_bit_for_bit(tmp_path, fit, decod
         np.concatenate([expected[mask], expected[:3]])[2:8][1:],
     )
     assert decoded == []
+    assert caplog.text == ""
 
 
 def test_sizes_and_fits_have_pixels_of_their_own(tmp_path):
@@ -193,16 +195,16 @@ def test_a_bound_that_is_no_number_is_an_error(monkeypatch, value):
         open_cache("key", 1000)
 
 
-def test_the_cache_used_longest_ago_makes_room_but_none_in_use(
-    tmp_path, cache_home, monkeypatch, caplog
-):
+def test_the_cache_used_longest_ago_makes_room_but_none_in_use(tmp_path, monkeypatch, caplog):
     caches = [scanned(make_files(tmp_path / name, seed=i)) for i, name in enumerate("abc")]
+    caches.sort(key=lambda files: files.cache.path, reverse=True)
     paths = [files.cache.path for files in caches]
-    size = paths[0].stat().st_size
-    for path, used in zip(paths, (200, 100, 300), strict=True):
+    for used, path in enumerate(paths):
         os.utime(path.with_suffix(".lock"), (used, used))
-    caches[1] = caches[2] = None  # no longer in use
-    monkeypatch.setenv("CNN_CIFAR10_CACHE_GB", str(3.5 * size / 1e9))
+    caches[1:] = []
+    gc.collect()  # so that these are no longer in use
+    bound = 3.5 * paths[0].stat().st_size / 1e9
+    monkeypatch.setenv("CNN_CIFAR10_CACHE_GB", str(bound))
     fourth = scanned(make_files(tmp_path / "d", seed=3))
     assert [path.exists() for path in paths] == [True, False, True]
     fifth = scanned(make_files(tmp_path / "e", seed=4))
@@ -212,6 +214,18 @@ def test_the_cache_used_longest_ago_makes_room_but_none_in_use(
     assert scanned(make_files(tmp_path / "f", seed=5)).cache is None  # all others are in use
     assert "no room" in caplog.text
     np.testing.assert_array_equal(caches[0][:], ImageFiles(caches[0].paths, SIZE)[:])
+
+
+def test_a_cache_is_not_removed_to_make_room_for_itself(tmp_path, monkeypatch):
+    first = scanned(make_files(tmp_path / "a")).cache.path
+    second = scanned(make_files(tmp_path / "b", seed=1)).cache.path
+    gc.collect()  # so that neither is in use
+    for used, path in enumerate((first, second)):
+        os.utime(path.with_suffix(".lock"), (used, used))
+    monkeypatch.setenv("CNN_CIFAR10_CACHE_GB", str(1.5 * first.stat().st_size / 1e9))
+    assert scanned(make_files(tmp_path / "a")).cache.path == first
+    assert first.exists()
+    assert not second.exists()
 
 
 def test_a_cache_that_outgrows_the_bound_is_added_to_no_more(tmp_path, monkeypatch, caplog):

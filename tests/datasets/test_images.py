@@ -444,6 +444,12 @@ def test_png_of_16_bits_is_scaled_by_the_bits_in_use(bits, channels):
     np.testing.assert_array_equal(decode_image(_png16(pixels))[0], np.repeat(SHOWN[:, None], 3, 1))
 
 
+@pytest.mark.parametrize(("top", "shown"), [(100, 100), (300, 75), (3000, 187), (40_000, 156)])
+def test_a_dark_image_of_16_bits_stays_dark(top, shown):
+    pixels = np.array([[[0], [top]]], "uint16")
+    assert decode_image(_png16(pixels))[0, :, 0].tolist() == [0, shown]
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(
