@@ -217,13 +217,14 @@ def test_the_cache_used_longest_ago_makes_room_but_none_in_use(tmp_path, monkeyp
 
 
 def test_a_cache_is_not_removed_to_make_room_for_itself(tmp_path, monkeypatch):
-    first = scanned(make_files(tmp_path / "a")).cache.path
+    paths = make_files(tmp_path / "a")
+    first = scanned(paths).cache.path
     second = scanned(make_files(tmp_path / "b", seed=1)).cache.path
     gc.collect()  # so that neither is in use
     for used, path in enumerate((first, second)):
         os.utime(path.with_suffix(".lock"), (used, used))
     monkeypatch.setenv("CNN_CIFAR10_CACHE_GB", str(1.5 * first.stat().st_size / 1e9))
-    assert scanned(make_files(tmp_path / "a")).cache.path == first
+    assert scanned(paths).cache.path == first
     assert first.exists()
     assert not second.exists()
 
