@@ -1,7 +1,6 @@
 """One classifier for every door: files, bytes and arrays give the same answers."""
 
 import dataclasses
-import itertools
 import json
 import shutil
 import time
