@@ -105,8 +105,10 @@ def _hold_images(root: Path, files: Sequence[str]) -> bool:
 def _list_classes(root: Path, place: str) -> Files:
     folders = _class_folders(root, place)
     meant = _splits(folders)
-    # A folder named as a split that holds images itself, not class folders, is a class.
+    # A folder named as a split that holds images itself, or has no train/ beside it, is a class.
     splits = {folder: split for folder, split in meant.items() if list_entries(root, folder)[0]}
+    if "train" not in splits.values() and len(meant) < len(folders):
+        splits = {}
     notes: list[str] = []
     classes = {"train": folders}
     if splits:

@@ -483,7 +483,7 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, index) -> "ImageFiles":
+    def take(self, index: slice | np.ndarray | list[int]) -> "ImageFiles":
         """Return the files that an index names, without reading them."""
         return ImageFiles(self.paths[index], self.size, self.fit, self.digests[index], self.cache)
 

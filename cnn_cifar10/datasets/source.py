@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
+from cnn_cifar10.utils import printable
 
 Place = str | os.PathLike | None
 """Where the files of a data set are, if it has files."""
@@ -58,7 +59,7 @@ def find_place(name: str, options: DataOptions) -> Path:
     if data_dir is None:
         raise DatasetError(f"data_dir: {name} needs it: name the folder of the images")
     if not (place := Path(data_dir).expanduser()).exists():
-        raise DatasetError(f"data_dir: {data_dir}: no such file or folder; check the path")
+        raise DatasetError(f"data_dir: {printable(place)}: no such file or folder; check the path")
     return place
 
 

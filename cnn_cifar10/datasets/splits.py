@@ -186,8 +186,8 @@ def _check(
         ]:
             raise DatasetError(
                 f"{printable(files.root)}: {split} has too few images of {few(short)}; {least} or "
-                "more of each class are needed, whose copies and groups stay in one split"
-                + "".join(f". {note.rstrip('.')}" for note in notes)
+                "more of each class are needed (copies of an image, or a group, count once): add some, "
+                "or remove the class" + "".join(f". {note.rstrip('.')}" for note in notes)
             )
 
 

@@ -237,7 +237,7 @@ def test_images_of_a_group_stay_in_one_split(tmp_path, pattern, of):
         ("(", ["group_by: '('", "no regular expression"]),
         ("patient", ["group_by: 'patient'", "no group in any path", "a/000.png"]),
         (r"\.png", ["group_by", "all images in one group"]),
-        ("^([ab])/", ["too few images of a (0)", "groups"]),
+        ("^([ab])/", ["too few images of a (0)", "a group, count once"]),
     ],
 )
 def test_a_pattern_that_makes_no_groups_is_refused(tmp_path, refusal, pattern, parts):
