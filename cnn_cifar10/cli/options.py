@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnn_cifar10.configs import TrainingConfig, type_name
+from cnn_cifar10.configs import FOLDER, TrainingConfig, type_name
 from cnn_cifar10.utils import InputError, read_assignment, read_value
 
 _SHARED = {
@@ -60,11 +60,13 @@ def add_fields(
             continue
         how, choices = hows[type_name(field)], field.metadata["choices"]
         known = field.default not in (None, dataclasses.MISSING) and field.default is not False
-        shown = show_defaults and known
+        default = f" (default: {field.default}" if show_defaults and known else ""
+        if default:
+            default += f", for folders {FOLDER[field.name]})" if field.name in FOLDER else ")"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             default=argparse.SUPPRESS,
-            help=field.metadata["help"] + (f" (default: {field.default})" if shown else ""),
+            help=field.metadata["help"] + default,
             **(how | {"choices": choices} if choices else how),
         )
 

@@ -13,7 +13,10 @@ from cnn_cifar10.cli import options
 from cnn_cifar10.configs import find_study, list_studies
 
 CONTINUES = True
-_FIELDS = ("dataset", "data_dir", "image_size", "train_images", "epochs")
+_FIELDS = (
+    *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "class_weight"),
+    *("train_images", "epochs"),
+)
 
 
 def add_arguments(parser):
@@ -32,7 +35,8 @@ def add_arguments(parser):
 
 
 def run(args):
-    study = find_study(args.study).with_base(**options.given_fields(args, _FIELDS))
+    study, given = find_study(args.study), options.given_fields(args, _FIELDS)
+    study = study.with_base(**(given if "dataset" in study.base else options.imply_folder(given)))
     if args.seeds:
         study = dataclasses.replace(study, seeds=args.seeds)
     config = study.config(study.reference, study.seeds[0])

@@ -25,7 +25,7 @@ from cnn_cifar10.utils import require_package
 CONTINUES = True
 _FIELDS = (
     *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged"),
-    *("model", "start", "seed"),
+    *("class_weight", "model", "start", "seed"),
 )
 
 
@@ -54,7 +54,7 @@ def add_arguments(parser):
 
 def run(args):
     require_package("keras_tuner", "tune needs", "keras-tuner")
-    given = options.given_fields(args, _FIELDS)
+    given = options.imply_folder(options.given_fields(args, _FIELDS))
     base = configs.make_config(**given)
     changes = _changes(args.set or (), base.model)
     name = args.name or f"{base.source}-{base.model}-{args.algorithm}"

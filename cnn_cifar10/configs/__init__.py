@@ -9,7 +9,7 @@ from cnn_cifar10.configs.choices import (
     Optimizer,
     Schedule,
 )
-from cnn_cifar10.configs.recipes import RECIPES, make_config
+from cnn_cifar10.configs.recipes import FOLDER, RECIPES, make_config
 from cnn_cifar10.configs.searches import (
     ALGORITHMS,
     RATE_FACTOR,
@@ -30,8 +30,8 @@ from cnn_cifar10.configs.training import (
 )
 
 __all__ = [
-    "ALGORITHMS", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES", "SCHEDULES",
-    "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer", "Schedule",
-    "Search", "Study", "TrainingConfig", "changed_space", "find_study", "list_studies",
+    "ALGORITHMS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES",
+    "SCHEDULES", "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer",
+    "Schedule", "Search", "Study", "TrainingConfig", "changed_space", "find_study", "list_studies",
     "make_config", "parse_values", "read_claims", "read_config", "read_space", "type_name",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Recipes: named starting points of a training."""
+"""Recipes: named starting points of a training; what folders of images are trained with."""
 
 from typing import Any
 
@@ -76,6 +76,9 @@ faster, fast, accurate: fastnet with Muon in large batches, on images that are
 
 The figures of the others, with seconds and hardware, are in reports/results.csv.
 """
+
+FOLDER = {"fit": "pad", "class_weight": "balanced", "select": "val_macro_f1"}
+"""What `cnn-cifar10 train` takes for folders unless it is said, by measurement."""
 
 
 def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:

@@ -55,7 +55,9 @@ class TrainingConfig:
     """
 
     dataset: str = _option("cifar10", "data set; `cnn-cifar10 datasets` lists them")
-    data_dir: str | None = _option(None, "where its files are, for data that is not built in")
+    data_dir: str | None = _option(
+        None, "where its files are; alone, it means the data set folder, unless it is CIFAR-10's"
+    )
     image_size: int | None = _option(
         None, "side in pixels that folders of images are read at", least=1
     )

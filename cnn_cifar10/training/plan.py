@@ -11,15 +11,12 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.configs import FOLDER, TrainingConfig
 from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files, scan_images
 from cnn_cifar10.pipelines import evaluation_batches, training_batches
 from cnn_cifar10.training.build import build_model, compile_model
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError
-
-FOLDER = {"fit": "pad", "class_weight": "balanced", "select": "val_macro_f1"}
-"""What folders are trained with unless the command says otherwise, by measurement."""
 
 MINUTES = 10.0
 """What a training from ImageNet may take unless the command says otherwise."""
@@ -28,12 +25,13 @@ PHOTOGRAPH = 48
 """Median shorter side in pixels from which images are taken for photographs."""
 
 SIZES = (96, 128, 160, 192, 224)
-"""Sides in pixels that photographs are trained at: the largest that time allows."""
+"""Sides in pixels that photographs can be trained at."""
 
 _SAMPLE = 64  # files that are read at first
 _OWN_SIZE = 64  # the side that other images are read at, at most
 _FEWEST, _MOST = 5, 20  # epochs of fine-tuning
-_VIEWS = 20_000  # images that it sees before more bring little
+_QUICK = (160, 4_000)  # largest side, and images seen in all epochs if these are few
+_PATIENT = (224, 20_000)  # the same with --minutes
 _LONGEST = 200  # epochs of other trainings
 _FIXED = 20.0  # seconds of loading, building and drawing
 _HEAD_STEP = 0.0001  # seconds for an image on its features
@@ -121,7 +119,8 @@ def make_plan(
         fields.pop("select", None)  # no epoch is chosen
     photographs = chooses_model and min(look.side, given.get("image_size", look.side)) >= PHOTOGRAPH
     if photographs:
-        ways = list(_from_imagenet(look, make, given, fields))
+        limits = _PATIENT if minutes else _QUICK
+        ways = list(_from_imagenet(look, make, given, fields, *limits))
     else:
         if chooses_model and is_folder:
             fields["image_size"] = min(look.side, _OWN_SIZE)
@@ -155,19 +154,20 @@ class _Way:
     most: int
 
 
-def _from_imagenet(look, make, given, fields) -> Iterator[_Way]:
+def _from_imagenet(look, make, given, fields, largest, views) -> Iterator[_Way]:
     """Yield the ways to train on photographs, the best first."""
 
     def at(size, recipe):
         return make(recipe, **fields, image_size=size, model_options={"image_size": size})
 
-    largest_first = [size for size in reversed(SIZES) if size <= 2 * look.side]
-    sizes = [given["image_size"]] if "image_size" in given else largest_first
+    sizes = [size for size in reversed(SIZES) if size <= min(largest, 2 * look.side)]
+    if "image_size" in given:
+        sizes = [given["image_size"]]
     tuned = [at(size, "finetune") for size in sizes]
     if epochs := given.get("epochs"):
         yield from (_Way(config, epochs, epochs) for config in tuned)
         return
-    most = int(np.clip(_VIEWS // look.images[0], _FEWEST, _MOST))
+    most = int(np.clip(views // look.images[0], _FEWEST, _MOST))
     yield from (_Way(config, _FEWEST, most) for config in tuned)
     yield _Way(tuned[-1], 1, most)
     for config in (at(size, "transfer") for size in sizes):

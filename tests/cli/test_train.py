@@ -11,7 +11,7 @@ from cnn_cifar10.cli import main, train
 from cnn_cifar10.cli.main import _parse
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.training import Speed
-from cnn_cifar10.utils import write_json
+from cnn_cifar10.utils import InputError, write_json
 
 SMALL = ("--model-options", "width=4", "depth=1")
 
@@ -198,3 +198,25 @@ def test_a_config_is_a_file_with_every_number(photos):
     config, *_ = prepared("--data-dir", "photos")
     assert config == make_config(**config.to_dict())
     assert None not in (config.image_size, config.epochs, config.learning_rate)
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"), [("sweep activation", "run_study"), ("tune --trials 1", "run_search")]
+)
+def test_studies_and_searches_take_a_folder_alone(command, runs, photos, monkeypatch):
+    asked = []
+
+    def stop(what, *_, **__):
+        asked.append(what.base)
+        raise InputError("enough")
+
+    monkeypatch.setattr(f"cnn_cifar10.experiments.{runs}", stop)
+    words = "--data-dir photos --fit stretch --group-by (.*)_ --class-weight balanced"
+    assert main([*command.split(), *words.split()]) == 2
+    (base,) = asked
+    assert {name: base[name] for name in ("dataset", "data_dir", "fit", "class_weight")} == {
+        "dataset": "folder",
+        "data_dir": "photos",
+        "fit": "stretch",
+        "class_weight": "balanced",
+    }

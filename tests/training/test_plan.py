@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from cnn_cifar10.configs import make_config
+from cnn_cifar10.configs import FOLDER, make_config
 from cnn_cifar10.training import Look, Speed, make_plan
-from cnn_cifar10.training.plan import FOLDER, PHOTOGRAPH, SIZES, estimate
+from cnn_cifar10.training.plan import PHOTOGRAPH, SIZES, estimate
 from cnn_cifar10.utils import InputError
 
 PHOTOS = Look({"cat": 800, "dog": 200}, (800, 100, 100), 480, 640, read_seconds=0.01)
