@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.datasets import DATASETS
-from cnn_cifar10.evaluation import compared_metrics
+from cnn_cifar10.evaluation import METRICS, compared_metrics
 from cnn_cifar10.exporting.formats import FORMATS
-from cnn_cifar10.reporting import format_metrics, format_per_class, format_table
-from cnn_cifar10.utils import format_hardware
+from cnn_cifar10.inference import DESCRIPTION
+from cnn_cifar10.reporting import escape_markdown, format_metrics, format_per_class, format_table
+from cnn_cifar10.utils import format_hardware, printable
 
 _TEMPLATE = Path(__file__).with_name("model_card.md")
 _COLUMNS = {
@@ -22,6 +23,22 @@ _COLUMNS = {
     "agreement": "same class",
     "accuracy": "accuracy",
     "milliseconds": "ms/image",
+}
+
+_MOST_NAMES = 50  # of classes in a sentence
+_FITS = {
+    "crop": (
+        "scaled to cover {0}x{1} pixels and cropped to the centre",
+        "ImageOps.fit(image, ({0}, {1}))",
+    ),
+    "pad": (
+        "scaled to fit into {0}x{1} pixels, with grey bars beside them",
+        "ImageOps.pad(image, ({0}, {1}), color=(127, 127, 127))",
+    ),
+    "stretch": (
+        "stretched to {0}x{1} pixels",
+        "image.resize(({0}, {1}), Image.Resampling.BICUBIC)",
+    ),
 }
 
 
@@ -55,34 +72,63 @@ def model_card(
     facts, names = report["facts"], description["class_names"]
     formats = [row["format"] for row in description["comparison"]["formats"][1:]]
     height, width, _ = description["input"]["shape"][1:]
+    fit, pillow = (text.format(width, height) for text in _FITS[description["input"]["fit"]])
     config = {key: value for key, value in facts["config"].items() if value not in (None, {})}
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         **_metadata(report, formats, license),
         facts=facts,
         report=report,
-        names=", ".join(names),
+        run=escape_markdown(printable(facts["run"])),
+        headline=escape_markdown(report["headline"]),
+        names=_list(names),
         count=len(names),
         height=height,
         width=width,
+        fit=fit,
+        pillow=pillow,
+        examples=_examples(facts["examples"]),
+        notes="".join(f"- {escape_markdown(note)}\n" for note in facts.get("notes", ())),
         use="".join(FORMATS[name].use for name in formats),
         comparison=format_comparison(description),
         metrics=format_metrics(report),
         per_class=format_per_class(report),
-        weakest=min(report["per_class"], key=lambda row: row["recall"]),
         limits="".join(f"- {limit}\n" for limit in _limits(report)),
         hardware=format_hardware(facts["hardware"]),
         commit=facts["commit"] or "unknown",
-        config=format_table([{"setting": key, "value": str(config[key])} for key in config]),
+        config=format_table(
+            [{"setting": key, "value": printable(str(config[key]))} for key in config]
+        ),
     )
     return text.strip()
 
 
+def _list(names):
+    if len(names) > _MOST_NAMES:
+        return f"the {len(names):,} classes that `{DESCRIPTION}` lists"
+    return ", ".join(map(escape_markdown, names))
+
+
+def _examples(counts):
+    test = f"{counts['test']:,} to test"
+    if not counts["test"]:
+        test = "none to test, so that its figures are of those that chose the epoch"
+    train, validation = (f"{counts[split]:,}" for split in ("train", "validation"))
+    return f"{train} images to train on, {validation} to choose the epoch, {test}"
+
+
 def _limits(report):
-    """Yield the limits that not every model has."""
+    """Yield the limits that the report shows."""
+    judged = [row for row in report["per_class"] if row["support"]]
+    weakest = min(judged, key=lambda row: row["recall"])
+    yield (
+        f"Weakest class: {escape_markdown(weakest['class'])}, with {weakest['recall']:.1%} of its "
+        f"{weakest['support']:,} images classified correctly."
+    )
     for most in report["most_confused"][:1]:
+        true, predicted = (escape_markdown(most[f"{kind}_class"]) for kind in ("true", "predicted"))
         yield (
-            f"Most confused classes: {most['share']:.1%} of the images of {most['true_class']} are "
-            f"classified as {most['predicted_class']}."
+            f"Most confused classes: {most['share']:.1%} of the images of {true} are classified as "
+            f"{predicted}."
         )
     if "copy" in (title := report["facts"]["dataset"]):
         yield (
@@ -97,9 +143,11 @@ def _metadata(report, formats, license):
     dataset = facts["config"]["dataset"]
     hub = DATASETS[dataset].hub_id if dataset in DATASETS else None
     optional = {"license": license, "datasets": hub and [hub]}
+    leading = ["balanced_accuracy"] if report.get("unequal") else []
+    shown = {name: METRICS[name] for name in [*leading, *compared_metrics()]}
     figures = [
         {"type": metric.hub_name or name, "name": metric.heading, "value": round(metrics[name], 4)}
-        for name, metric in compared_metrics().items()
+        for name, metric in shown.items()
         if name in metrics and not metric.augmented
     ]
     tags = dict.fromkeys(FORMATS[name].tag for name in formats if FORMATS[name].tag)

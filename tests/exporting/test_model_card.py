@@ -1,10 +1,14 @@
 """The model card: what it says is what the run and its report hold."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
+from cnn_cifar10.datasets import read_image
 from cnn_cifar10.exporting.model_card import model_card
 from cnn_cifar10.inference import read_description
 
@@ -81,6 +85,71 @@ def test_the_weakest_class_and_a_copys_pixels_are_limits(description, digits_rep
     card = model_card(description, report)
     assert "CIFAR-10 (JPEG copy) does not have the pixels that were published" in card
     assert metadata(card)["datasets"] == ["uoft-cs/cifar10"]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(90, 40), (40, 90), (20, 31)])
+def test_what_it_says_of_fitting_an_image_is_what_is_done(
+    fit, size, description, digits_report, tmp_path, monkeypatch
+):
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype="uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", format="PNG")
+    monkeypatch.chdir(tmp_path)
+    description = {**description, "input": {**description["input"], "fit": fit}}
+    card = model_card(description, digits_report)
+    (program,) = (p for p in re.findall("```python\n(.*?)```", card, re.DOTALL) if "pixels" in p)
+    exec(program, values := {})
+    assert values["pixels"].dtype == np.float32
+    expected = read_image("photo.jpg", (32, 32), fit)
+    np.testing.assert_array_equal(values["pixels"], expected[None])
+
+
+def test_a_model_without_a_test_split_says_what_its_figures_are_of(description, digits_report):
+    report = json.loads(json.dumps(digits_report))
+    report["facts"]["examples"]["test"] = 0
+    report["split"] = "validation"
+    card = model_card(description, report)
+    assert "none to test, so that its figures are of those that chose the epoch" in card
+    assert "By class, on the validation split:" in card
+    (index,) = metadata(card)["model-index"]
+    assert index["results"][0]["dataset"]["split"] == "validation"
+    figures = {metric["type"]: metric["value"] for metric in index["results"][0]["metrics"]}
+    assert figures["accuracy"] == round(report["metrics"]["validation"]["accuracy"], 4)
+
+
+def test_what_was_found_in_the_data_stands_with_them(description, digits_report):
+    report = json.loads(json.dumps(digits_report))
+    report["facts"]["notes"] = ["3 exact copies are left out.", "2 files of `a_b` are damaged."]
+    card = model_card(description, report)
+    data = card.split("## Data")[1].split("## Figures")[0]
+    assert "- 3 exact copies are left out.\n- 2 files of \\`a_b\\` are damaged.\n" in data
+
+
+def test_unequal_classes_are_judged_by_balanced_accuracy_first(description, digits_report):
+    report = {**digits_report, "unequal": True}
+    figures = metadata(model_card(description, report))["model-index"][0]["results"][0]["metrics"]
+    assert [figure["type"] for figure in figures] == ["balanced_accuracy", "accuracy", "f1"]
+
+
+@pytest.mark.parametrize("name", ["a|b", "_x_ $y$", "<b>猫</b>", "[a](b)"])
+def test_names_that_mean_something_to_markdown_are_shown(name, description, digits_report):
+    report = json.loads(json.dumps(digits_report))
+    report["per_class"][0] |= {"class": name, "recall": 0.0}
+    card = model_card({**description, "class_names": [name, *"123456789"]}, report)
+    shown = re.sub(r"\\(.)", r"\1", card)
+    assert f"The output is the probabilities of {name}, 1, 2, " in shown
+    assert f"Weakest class: {name}, with 0.0%" in shown
+    assert f"| {name} " in shown
+    assert name not in card
+
+
+def test_of_two_thousand_classes_the_card_has_a_page(description, digits_report):
+    names = [f"class {i}" for i in range(2000)]
+    report = json.loads(json.dumps(digits_report))
+    report["per_class"] = [{**report["per_class"][0], "class": name} for name in names]
+    card = model_card({**description, "class_names": names}, report)
+    assert "the 2,000 classes that `artifact.json` lists" in card
+    assert len(card) < 20_000
 
 
 def test_names_that_mean_something_to_yaml_are_quoted(description, digits_report):
