@@ -77,7 +77,7 @@ def _extract(path: Path, folder: Path) -> None:
     ):
         for name, declared, regular, open_member in _members(raw):
             parts = [part for part in name.split("/") if part not in ("", ".")]
-            if ".." in parts or name.startswith("/") or ":" in parts[0] or not regular:
+            if ".." in parts or name.startswith("/") or name[1:2] == ":" or not regular:
                 fault = f"{name!r} is a link, a device or a path that leads out of it"
                 raise DatasetError(
                     f"{printable(path)}: {fault}; unpack it yourself and name its folder"

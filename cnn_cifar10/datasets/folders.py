@@ -59,11 +59,11 @@ def open_place(options: DataOptions) -> tuple[str, Path]:
     """Return what captions call the data, and their folder or table; an archive is unpacked."""
     place = find_place("folder", options)
     title = place.resolve().name
-    if place.is_file() and not tables.is_named_table(place):
-        if not archives.is_archive(place):
+    if not place.is_dir() and not (tables.is_named_table(place) and place.is_file()):
+        if not place.is_file() or not archives.is_archive(place):
             found = "is no folder, CSV or TSV, nor whole zip or tar file"
             raise DatasetError(f"{printable(place)}: {found}; check it")
-        title = re.sub(r"\.(zip|tar|tgz|gz|xz|txz|bz2|tbz2?)\b", "", title, flags=re.IGNORECASE)
+        title = re.sub(r"(?i)(\.tar)?\.(zip|tar|[gx]z|bz2|t[gx]z|tbz2?)$", "", title)
         place = archives.unpack(place)
     return printable(title), place
 

@@ -50,9 +50,9 @@ def files_below(root: str | os.PathLike, place: str = "") -> Iterator[str]:
     folders = [place]
     while folders:
         place = folders.pop()
+        inside, files = list_entries(root, place)
         if (identity := _identity(os.path.join(root, place))) not in entered:
             entered.add(identity)
-            inside, files = list_entries(root, place)
             yield from files
             folders += reversed(inside)
 
@@ -103,7 +103,7 @@ def split_of(name: str) -> tuple[str | None, str]:
     return splits[0].lastgroup, " ".join(others)
 
 
-_FILLERS = "(?:seg|split|set|data|dataset|subset|images?|imgs?|photos?|pictures?|files?|samples?)*"
+_FILLERS = "(?:seg|split|set|sub|data|images?|imgs?|photos?|pictures?|files?|samples?)*"
 _SPLIT = re.compile(
     f"{_FILLERS}(?:(?P<train>train(?:ing)?|trn)|(?P<validation>val(?:id(?:ation)?)?|dev(?:elopment)?)"
     f"|(?P<test>test(?:ing|s)?|tst|holdout|eval(?:uation)?)){_FILLERS}"

@@ -109,7 +109,7 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     Raises:
         DatasetError: If there are too few classes, images or groups, or files cannot be used.
     """
-    given = [split for split in SPLITS if split in files.splits]
+    given = [split for split in SPLITS if split == "train" or split in files.splits]
     made = [] if "validation" in given else ["validation", "test"][: 3 - len(given)]
     needed = 1 + len(made)  # images of each class in train
     splits = files.splits.copy()  # "" once a file is left out
@@ -129,24 +129,13 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     if options.group_by is None and not files.groups.any():
         suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
         notes += [str(suggested)] if suggested else []
+    copies, alike = _loosen(files, splits, copies, digests, asked, given, needed)
     groups = _join(copies, asked)
-    if (alike := _too_alike(files, splits, groups, given, needed)).any():
-        _, equal = np.unique(digests, return_inverse=True)
-        _, copies = np.unique(
-            np.where(alike[files.labels], -1 - equal, copies), return_inverse=True
-        )
-        groups = _join(copies, asked)
-        alike &= ~_too_alike(files, splits, groups, given, needed)
-        if names := [files.class_names[label] for label in np.flatnonzero(alike)]:
-            notes.append(
-                f"Images of {few(names)} are too much alike to keep near duplicates in one split; "
-                "equal files are kept in one."
-            )
     shared = _shared(splits, groups)
     found = _report_copies(files, splits, digests, copies, groups, shared)
     splits[shared] = ""
     _check(files, splits, given, needed, found)
-    notes += found
+    notes += alike + found
 
     if made:
         train = np.flatnonzero(splits == "train")
@@ -181,13 +170,11 @@ def _check(
     for split in names:
         least = needed if split == "train" else 1
         counts = np.bincount(files.labels[splits == split], minlength=len(classes))
-        if short := [
-            f"{classes[label]} ({counts[label]})" for label in np.flatnonzero(counts < least)
-        ]:
+        if short := [f"{classes[k]} ({counts[k]})" for k in np.flatnonzero(counts < least)]:
             raise DatasetError(
                 f"{printable(files.root)}: {split} has too few images of {few(short)}; {least} or "
-                "more of each class are needed (copies of an image, or a group, count once): add some, "
-                "or remove the class" + "".join(f". {note.rstrip('.')}" for note in notes)
+                "more of each class are needed (copies of an image, or a group, count once): add "
+                "some, or remove the class" + "".join(f". {note.rstrip('.')}" for note in notes)
             )
 
 
@@ -221,7 +208,9 @@ def _list_whole(files: Files, name: str, header: Sequence[str], rows: Iterable[S
     except OSError as error:
         logger.warning("%s cannot be written (%s)", path, error)
         return ""
-    return f" (all are listed in {path})"
+    home = Path.home()
+    shown = Path("~", path.relative_to(home)) if path.is_relative_to(home) else path
+    return f" (all are listed in {printable(shown)})"
 
 
 def _asked_groups(files: Files, pattern: str | None) -> np.ndarray:
@@ -234,7 +223,7 @@ def _asked_groups(files: Files, pattern: str | None) -> np.ndarray:
     except re.error as error:
         raise DatasetError(f"group_by: {pattern!r} is no regular expression ({error})") from error
     found = [
-        match[match.re.groups and 1] or "" if (match := search(path)) else ""
+        match[min(1, match.re.groups)] or "" if (match := search(path)) else ""
         for path in files.paths
     ]
     if len(distinct := set(found)) == 1:
@@ -267,17 +256,40 @@ def _join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return connected_components(coo_array(links, shape=(nodes, nodes)), directed=False)[1][first]
 
 
-def _too_alike(
-    files: Files, splits: np.ndarray, groups: np.ndarray, given: Sequence[str], needed: int
-) -> np.ndarray:
-    """Return of which classes groups leave too few in train, or less than half of a split."""
+def _loosen(
+    files: Files,
+    splits: np.ndarray,
+    copies: np.ndarray,
+    digests: np.ndarray,
+    asked: np.ndarray,
+    given: Sequence[str],
+    needed: int,
+) -> tuple[np.ndarray, list[str]]:
+    """Return copies without near duplicates in classes that these would leave too small."""
+
+    def too_small(copies):
+        groups = _join(copies, asked)
+        kept = np.where(_shared(splits, groups), "", splits)
+        train = kept == "train"
+        pairs = np.unique(np.stack([files.labels[train], groups[train]]), axis=1)
+        small = [count(pairs[0]) < needed]
+        for split in given:
+            small.append(
+                2 * count(files.labels[kept == split]) < count(files.labels[splits == split])
+            )
+        return np.any(small, axis=0)
+
     count = functools.partial(np.bincount, minlength=len(files.class_names))
-    kept = np.where(_shared(splits, groups), "", splits)
-    train = kept == "train"
-    pairs = np.unique(np.stack([files.labels[train], groups[train]]), axis=1)
-    few_groups = count(pairs[0]) < needed
-    halves = [2 * count(files.labels[kept == s]) < count(files.labels[splits == s]) for s in given]
-    return np.any([few_groups, *halves], axis=0)
+    if not (alike := too_small(copies)).any():
+        return copies, []
+    _, equal = np.unique(digests, return_inverse=True)
+    copies = np.where(alike[files.labels], -1 - equal, copies)
+    _, copies = np.unique(copies, return_inverse=True)
+    alike &= ~too_small(copies)
+    if not (names := [files.class_names[label] for label in np.flatnonzero(alike)]):
+        return copies, []
+    note = f"Images of {few(names)} are too much alike to keep near duplicates in one split."
+    return copies, [note]
 
 
 def _shared(splits: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -323,4 +335,4 @@ def _report_copies(
                 f"{count:,} images of {split} are left out: a copy, or one of their group, is in "
                 "a split that is judged"
             )
-    return [f"{note}{where}." for note in notes]
+    return ["; ".join(notes) + where + "."]

@@ -28,7 +28,7 @@ def is_named_table(path: Path) -> bool:
 def is_table(path: Path) -> bool:
     """Return whether a file is a table with files and labels."""
     try:
-        return is_named_table(path) and bool(_columns(path, next(_lines(path))))
+        return is_named_table(path) and path.is_file() and bool(_columns(path, next(_lines(path))))
     except DatasetError:
         return False
 
@@ -80,7 +80,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         # Names of files may hold bytes that are no UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            first = file.readline()
+            first = file.readline(100_000)
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=first.count))
             for cells in reader:

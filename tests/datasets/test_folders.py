@@ -277,6 +277,7 @@ def test_many_tiny_classes_are_named_but_not_all(make_images, refusal, tmp_path)
         ("my-cats.test", "test", "my cats"),
         ("train_test", None, "train test"),
         ("训练", None, "训练"),
+        ("dataset" * 30 + "x", None, "dataset" * 30 + "x"),
         ("1", None, ""),
     ],
 )

@@ -143,7 +143,7 @@ def test_copies_of_test_images_are_left_out_of_train_and_listed(tmp_path, cache_
     assert not any(
         "seen" in path for split in (dataset.train, dataset.validation) for path in split.ids
     )
-    told = " ".join(dataset.notes)
+    (told,) = dataset.notes
     assert "2 images of train are left out" in told
     assert "1 images of validation are left out" in told
     (path,) = cache_home.rglob("duplicates.csv")
