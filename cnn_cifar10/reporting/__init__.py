@@ -6,6 +6,7 @@ from cnn_cifar10.reporting.comparison import (
     write_comparison,
 )
 from cnn_cifar10.reporting.inspection import describe_data, inspect_folder
+from cnn_cifar10.reporting.report_page import format_metrics, format_per_class
 from cnn_cifar10.reporting.results import (
     add_result,
     read_results,
@@ -14,13 +15,7 @@ from cnn_cifar10.reporting.results import (
     summarize_times,
     summary_columns,
 )
-from cnn_cifar10.reporting.run_report import (
-    check_report_place,
-    format_metrics,
-    format_per_class,
-    read_report,
-    report_run,
-)
+from cnn_cifar10.reporting.run_report import check_report_place, read_report, report_run
 from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell, format_table
 
 __all__ = [

@@ -43,11 +43,12 @@ def write_comparison(
     datasets = sorted({row["dataset"] for row in summaries})
     if len(datasets) != 1:
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
-    figures = {"accuracy.png": plotting.plot_comparison(summaries, datasets[0])}
-    if any(row["mflops"] for row in summaries):
-        title = f"{datasets[0]}: accuracy against cost"
-        figures["pareto.png"] = plotting.plot_pareto(summaries, title)
     split, _ = split_and_metric(metric)
+    title = datasets[0] if split == "test" else f"{datasets[0]}, {split} split"
+    figures = {"accuracy.png": plotting.plot_comparison(summaries, title)}
+    if any(row["mflops"] for row in summaries):
+        title += ": accuracy against cost"
+        figures["pareto.png"] = plotting.plot_pareto(summaries, title)
     predictions = comparable_predictions(summaries, reports_dir, split)
     agreement = compare_predictions(predictions) if len(predictions) > 1 else None
     if agreement:

@@ -77,9 +77,9 @@ def write_predictions(folder: Path, split: Split, evaluation: Evaluation) -> Non
     The probabilities of all classes are in `predictions.csv`; of more than 50 classes, those
     of the five most probable ones. Mistakes are the most confident first.
     """
-    wrong = confident_mistakes(evaluation, len(split))
-    keys = (image_key(split), *_KEYS)
-    rows = describe_images(split, evaluation, wrong)
+    wrong, keys = confident_mistakes(evaluation, len(split)), (image_key(split), *_KEYS)
+    parts = (wrong[start : start + _AT_ONCE] for start in range(0, len(wrong), _AT_ONCE))
+    rows = (row for part in parts for row in describe_images(split, evaluation, part))
     write_images(folder / "mistakes.csv", rows, dict(zip(keys, keys, strict=True)))
     names = evaluation.class_names
     header = [*keys[:-1], *(f"p({name})" for name in names)]

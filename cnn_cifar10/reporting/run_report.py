@@ -1,4 +1,4 @@
-"""Report of a run: metrics, confusion matrix, mistakes, training curves, settings."""
+"""Report of a run: evaluation, files, the document in report.json, the row in the results."""
 
 import json
 import os
@@ -11,18 +11,15 @@ import numpy as np
 from cnn_cifar10 import utils
 from cnn_cifar10.datasets import Dataset, ImageFiles
 from cnn_cifar10.evaluation import (
-    HEADLINE,
     METRICS,
     Evaluation,
-    compared_metrics,
     confident_mistakes,
     evaluate_split,
     most_confused,
     profile_model,
-    wilson_interval,
     with_test_time_augmentation,
 )
-from cnn_cifar10.reporting.diagnostics import diagnose, draw_examples, format_diagnostics
+from cnn_cifar10.reporting.diagnostics import diagnose, draw_examples
 from cnn_cifar10.reporting.predictions import (
     describe_images,
     image_key,
@@ -30,6 +27,7 @@ from cnn_cifar10.reporting.predictions import (
     write_images,
     write_predictions,
 )
+from cnn_cifar10.reporting.report_page import format_headline, format_report
 from cnn_cifar10.reporting.results import (
     add_result,
     digest_config,
@@ -37,14 +35,7 @@ from cnn_cifar10.reporting.results import (
     refuse_other_run,
     result_columns,
 )
-from cnn_cifar10.reporting.tables import (
-    Markdown,
-    escape_markdown,
-    fill_template,
-    format_cell,
-    format_table,
-    split_and_metric,
-)
+from cnn_cifar10.reporting.tables import format_cell, split_and_metric
 from cnn_cifar10.utils import InputError, format_hardware, printable
 
 if TYPE_CHECKING:
@@ -61,9 +52,7 @@ _SOMETIMES = (
     *("calibration.png", "robustness.png", "gradcam.png", "labels.png", "label_issues.csv"),
 )
 _MATRIX_CLASSES = 100  # of which report.json holds the confusion matrix
-_SHOWN_CLASSES = 50  # in the table of a page
 _UNEQUAL = 1.5  # times as many images as the smallest class has
-_FEW, _WIDE = 10, 0.4  # images of a class, and interval of its recall, that judge nothing
 _ISSUES = {"true_class": "label", "predicted_class": "suggested", "true_probability": "score"}
 
 
@@ -201,9 +190,9 @@ def write_report(
             become files too.
 
     Returns:
-        The document in `report.json`: `headline` (a sentence or two), `facts`,
-        `data`, `split` (the one in detail), `metrics` (by split), `majority` (the largest class
-        of the training split, and the accuracy of always answering it), `unequal` (whether the
+        The document in `report.json`: `headline` (a sentence or two), `facts`, `data`, `split`
+        (the one in detail), `metrics` (by split), `majority_baseline` (the largest `class` of
+        the training split, and the `accuracy` of always answering it), `unequal` (whether the
         largest class of the split has 1.5 times the images of the smallest), `per_class`,
         `confusion_matrix` (of up to 100 classes), `most_confused`, `mistakes` (where the split
         was evaluated as a whole), `history`, and, where asked for, `diagnostics`.
@@ -239,7 +228,7 @@ def write_report(
     if issues is not None:
         image = image_key(dataset.split(split))
         write_images(output_dir / "label_issues.csv", issues, {image: image, **_ISSUES})
-    utils.write_page(output_dir / "report.md", [_page(report, figures)])
+    utils.write_page(output_dir / "report.md", [format_report(report, figures)])
     utils.write_json(output_dir / "report.json", report)
     return report
 
@@ -265,7 +254,7 @@ def _describe(facts, dataset, evaluations, history, augmented):
         "data": _describe_data(dataset),
         "split": split,
         "metrics": metrics,
-        "majority": {
+        "majority_baseline": {
             "class": dataset.class_names[majority],
             "accuracy": float((evaluation.labels == majority).mean()),
         },
@@ -276,7 +265,7 @@ def _describe(facts, dataset, evaluations, history, augmented):
         "mistakes": mistakes,
         "history": {key: [float(value) for value in values] for key, values in history.items()},
     }
-    return {"headline": _headline(report), **report}
+    return {"headline": format_headline(report), **report}
 
 
 def _describe_data(dataset):
@@ -332,48 +321,6 @@ def _covers(evaluation, dataset, split):
     return np.array_equal(evaluation.labels, dataset.split(split).labels)
 
 
-def _headline(report):
-    facts, data, split = (report[key] for key in ("facts", "data", "split"))
-    metrics, majority = report["metrics"][split], report["majority"]
-    others = [
-        f"{metric.heading} {format(metrics[name], metric.format)}"
-        for name, metric in compared_metrics().items()
-        if name != HEADLINE and not metric.augmented and name in metrics
-    ]
-    images = f"the {metrics['examples']:,} images of the {data['title']} {split} split"
-    correct, more = f"{metrics[HEADLINE]:.2%}", f"({', '.join(others)})"
-    text = f"{facts['model']} classifies {correct} of {images} correctly {more}"
-    if report["unequal"]:
-        text = (
-            f"{facts['model']} reaches a balanced accuracy of {metrics['balanced_accuracy']:.2%} "
-            f"{more} on {images}, whose classes are unequal: it classifies {correct} correctly, "
-            f"where always answering {majority['class']}, the largest class, would classify "
-            f"{majority['accuracy']:.2%}"
-        )
-    text += (
-        f"; trained with seed {facts['seed']} for {facts['epochs']} epochs in "
-        f"{facts['seconds']:,.0f} seconds on {format_hardware(facts['hardware'])}."
-    )
-    if facts["fingerprint"] != data["fingerprint"]:
-        text += (
-            " The model was trained with other splits than these (their fingerprints differ), so "
-            "that its training images may be among them."
-        )
-    if split == "test":
-        return text
-    return f"{text} {_no_test(data) or 'The test split was not used.'}"
-
-
-def _no_test(data):
-    """Return what is said where there is no test split; older reports do not tell."""
-    if data.get("images", {"test": 1})["test"]:
-        return ""
-    return (
-        "The data have no test split: figures are of the validation split, which chose the epoch "
-        "that was kept, and on new images they may be lower."
-    )
-
-
 def _figures(report, dataset, matrix):
     """Return `{file name: figure}`."""
     from cnn_cifar10 import plotting
@@ -391,136 +338,6 @@ def _figures(report, dataset, matrix):
         title = f"{title}: the most confident mistakes"
         figures["mistakes.png"] = draw_examples(dataset.split(report["split"]), mistakes, title)
     return figures
-
-
-def _page(report, figures):
-    """Return the text of `report.md`."""
-    found = report.get("diagnostics")
-    return fill_template(
-        "report.md",
-        figures,
-        run=escape_markdown(report["facts"]["run"]),
-        headline=escape_markdown(report["headline"]),
-        data=_format_data(report["data"]),
-        metrics=format_metrics(report),
-        confusions=_format_confusions(report["most_confused"]),
-        per_class=format_per_class(report),
-        diagnostics=f"{format_diagnostics(found)}\n\n" if found else "",
-        settings=_format_settings(report["facts"]),
-    )
-
-
-def _format_confusions(confused):
-    if not confused:
-        return "No image is classified wrongly."
-    columns = {"true_class": "true class", "predicted_class": "predicted class"}
-    return format_table(confused, {**columns, "images": "images", "share": "of the true class"})
-
-
-def _format_settings(facts):
-    settings = {
-        "data": facts["dataset"],
-        "split fingerprint": facts["fingerprint"],
-        "epoch kept": facts.get("best_epoch"),
-        "parameters": f"{facts['parameters']:,}",
-        "images per second": f"{facts['images_per_second']:,.0f}",
-        "precision": facts["precision"],
-        "backend": facts["backend"],
-        "hardware": format_hardware(facts["hardware"]),
-        "commit": facts["commit"],
-        "versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
-        **{Markdown(f"`{key}`"): value for key, value in facts["config"].items()},
-    }
-    return format_table([{"setting": key, "value": value} for key, value in settings.items()])
-
-
-def format_metrics(report: dict[str, Any]) -> str:
-    """Return the metrics of every split as a Markdown table, with a sentence on overfitting.
-
-    Args:
-        report: What `write_report` returns.
-    """
-    metrics = report["metrics"]
-    measured = dict.fromkeys(name for figures in metrics.values() for name in figures)
-    shown = [name for name in measured if name in METRICS and METRICS[name].recorded]
-    headings = {name: METRICS[name].heading for name in shown}
-    rows = [{"split": split, **figures} for split, figures in metrics.items()]
-    parts = [format_table(rows, {"split": "split", "examples": "images", **headings})]
-    parts += filter(None, (_format_doubt(report), _no_test(report["data"])))
-    if {"train", "validation"} <= set(metrics):
-        train, validation = (metrics[split][HEADLINE] for split in ("train", "validation"))
-        gap = 100 * (train - validation)
-        words = "clear" if gap >= 5 else "some" if gap >= 1 else "no sign of"
-        parts.append(
-            f"Training accuracy is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} "
-            f"validation accuracy ({train:.2%} and {validation:.2%}): {words} overfitting."
-        )
-    return "\n\n".join(parts)
-
-
-def _format_doubt(report):
-    """Return the interval of the accuracy, and the accuracy of always answering one class."""
-    split = report["split"]
-    metrics = report["metrics"][split]
-    low, high = wilson_interval(metrics[HEADLINE], metrics["examples"])
-    text = f"The 95% interval of the accuracy on the {split} split is {low:.2%} to {high:.2%}."
-    if majority := report.get("majority"):
-        text += (
-            f" Always answering {escape_markdown(majority['class'])}, the largest class of the "
-            f"training split, would be right for {majority['accuracy']:.2%}."
-        )
-    return text
-
-
-def _format_data(data):
-    """Return what the data are, and what was found in them."""
-    counts = ", ".join(f"{count:,} {name}" for name, count in data["images"].items())
-    text = (
-        f"{data['classes']:,} classes of {data['smallest']:,} to {data['largest']:,} training "
-        f"images; in all {counts} images."
-    )
-    if data["fit"]:
-        height, width = data["size"]
-        text += f" Files are read at {height} x {width} pixels (`fit`: {data['fit']})."
-    return "\n".join([text, *(f"\n- {escape_markdown(note)}" for note in data["notes"])])
-
-
-def format_per_class(report: dict[str, Any]) -> str:
-    """Return the scores of the classes, on the split in detail, as a Markdown table.
-
-    Of more than 50 classes, it has those of the lowest F1. A line names classes that have too
-    few images to be judged.
-
-    Args:
-        report: What `write_report` returns.
-    """
-    rows, text = report["per_class"], ""
-    columns = {key: key for key in rows[0]} | {"f1": "F1", "support": "images"}
-    if "recall_low" in rows[0]:
-        text = _format_small(rows)
-        columns |= {"recall_low": "from", "recall_high": "to (95%)"}
-    if len(rows) > _SHOWN_CLASSES:
-        text += (
-            f"The {_SHOWN_CLASSES} of {len(rows):,} classes with the lowest F1; all are in "
-            "per_class.csv.\n\n"
-        )
-        rows = sorted(rows, key=lambda row: row["f1"])[:_SHOWN_CLASSES]
-    return text + format_table(rows, columns)
-
-
-def _format_small(rows):
-    small = [
-        f"{escape_markdown(row['class'])} ({row['support']})"
-        for row in rows
-        if row["support"] < _FEW or row["recall_high"] - row["recall_low"] > _WIDE
-    ]
-    if not small:
-        return ""
-    more = f" and {len(small) - _FEW:,} more" if len(small) > _FEW else ""
-    return (
-        f"Too few images to judge: {', '.join(small[:_FEW])}{more}. They have fewer than {_FEW} "
-        f"images, or an interval of recall wider than {100 * _WIDE:.0f} points.\n\n"
-    )
 
 
 def result_row(

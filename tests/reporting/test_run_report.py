@@ -109,6 +109,7 @@ def test_report_reads_from_top_to_bottom(report_dir, facts):
     assert "fingerprints differ" not in text
     for fact in (facts["fingerprint"], "keras 3.15.1", "abc123", "`epochs`"):
         assert fact in text
+    assert "batch size, halved" not in text
 
 
 def test_every_image_of_the_report_exists_and_is_small(report_dir):
@@ -159,7 +160,7 @@ def test_report_json_holds_everything(report_dir, facts, evaluations):
         "confidence": pytest.approx(0.8),
         "true_probability": pytest.approx(0.1),
     }
-    assert report["majority"] == {"class": "cat", "accuracy": pytest.approx(1 / 3)}
+    assert report["majority_baseline"] == {"class": "cat", "accuracy": pytest.approx(1 / 3)}
     assert report["unequal"] is False
 
 
@@ -318,6 +319,8 @@ def test_without_a_test_split_every_figure_is_said_to_be_of_validation(tmp_path,
     text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     assert text.count(said) == 2
     assert all("/validation " in row["file"] for row in read_csv(tmp_path / "r" / "mistakes.csv"))
+    trained = write(tmp_path / "t", untested, facts, {"train": evaluate_own(own, "train", 2)})
+    assert trained["headline"].endswith("have no test split: these are images of the training.")
     row = result_row(facts, report["metrics"], COSTS)
     assert row["accuracy"] is row["balanced_accuracy"] is None
     assert row["validation_accuracy"] == report["metrics"]["validation"]["accuracy"]
