@@ -121,6 +121,6 @@ def _gallery(images, captions, columns, width, title):
     for axes, image, caption in zip(grid, images, captions, strict=False):
         pixels = np.clip(np.round(image), 0, 255).astype("uint8")
         axes.imshow(pixels, interpolation="nearest" if len(pixels) <= 64 else "antialiased")
-        short = (style.shorten(line, int(24 * width)) for line in caption.split("\n"))
+        short = (style.shorten(line, int(19 * width)) for line in caption.split("\n"))
         axes.set_title("\n".join(short), fontsize=7, loc="center", pad=3)
     return figure
