@@ -30,6 +30,7 @@ from cnn_cifar10.training.prepare import prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.run import Run, RunError
 from cnn_cifar10.utils import (
+    InputError,
     describe_hardware,
     git_commit,
     package_versions,
@@ -194,6 +195,9 @@ def check_run(
             "another output or overwrite it"
         )
     get_policy(config.augment)
+    network = find_network(config.model)
+    if config.head_epochs and ":" not in config.model and "backbone" not in network.options:
+        raise InputError(f"head_epochs: {config.model} has no pretrained features; leave it out")
     if tensorboard:
         for package in ("tensorflow", "tensorboard"):
             require_package(package, "TensorBoard logs need")

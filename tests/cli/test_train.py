@@ -101,6 +101,23 @@ def test_minutes_are_above_0(minutes, photos, capsys):
     assert "--minutes must be above 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--dataset digits --fit pad", "--fit is of image files, not of digits: leave it out"),
+        ("--dataset cifar10 --skip-damaged", "--skip-damaged is of image files"),
+        ("--data-dir photos --model resnet20 --head-epochs 3", "resnet20 has no pretrained feat"),
+        ("--data-dir photos --epochs 3 --image-size 64 --minutes 3", "leave one of them out"),
+    ],
+)
+def test_an_option_without_effect_is_refused_before_images_are_read(
+    words, message, photos, monkeypatch, capsys
+):
+    monkeypatch.setattr("cnn_cifar10.training.load_data", lambda config: pytest.fail("loads data"))
+    assert main(["train", *words.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
 def begin(config, output):
     """Leave what an interrupted training leaves at first."""
     output.mkdir(parents=True)
