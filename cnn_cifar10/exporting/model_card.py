@@ -70,6 +70,7 @@ def model_card(
         license: Identifier of the model's license, such as `"mit"`.
     """
     facts, names = report["facts"], description["class_names"]
+    notes = [f"- {escape_markdown(note)}\n" for note in facts.get("notes", ())]
     formats = [row["format"] for row in description["comparison"]["formats"][1:]]
     height, width, _ = description["input"]["shape"][1:]
     fit, pillow = (text.format(width, height) for text in _FITS[description["input"]["fit"]])
@@ -86,8 +87,7 @@ def model_card(
         width=width,
         fit=fit,
         pillow=pillow,
-        examples=_examples(facts["examples"]),
-        notes="".join(f"- {escape_markdown(note)}\n" for note in facts.get("notes", ())),
+        notes="".join(["\n", *notes] if notes else []),
         use="".join(FORMATS[name].use for name in formats),
         comparison=format_comparison(description),
         metrics=format_metrics(report),
@@ -106,14 +106,6 @@ def _list(names):
     if len(names) > _MOST_NAMES:
         return f"the {len(names):,} classes that `{DESCRIPTION}` lists"
     return ", ".join(map(escape_markdown, names))
-
-
-def _examples(counts):
-    test = f"{counts['test']:,} to test"
-    if not counts["test"]:
-        test = "none to test, so that its figures are of those that chose the epoch"
-    train, validation = (f"{counts[split]:,}" for split in ("train", "validation"))
-    return f"{train} images to train on, {validation} to choose the epoch, {test}"
 
 
 def _limits(report):
@@ -154,7 +146,7 @@ def _metadata(report, formats, license):
     values = {
         "tags": ["image-classification", facts["model"], *tags],
         "types": [figure["type"] for figure in figures],
-        "name": facts["run"],
+        "name": printable(facts["run"]),
         "dataset": {"type": hub or dataset, "name": facts["dataset"], "split": report["split"]},
         "figures": figures,
     }

@@ -107,9 +107,11 @@ def test_what_it_says_of_fitting_an_image_is_what_is_done(
 def test_a_model_without_a_test_split_says_what_its_figures_are_of(description, digits_report):
     report = json.loads(json.dumps(digits_report))
     report["facts"]["examples"]["test"] = 0
+    report["data"]["images"]["test"] = 0
     report["split"] = "validation"
     card = model_card(description, report)
-    assert "none to test, so that its figures are of those that chose the epoch" in card
+    assert "to choose the epoch, 0 to test" in card
+    assert "figures are of the validation split, which chose the epoch" in card
     assert "By class, on the validation split:" in card
     (index,) = metadata(card)["model-index"]
     assert index["results"][0]["dataset"]["split"] == "validation"
@@ -157,3 +159,11 @@ def test_names_that_mean_something_to_yaml_are_quoted(description, digits_report
     report["facts"]["dataset"] = report["facts"]["run"] = 'pets: "cats" & [dogs] #1'
     (index,) = metadata(model_card(description, report))["model-index"]
     assert index["name"] == index["results"][0]["dataset"]["name"] == 'pets: "cats" & [dogs] #1'
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_named(description, digits_report):
+    report = json.loads(json.dumps(digits_report))
+    report["facts"]["run"] = "caf\udce9"
+    card = model_card(description, report)
+    assert metadata(card)["model-index"][0]["name"] == r"caf\xe9"
+    assert "# caf\\\\xe9" in card.encode().decode()
