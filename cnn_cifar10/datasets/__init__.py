@@ -5,7 +5,6 @@ from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split
 from cnn_cifar10.datasets.folders import list_files
 from cnn_cifar10.datasets.images import (
     IMAGE_FORMATS,
-    MAX_BYTES,
     ImageError,
     ImageFiles,
     decode_image,
@@ -19,7 +18,7 @@ from cnn_cifar10.datasets.source import DataOptions, Place, Source
 from cnn_cifar10.datasets.survey import Survey, survey_folder
 
 __all__ = [
-    "DATASETS", "IMAGE_FORMATS", "MAX_BYTES", "DataOptions", "Dataset", "DatasetError",
+    "DATASETS", "IMAGE_FORMATS", "DataOptions", "Dataset", "DatasetError",
     "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
     "describe_sizes", "find_images", "is_hidden", "list_files", "load_dataset", "load_image",
     "measure_sizes", "read_image", "scan_images", "survey_folder",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cnn_cifar10.datasets.cache import PixelCache
+from cnn_cifar10.datasets.depth import to_8_bits
 from cnn_cifar10.utils import InputError, printable
 
 if TYPE_CHECKING:
@@ -114,10 +115,8 @@ def read_image(
     """Decode one image file to RGB pixels, as a viewer would show them.
 
     EXIF orientation is applied, an animation gives its first frame, and transparent pixels
-    lie over white. Channels of more than 8 bits are scaled to 8 by the range that the file
-    declares (the sample values of TIFF). Without one, it is 8, 10, 12, 14 or 16 bits,
-    whichever is enough for the integers of the image; 0 to 1 for floats within it; and the
-    least to the largest value else.
+    lie over white. Channels of more than 8 bits are scaled to 8 by the range of their
+    values, as `datasets.depth` describes.
 
     Args:
         path: A file of a format in `IMAGE_FORMATS`, whatever its suffix.
@@ -317,96 +316,13 @@ def _to_rgb(image, data):
     """Return an RGB image of 8 bits a channel, with white behind what is transparent."""
     from PIL import Image
 
-    mode = _raw_mode(image)
-    if image.tile and image.tile[0].codec_name == "libtiff" and mode.endswith(("BS", "BF")):
-        _set_raw_mode(image, mode.replace("B", ""))  # libtiff has turned the bytes, unlike Pillow
-    image.load()
-    if image.mode.startswith(("I", "F")):
-        return _grey_to_rgb(image)
-    if mode.startswith(("RGB;16", "RGBA;16")):
-        image = _scale_colours(image, mode, data)
+    image = to_8_bits(image, lambda: _open(data))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(image.convert("RGB"), mask=image.getchannel("A"))
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey_to_rgb(image):
-    from PIL import Image
-
-    values = np.asarray(image)
-    if values.dtype == np.int32 and _tag(image, 339) == 1:  # SampleFormat: unsigned
-        values = values.view("uint32")
-    grey = _scale(values, image)
-    grey[values == image.info.get("transparency", np.nan)] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _scale_colours(image, mode, data):
-    """Scale colours of 16 bits, of which Pillow keeps the high byte, if they use only 14."""
-    from PIL import Image
-
-    high = np.array(image)
-    if high[..., :3].max() >= 1 << 6:
-        return image
-    low = _open(data)
-    _set_raw_mode(low, mode[:-1] + ("L" if mode.endswith("B") else "B"))
-    values = high[..., :3] * np.uint16(256) + np.asarray(low)[..., :3]
-    high[..., :3] = _scale(values, image)
-    high[np.all(values == image.info.get("transparency", -1), axis=-1)] = 255
-    return Image.fromarray(high)
-
-
-def _raw_mode(image):
-    """Return the layout of the pixels in the file, in Pillow's terms: `"RGB;16B"`."""
-    if not image.tile:
-        return ""
-    args = image.tile[0].args
-    return args if isinstance(args, str) else str(args[0])
-
-
-def _set_raw_mode(image, mode):
-    image.tile = [
-        tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
-        for tile in image.tile
-    ]
-
-
-def _scale(values, image):
-    """Return values as `uint8`, with the range of an image spread over 0 to 255."""
-    black, white = _range(values, image)
-    if not math.isfinite(black + white):
-        raise ValueError("some values are infinite or no numbers")
-    scaled = np.subtract(values, black, dtype="float32")
-    scaled *= 255 / (white - black)
-    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype("uint8")
-
-
-def _range(values, image):
-    """Return the values of an image that are black and white, as `read_image` describes."""
-    low, high = float(values.min()), float(values.max())
-    declared = [_tag(image, wide, narrow) for wide, narrow in ((340, 280), (341, 281))]
-    if None not in declared and declared[0] <= low < high <= declared[1]:
-        low, high = declared
-    elif image.format == "PPM":  # which Pillow has scaled
-        low, high = 0, 65535
-    elif values.dtype.kind == "f":
-        if low >= 0 and high <= 1:
-            low, high = 0, 1
-    elif low >= 0 and high < 1 << 16:
-        low, high = 0, next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits)
-    if high == low:
-        high += 1
-    return (high, low) if _tag(image, 262) == 0 else (low, high)  # 0: white is zero
-
-
-def _tag(image, *numbers):
-    """Return the first of these tags that a TIFF has."""
-    tags = getattr(image, "tag_v2", {})
-    value = next((tags[number] for number in numbers if number in tags), None)
-    return value[0] if isinstance(value, tuple) else value
 
 
 def fit_image(image: "Image", size: tuple[int, int] | None, fit: str) -> np.ndarray:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -115,8 +116,8 @@ def _stamp(scan, i):
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {decoder_version()}"
 
 
-_TABLE = """CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
-digest BLOB, format TEXT, height INT, width INT, thumbnail BLOB)"""
+_TABLE = """CREATE TABLE IF NOT EXISTS images (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
+digest BLOB, format TEXT, height INT, width INT, thumbnail BLOB, checksum INT)"""
 _LARGEST = 2_000_000  # files to remember, in 2 GB
 _FEW = 2000  # files for which threads are faster
 
@@ -128,27 +129,29 @@ def _key(path):
 def _recall(scan, stamps):
     """Enter what is known from earlier scans, and return the positions of other files."""
     known = np.zeros(len(scan), bool)
-    query = f"SELECT {', '.join(_Record._fields)} FROM files WHERE path = ? AND stamp = ?"
+    columns = ", ".join((*_Record._fields, "checksum"))
+    query = f"SELECT {columns} FROM images WHERE path = ? AND stamp = ?"
     file = cache_folder() / "scan.sqlite"
     with faults_warned(file), open_database(file, _TABLE) as database:
         for i, (path, stamp) in enumerate(zip(map(_key, scan.paths), stamps, strict=True)):
-            for record in database.execute(query, (path, stamp)):
-                _enter(scan, i, record)
-                known[i] = True
+            for *record, checksum in database.execute(query, (path, stamp)):
+                known[i] = _checksum(record) == checksum
+                if known[i]:
+                    _enter(scan, i, record)
     return np.flatnonzero(~known).tolist()
 
 
 def _remember(scan, stamps, places, records):
     rows = [
-        (_key(scan.paths[i]), stamps[i], *record)
+        (_key(scan.paths[i]), stamps[i], *record, _checksum(record))
         for i, record in zip(places, records, strict=True)
         if record.digest and stamps[i]  # others may be read next time
     ]
     file = cache_folder() / "scan.sqlite"
     with faults_warned(file), open_database(file, _TABLE) as database:
         database.execute("BEGIN IMMEDIATE")
-        database.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", rows)
-        database.execute("DELETE FROM files WHERE rowid <= last_insert_rowid() - ?", (_LARGEST,))
+        database.executemany("INSERT OR REPLACE INTO images VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        database.execute("DELETE FROM images WHERE rowid <= last_insert_rowid() - ?", (_LARGEST,))
         database.execute("COMMIT")
 
 
@@ -159,6 +162,10 @@ class _Record(NamedTuple):
     height: int = 0
     width: int = 0
     thumbnail: bytes = b""
+
+
+def _checksum(record):
+    return zlib.crc32(repr(tuple(record)).encode())
 
 
 def _enter(scan, i, record):

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import sqlite3
 import sys
 import time
 
@@ -176,6 +177,19 @@ def test_a_damaged_record_is_a_warning_and_made_again(tmp_path, cache_home, cont
     check(scan_images(paths, size=None, fit="crop"), paths)
     check(scan_images(paths, size=None, fit="crop"), paths)
     assert len(reads) in (0, 6)
+
+
+def test_a_damaged_entry_is_read_again(tmp_path, cache_home, reads):
+    paths = make_files(tmp_path)
+    scan_images(paths, size=None, fit="crop")
+    reads.clear()
+    database = sqlite3.connect(cache_home / "cnn-cifar10" / "scan.sqlite")
+    database.execute("UPDATE images SET thumbnail = x'00' WHERE rowid = 2")
+    database.execute("UPDATE images SET width = 7 WHERE rowid = 3")
+    database.commit()
+    database.close()
+    check(scan_images(paths, size=None, fit="crop"), paths)
+    assert len(reads) == 2
 
 
 def test_a_record_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch, caplog):
