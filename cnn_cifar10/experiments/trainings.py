@@ -18,7 +18,7 @@ from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import get_policy
 from cnn_cifar10.training import Run, build_model, load_data, train
-from cnn_cifar10.utils import InputError, write_figure, write_page
+from cnn_cifar10.utils import InputError, is_no_retracing, write_figure, write_page
 
 _DATA = (*("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),)
 
@@ -70,15 +70,11 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
 def many_models() -> Iterator[None]:
     """Keep TensorFlow from warning that every run traces a function of the same name anew."""
     logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_no_retracing)
+    logger.addFilter(is_no_retracing)
     try:
         yield
     finally:
-        logger.removeFilter(_is_no_retracing)
-
-
-def _is_no_retracing(record):
-    return "triggered tf.function retracing" not in record.getMessage()
+        logger.removeFilter(is_no_retracing)
 
 
 class Progress(tqdm):

@@ -23,13 +23,13 @@ from cnn_cifar10.utils.files import (
     write_page,
 )
 from cnn_cifar10.utils.overlays import overlay
-from cnn_cifar10.utils.quiet import quiet_tensorflow
+from cnn_cifar10.utils.quiet import is_no_retracing, quiet_tensorflow
 from cnn_cifar10.utils.values import printable, read_assignment, read_list, read_value
 
 __all__ = [
     "CHECKSUMS", "InputError", "cache_folder", "cpu_flags", "describe_hardware", "format_hardware",
-    "git_commit", "gpu_names", "overlay", "package_versions", "printable", "quiet_tensorflow",
-    "read_assignment", "read_checked", "read_list", "read_object", "read_value", "references",
-    "remove_listed", "replacing", "require", "require_package", "usable_cores", "write_checksums",
-    "write_csv", "write_figure", "write_json", "write_page",
+    "git_commit", "gpu_names", "is_no_retracing", "overlay", "package_versions", "printable",
+    "quiet_tensorflow", "read_assignment", "read_checked", "read_list", "read_object", "read_value",
+    "references", "remove_listed", "replacing", "require", "require_package", "usable_cores",
+    "write_checksums", "write_csv", "write_figure", "write_json", "write_page",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ a program, this file copies lines to standard error, but for those of the log.
 """
 
 import functools
+import logging
 import os
 import re
 import subprocess
@@ -22,11 +23,20 @@ def quiet_tensorflow() -> None:
 
     So it is in processes that this one starts, too. Errors still come out: those of Python,
     fatal ones of C++, and lines of other forms. Where `TF_CPP_MIN_LOG_LEVEL` is set to
-    another level than 3, nothing is kept back.
+    another level than 3, nothing is kept back. Neither is said that several models trace
+    functions of the same name.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if level == "3" and _Finder not in sys.meta_path:
+    if level != "3":
+        return
+    logging.getLogger("tensorflow").addFilter(is_no_retracing)
+    if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
+
+
+def is_no_retracing(record: logging.LogRecord) -> bool:
+    """Return whether a line of the log is another than that a function is traced anew."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 class _Finder:

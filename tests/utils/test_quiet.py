@@ -1,5 +1,6 @@
 """What TensorFlow writes while it is imported: its log is kept back, its errors are not."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cnn_cifar10.utils import quiet_tensorflow
 
 PROGRAM = Path(__file__).parent / "programs" / "imports_tensorflow.py"
 KEPT = [
@@ -57,3 +60,11 @@ def test_who_asks_for_the_log_gets_it(imports_tensorflow):
     done = imports_tensorflow(TF_CPP_MIN_LOG_LEVEL="0")
     assert "oneDNN custom operations are on" in done.stderr
     assert done.stdout == "6 0\n"
+
+
+def test_several_models_are_no_reason_for_a_warning(caplog):
+    logger = logging.getLogger("tensorflow")
+    quiet_tensorflow()
+    logger.warning("5 out of the last 11 calls to <f> triggered tf.function retracing. Tracing is")
+    logger.warning("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
