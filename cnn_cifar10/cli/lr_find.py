@@ -20,8 +20,9 @@ def run(args):
     print(f"Range test of {options.describe(config)} with {config.optimizer}", *lines, sep="\n")
 
     from cnn_cifar10.plotting import plot_range_test
-    from cnn_cifar10.training import find_learning_rate, load_data
+    from cnn_cifar10.training import check_size, find_learning_rate, load_data
 
+    check_size(config)
     found = find_learning_rate(config, dataset or load_data(config), verbose=not args.quiet)
     folder = options.report_folder(args, train.output_folder(args, config))
     folder.mkdir(parents=True, exist_ok=True)

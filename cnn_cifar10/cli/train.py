@@ -43,8 +43,9 @@ def run(args):
 
     from cnn_cifar10.datasets import ImageFiles
     from cnn_cifar10.reporting import describe_data
-    from cnn_cifar10.training import load_data, train
+    from cnn_cifar10.training import check_size, load_data, train
 
+    check_size(config)
     dataset = dataset or load_data(config)
     _check_report(args, config, run, dataset.title)
     counts = [f"{len(dataset.split(name)):,}" for name in ("train", "validation", "test")]
@@ -104,7 +105,7 @@ def prepare(args):
 def _check_places(args, config):
     """Return the `Run`; raise, before images are read, what would stop it."""
     from cnn_cifar10.datasets import DATASETS
-    from cnn_cifar10.training import Run, check_run, check_size
+    from cnn_cifar10.training import Run, check_run
 
     source, given = DATASETS.get(config.dataset), _given(args)
     for name in ("fit", "skip_damaged"):
@@ -113,7 +114,6 @@ def _check_places(args, config):
             raise InputError(f"{option} is of image files, not of {config.dataset}: leave it out")
     run = Run(output_folder(args, config))
     check_run(run, config, args.overwrite, args.tensorboard)
-    check_size(config)
     if config.dataset == "folder":  # whose title is known
         _check_report(args, config, run, printable(config.source))
     return run

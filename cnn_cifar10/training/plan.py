@@ -301,13 +301,14 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
     return Speed(size, train, predicted)
 
 
-def _seconds(run: Callable[[int], Any], least: float = 2.0) -> float:
-    """Return the seconds of a step, of as many as take the least time; one before compiles."""
+def _seconds(run: Callable[[int], Any], least: float = 1.0) -> float:
+    """Return the seconds of a step, of as many as take the least time; the first compiles."""
     run(1)
     steps, seconds = 1, 0.0
-    while seconds < least:
-        steps *= 2
+    while True:
         began = time.perf_counter()
         run(steps)
         seconds = time.perf_counter() - began
-    return seconds / steps
+        if seconds >= least:
+            return seconds / steps
+        steps = max(2 * steps, int(steps * least / seconds))

@@ -180,12 +180,24 @@ def test_lr_find_draws_a_curve_and_gives_the_command(tmp_path, monkeypatch, caps
     assert rows[0] == "learning_rate,loss,smoothed"
     assert last.startswith("curve: reports/")
     assert not (tmp_path / "models").exists()
-    assert main([*command.split()[1:], "--epochs", "1"]) == 0
+    assert _parse(command.split()[1:]).learning_rate == pytest.approx(rate, rel=0.05)
 
 
 def test_lr_find_refuses_a_learning_rate(capsys):
     assert main(["lr-find", "--dataset", "digits", "--learning-rate", "0.1"]) == 2
     assert "leave it out" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_test_split_is_reported_on_validation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("train", 12), ("valid", 4)):
+        make_images(tmp_path / "parts" / split, {"a": count, "b": count}, (16, 16))
+    words = ("--epochs", "1", "--batch-size", "8", "--quiet", "--json", *SMALL)
+    assert main(["train", "--data-dir", "parts", *words]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["split"] == "validation"
+    assert "There is no test split" in printed.err
 
 
 @pytest.mark.slow
