@@ -7,6 +7,7 @@ packages of the formats: pip install 'cnn-cifar10[export]'.
 """
 
 from cnn_cifar10.cli import options
+from cnn_cifar10.utils import printable
 
 
 def add_arguments(parser):
@@ -23,7 +24,8 @@ def run(args):
     from cnn_cifar10.exporting import FORMATS
 
     formats = args.formats or list(FORMATS)
-    print(f"Exporting {args.run} to {', '.join(formats)}; images to compare on: {args.images}")
+    run, names = printable(args.run), ", ".join(formats)
+    print(f"Exporting {run} to {names}; images to compare on: {args.images}")
 
     from cnn_cifar10.exporting import export_run, format_comparison
     from cnn_cifar10.reporting import read_report

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import InputError, require_package
+from cnn_cifar10.utils import InputError, printable, require_package
 
 
 def add_arguments(parser):
@@ -33,10 +33,14 @@ def run(args):
     for folder in args.model or ():
         name = folder.resolve().name
         if name in folders:
-            raise InputError(f"{folder}: another model is named {name} too; rename its folder")
+            same = f"another model is named {printable(name)} too; rename its folder"
+            raise InputError(f"{printable(folder)}: {same}")
         folders[name] = folder
     folders = folders or {SHIPPED[-1].name: shipped_artifact()}
     classifiers = {name: Classifier.open(folder) for name, folder in folders.items()}
     # Standard output begins with the address, for whoever waits for it.
-    print(f"Serving {', '.join(folders)} on {args.host}, port {args.port}", file=sys.stderr)
+    print(
+        f"Serving {', '.join(map(printable, folders))} on {args.host}, port {args.port}",
+        file=sys.stderr,
+    )
     serve(classifiers, host=args.host, port=args.port, token=os.environ.get(TOKEN_VARIABLE))

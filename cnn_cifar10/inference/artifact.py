@@ -1,10 +1,10 @@
 """Exported models on disk: the files that `cnn-cifar10 export` adds to a run's folder.
 
-model.onnx     the model as ONNX, with a second output, `class_activation`, where
-               the model allows it: see `evaluation.with_class_activation`
+model.onnx     the model as ONNX, with further outputs, `embedding` and `class_activation`,
+               where the model allows them: see `evaluation.with_class_activation`
                other formats stand beside it: see `exporting.FORMATS`
-artifact.json  class names, what goes in and comes out, metrics, and how each
-               format compares with model.keras
+artifact.json  class names, what goes in (with how an image becomes a square) and comes
+               out, metrics, and how each format compares with model.keras
 README.md      the model card
 SHA256SUMS     the checksum of these and of the run's files, for
                `sha256sum --check SHA256SUMS`
@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cnn_cifar10.utils import InputError, read_checked
+from cnn_cifar10.utils import InputError, printable, read_checked
 
 DESCRIPTION, MODEL_FILE = "artifact.json", "model.onnx"
 """Files of an exported model that `Classifier` reads."""
@@ -48,9 +48,9 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If the folder holds no exported model, or its files were changed.
     """
-    folder = Path(folder)
+    folder, name = Path(folder), printable(folder)
     if not folder.is_dir():
-        raise ArtifactError(f"{folder}: no such folder; name that of an exported model")
+        raise ArtifactError(f"{name}: no such folder; name that of an exported model")
     if not (folder / DESCRIPTION).exists():
-        raise ArtifactError(f"{folder}: not exported yet; run `cnn-cifar10 export {folder}`")
+        raise ArtifactError(f"{name}: not exported yet; run `cnn-cifar10 export {name}`")
     return json.loads(read_checked(folder, DESCRIPTION, ArtifactError))

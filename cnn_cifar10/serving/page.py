@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match, Mount
 
-from cnn_cifar10.datasets import ImageError, decode_image, load_image
+from cnn_cifar10.datasets import IMAGE_FORMATS, ImageError, decode_image, load_image
 from cnn_cifar10.inference import Classifier, Prediction
 from cnn_cifar10.serving.protection import Limits
 from cnn_cifar10.utils import overlay
@@ -39,9 +39,10 @@ _FONT = ["system-ui", "sans-serif"]
 _HEAD = """<script>
 const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, "type");
 Object.defineProperty(File.prototype, "type", { get() {
-  return get.call(this) || (/\\.(heic|heif|avif)$/i.test(this.name) ? "image/heic" : "");
+  return get.call(this) || (/\\.(SUFFIXES)$/i.test(this.name) ? "image/*" : "");
 } });
-</script>"""
+</script>""".replace("SUFFIXES", "|".join(suffix[1:] for suffix in IMAGE_FORMATS))
+_PUNCTUATION = re.compile(r"([!-/:-@[-`{-~])")  # which Markdown shows as it is after a backslash
 
 
 def build_page(classifiers: dict[str, Classifier]) -> gradio.Blocks:
@@ -115,7 +116,7 @@ def _classify(classifiers, name, image, threshold):
     if drawn is not None:
         label = f"Class activation map of {next(iter(top))}"
         explanation = gradio.Image(drawn, label=label, visible=True)
-    return f"## {prediction.label}", top, explanation
+    return "## " + _PUNCTUATION.sub(r"\\\1", prediction.label), top, explanation
 
 
 def _explain(classifier, data, pixels, label):

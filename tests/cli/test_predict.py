@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,22 @@ def test_an_interruption_leaves_what_was_answered(artifact, pngs, tmp_path):
     lines = table.read_text().splitlines()
     assert len(lines) == 1 + count
     assert {line.count(",") for line in lines} == {13}
+
+
+@pytest.mark.parametrize("terminals", [("stderr",), ("stdout", "stderr"), ()])
+def test_a_bar_is_shown_where_the_answers_are_not(terminals, artifact, pngs, tmp_path):
+    pngs(tmp_path, *(f"{i}.png" for i in range(5)))
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(ours, (24, 80))
+    streams = {n: theirs if n in terminals else subprocess.PIPE for n in ("stdout", "stderr")}
+    words = ["predict", "--model", artifact, tmp_path, "--top", "1"]
+    done = subprocess.run([sys.executable, "-m", "cnn_cifar10", *words], **streams, check=True)
+    os.write(theirs, b"end")
+    shown = os.read(ours, 4000).decode()
+    assert ("Classifying: " in shown) is (terminals == ("stderr",))
+    assert shown.count(".png: ") == (5 if "stdout" in terminals else 0)
+    if not terminals:
+        assert (done.stdout.count(b"\n"), done.stderr) == (5, b"")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from cnn_cifar10.datasets import read_image
+from cnn_cifar10.datasets import IMAGE_FORMATS, read_image
 from cnn_cifar10.inference import Classifier
 from cnn_cifar10.serving.page import EXAMPLES, _classify
 from cnn_cifar10.serving.protection import Limits
@@ -175,13 +175,22 @@ def test_an_image_is_decoded_as_everywhere_else(page, classifier, tmp_path):
     assert percent == f"{classifier.classify_files([path])[0].top(1)[0]['probability']:.0%}"
 
 
-@pytest.mark.parametrize("name", ["IMG_1.HEIC", "a.heif", "b.avif", "c.tiff"])
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "a.hif", "b.avif", "c.tiff", "d.JP2", "e.pnm"])
 def test_images_that_browsers_do_not_know_are_taken(page, name, tmp_path):
-    kind = {"HEIC": "HEIF", "heif": "HEIF", "avif": "AVIF", "tiff": "TIFF"}[name.split(".")[1]]
     pillow_heif.register_heif_opener()
-    Image.open(CAT).save(tmp_path / name, format=kind)
+    kind = IMAGE_FORMATS[Path(name).suffix.lower()]
+    Image.open(CAT).convert("RGB").save(tmp_path / name, format=kind)
     page.upload(tmp_path / name)
     page.wait_for("cat")
+
+
+@pytest.mark.parametrize("name", ["*a* _b_ $c$ $$d$$", "<b>猫</b> &lt;", "# [a](b) `c` \\", "1. a"])
+def test_names_of_classes_are_shown_as_they_are(name, serving, chromium, classifier):
+    named = dataclasses.replace(classifier, class_names=(name,) * 10)
+    with serving({"m": named}) as client:
+        page = Page(chromium, str(client.base_url))
+        page.upload(CAT)
+        page.wait_for(name)
 
 
 @pytest.mark.parametrize(
