@@ -139,13 +139,17 @@ def _unfinished(args, given, output):
     run = Run(output)
     if args.overwrite or run.is_finished or not run.config_path.exists():
         return None
-    config, asked = run.config(), {**RECIPES.get(args.recipe, {}), **given}
-    asked["model_options"] = _read_config(args).model_options
-    agrees = asked.pop("model_options", {}).items() <= config.model_options.items()
-    if not (agrees and all(getattr(config, name) == value for name, value in asked.items())):
+    began, config = run.config(), _read_config(args)
+    asked = {**RECIPES.get(args.recipe, {}), **given}
+    if args.config:
+        asked = dict.fromkeys({*config.to_dict()} - ({"epochs", "small_epochs"} - {*given}))
+    agree = [
+        getattr(began, name) == getattr(config, name) for name in asked if name != "model_options"
+    ]
+    if not all(agree) or not config.model_options.items() <= began.model_options.items():
         return None
     print(f"{output}: an unfinished run of these options goes on, as its config.json says")
-    return config
+    return began
 
 
 def _given(args):

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -83,32 +83,38 @@ class Plan:
     lines: tuple[str, ...]
 
 
-class Make(Protocol):
-    """Function of a recipe (`None`: the command's) and fields, which what is given overrides."""
+class _Way(NamedTuple):
+    """A way to train: a config, and what its epochs may be."""
 
-    def __call__(self, recipe: str | None = None, **fields: Any) -> TrainingConfig: ...
+    config: TrainingConfig
+    fewest: int
+    most: int
 
 
 def make_plan(
     look: Look,
-    make: Make,
+    make: Callable[..., TrainingConfig],
     given: Mapping[str, Any],
     *,
     is_folder: bool = True,
     chooses_model: bool = True,
     minutes: float | None = None,
-    measure: "Callable[[TrainingConfig, int, int], Speed] | None" = None,
+    measure: Callable[[TrainingConfig, int, int], Speed],
 ) -> Plan:
     """Choose what a command leaves open.
 
     Args:
         look: What the data are.
-        make: Makes a config.
+        make: Function of a recipe, `None` for the command's, and of fields to a config; what is
+            given overrides them.
         given: Fields of the config that the command gives.
         is_folder: Whether the images are files, of any size and number.
         chooses_model: Whether the network is open.
         minutes: What the command may take, from now to the end of its report.
         measure: `measure_speed`, or another function of its arguments.
+
+    Returns:
+        A `Plan`.
 
     Raises:
         InputError: If `minutes` leaves nothing to choose.
@@ -134,7 +140,7 @@ def make_plan(
         # Time goes with the area of images: measured at one size, it is known for all.
         middle = min((way.config for way in ways), key=lambda c: abs((c.image_size or 0) - 128))
         size = middle.image_size or (_OWN_SIZE if is_folder else look.height)
-        speed = (measure or measure_speed)(middle, size, len(look.counts))
+        speed = measure(middle, size, len(look.counts))
         left = 60 * (minutes or MINUTES) - (time.perf_counter() - began)
         config, seconds = _fit_time(look, ways, speed, left)
     reasons = _reasons(look, config, chooses_model) if is_folder else {}
@@ -143,15 +149,6 @@ def make_plan(
         spent = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
         reasons["epochs"] = f"epochs: {config.epochs} in about {spent}{over} (--epochs, --minutes)"
     return Plan(config, tuple(line for name, line in reasons.items() if name not in given))
-
-
-@dataclass(frozen=True)
-class _Way:
-    """A way to train: a config, and what its epochs may be."""
-
-    config: TrainingConfig
-    fewest: int
-    most: int
 
 
 def _from_imagenet(look, make, given, fields, largest, views) -> Iterator[_Way]:
@@ -237,7 +234,7 @@ def glance(config: TrainingConfig) -> Look:
     Raises:
         DatasetError: If there is no such folder.
     """
-    _, files = list_files(DataOptions(config.data_dir, config.image_size, config.fit))
+    _, files = list_files(DataOptions(config.data_dir))
     names = (files.class_names[label] for label in files.labels)
     some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
     began = time.perf_counter()
@@ -249,19 +246,15 @@ def glance(config: TrainingConfig) -> Look:
         int(np.median(side[known])) if known.any() else _OWN_SIZE
         for side in (scan.heights, scan.widths)
     )
-    return Look(Counter(names), _share(files.splits), height, width, seconds)
-
-
-def _share(splits):
-    """Return how many images each split will have: what is missing is a tenth of train."""
-    names = ("train", "validation", "test")
-    train, validation, test = (int((splits == name).sum()) for name in names)
-    tenth = train // 10
-    if not validation:
-        validation, train = tenth, train - tenth
-        if not test:
-            test, train = tenth, train - tenth
-    return train, validation, test
+    images = Counter(files.splits.tolist())
+    tenth = images["train"] // 10
+    missing = () if images["validation"] else ("validation", "test")
+    for split in missing:  # which is taken from train then
+        if not images[split]:
+            images[split], images["train"] = tenth, images["train"] - tenth
+    train = min(images["train"], config.train_images or images["train"])
+    counts = (train, images["validation"], images["test"])
+    return Look(Counter(names), counts, height, width, seconds)
 
 
 def look_at(dataset: Dataset) -> Look:
