@@ -27,12 +27,14 @@ def check_size(config: TrainingConfig) -> None:
         InputError: If images are too small, or batches of them too large; the message says in
             pixels what works.
     """
+    if ":" in config.model:
+        return
     source, network = DATASETS.get(config.dataset), find_network(config.model)
     scales = "image_size" in network.options
     size = config.image_size or (source and source.image_size)
     if scales:
         size = config.model_options.get("image_size", network.options["image_size"])
-    if not size or ":" in config.model:
+    if not size:
         return
     option = "--model-options image_size=" if scales else "--image-size "
     try:
@@ -48,12 +50,14 @@ def check_size(config: TrainingConfig) -> None:
         ) from error
     needed, free = config.batch_size * _bytes_per_image(model, config), _free_memory()
     if needed > free:
-        batch = 2 ** int(math.log2(max(1, config.batch_size * free / needed)))
+        batch = int(config.batch_size * free / needed)
+        batch = batch and 2 ** int(math.log2(batch))
         side = int(size * math.sqrt(free / needed) / 16) * 16
+        cures = [f"--batch-size {batch}"] * bool(batch) + [f"{option}{side}"] * bool(side)
         raise InputError(
             f"{config.model} needs about {needed / 1e9:.1f} GB of memory for {config.batch_size} "
-            f"images of {size} pixels, {free / 1e9:.1f} GB are free: use --batch-size {batch} or "
-            f"{option}{side}"
+            f"images of {size} pixels, {free / 1e9:.1f} GB are free: use "
+            f"{' or '.join(cures) or 'a smaller network'}"
         )
 
 
