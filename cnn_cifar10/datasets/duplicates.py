@@ -1,8 +1,11 @@
 """Exact copies and near duplicates of images, from digests and thumbnails."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
+from cnn_cifar10.utils import usable_cores
 
 _GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as eyes weigh them
 _CONTRAST = 5.0  # standard deviation of grey levels below which an image is flat
@@ -11,6 +14,7 @@ _NEIGHBORS = 6  # of each image that are compared with it
 _FARTHEST = 0.6  # that they may be apart; unrelated images are 1.4 apart
 _CHUNK = 128  # pairs at once, so that all of them fit the processor's cache
 _LARGEST = 0.5, 0.6  # share of the contrast that may differ: on average, and at one place
+_CORRELATED = 0.6  # less than copies that were measured, and than any pair that is _COMPARED
 _COMPARED = 1.7  # times as much as that is measured
 _LEAST = 0.25  # of these, however alike other images are
 _APART = 0.4  # of the difference to any other image makes two that are near copies in any case
@@ -131,14 +135,27 @@ def _neighbors(places, firsts, asked):
 
 def _differences(thumbnails, pairs):
     """Return how much the images of each pair differ, where 1 is the most that copies may."""
-    found = np.full(len(pairs), np.inf)
-    for start in range(0, len(pairs), _CHUNK):
+
+    def compare(start):
+        found = np.full(len(pairs[start : start + _CHUNK]), np.inf)
         left, right = thumbnails[pairs[start : start + _CHUNK]].swapaxes(0, 1)
-        grey = _difference((left @ _GREY)[..., None], (right @ _GREY)[..., None])
-        close = np.flatnonzero(grey <= _COMPARED)  # of many pairs few, and color takes longer
-        if len(close):
-            found[start + close] = _difference(left[close], right[close])
-    return found
+        greys = (left @ _GREY)[..., None], (right @ _GREY)[..., None]
+        # Of many pairs few are left by each step, and the next takes longer.
+        if (close := _correlation(*greys) >= _CORRELATED).any():
+            found[close] = _difference(*(grey[close] for grey in greys))
+        if (close := found <= _COMPARED).any():
+            found[close] = _difference(left[close], right[close])
+        return found
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        return np.concatenate([np.zeros(0), *threads.map(compare, range(0, len(pairs), _CHUNK))])
+
+
+def _correlation(left, right):
+    left, right = (_inner(each).reshape(len(each), -1) for each in (left, right))
+    left, right = (each - each.mean(1, keepdims=True) for each in (left, right))
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return (left * right).sum(1) / np.maximum(lengths, 1e-6)
 
 
 def _difference(left, right):
