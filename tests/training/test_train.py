@@ -123,6 +123,32 @@ def test_an_id_stays_with_a_folder(tmp_path, digits, interruption):
     assert train(config, run.path, dataset=digits, overwrite=True, verbose=0).facts()["id"] != begun
 
 
+def test_images_that_were_decoded_before_train_the_same_weights(tmp_path, digits, monkeypatch):
+    from PIL import Image
+
+    for index in range(60):
+        path = tmp_path / "images" / "ab"[digits.train.labels[index] % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.train.images[index]).resize((40, 30)).save(path)
+    config = make_config(
+        **{**SMALL, "dataset": "folder", "data_dir": str(tmp_path / "images")},
+        image_size=24,
+        fit="pad",
+        batch_size=16,
+        deterministic=True,
+    )
+    weights = []
+    for name, gigabytes in (("cold", "1"), ("warm", "1"), ("without", "0")):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("CNN_CIFAR10_CACHE_GB", gigabytes)
+        run = train(config, tmp_path / name, verbose=0)
+        weights.append(weights_of(run))
+        assert run.facts()["fit"] == "pad"
+    for cold, warm, without in zip(*weights, strict=True):
+        np.testing.assert_array_equal(cold, warm)
+        np.testing.assert_array_equal(cold, without)
+
+
 def weights_of(run):
     return [weight.numpy() for weight in run.load_model().weights]
 
