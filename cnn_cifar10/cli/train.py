@@ -31,7 +31,9 @@ def add_arguments(parser):
     options.add(parser, "--minutes", float, minutes)
     options.add(parser, "--output", Path, "folder of the run (default: models/<run>)")
     options.add_shared(parser, *options.REPORT)
-    options.add(parser, "--overwrite", False, "replace a run in the same folder")
+    options.add(
+        parser, "--overwrite", False, "replace a run in the same folder, its report and its row"
+    )
     options.add(parser, "--tensorboard", False, "write TensorBoard logs into the run")
     options.add_shared(parser, "--quiet")
 
@@ -42,12 +44,14 @@ def run(args):
     print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {run.path}")
 
     from cnn_cifar10.datasets import ImageFiles
-    from cnn_cifar10.reporting import describe_data
+    from cnn_cifar10.reporting import describe_data, remove_report
     from cnn_cifar10.training import check_size, load_data, train
 
     check_size(config)
     dataset = dataset or load_data(config)
     _check_report(args, config, run, dataset.title)
+    if args.overwrite:
+        remove_report(run.path.name, options.report_folder(args, run.path), args.results)
     counts = [f"{len(dataset.split(name)):,}" for name in ("train", "validation", "test")]
     about = ["{}: {} images to train on, {} to validate, {} to test".format(dataset.title, *counts)]
     if isinstance(dataset.train.images, ImageFiles):
@@ -124,7 +128,8 @@ def _check_report(args, config, run, title):
 
     facts = {"run": run.path.name, "id": run.id, "model": config.model, "seed": config.seed}
     folder = options.report_folder(args, run.path)
-    check_report_place({**facts, "dataset": title}, folder, args.results)
+    facts["dataset"] = title
+    check_report_place(facts, folder, args.results, overwrite=args.overwrite)
 
 
 def output_folder(args, config):

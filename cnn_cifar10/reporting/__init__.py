@@ -15,12 +15,17 @@ from cnn_cifar10.reporting.results import (
     summarize_times,
     summary_columns,
 )
-from cnn_cifar10.reporting.run_report import check_report_place, read_report, report_run
+from cnn_cifar10.reporting.run_report import (
+    check_report_place,
+    read_report,
+    remove_report,
+    report_run,
+)
 from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell, format_table
 
 __all__ = [
     "Markdown", "add_result", "check_report_place", "comparable_predictions", "compare_predictions",
     "describe_data", "escape_markdown", "format_cell", "format_metrics", "format_per_class",
-    "format_table", "inspect_folder", "read_report", "read_results", "report_run", "result_columns",
-    "summarize_results", "summarize_times", "summary_columns", "write_comparison",
+    "format_table", "inspect_folder", "read_report", "read_results", "remove_report", "report_run",
+    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from cnn_cifar10.utils import InputError, write_csv
 _MEANS = ("seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
 _SHOWN = ("dataset", "model", "parameters", "epochs", "hardware")
 _HIDDEN = {"fingerprint": "data", "config": "config"}
-_SAME = ("model", "dataset", "seed")  # what a run without an id is known by
+_SAME = ("model", "seed")  # what a run without an id is known by, whatever copy of the data
 _NO_TRAINING = ("seed", "data_dir", "skip_damaged")  # of a config
 
 
@@ -91,7 +91,7 @@ def add_result(
     new = {column: format_cell(column, value) for column, value in row.items()}
     results_csv.parent.mkdir(parents=True, exist_ok=True)
     # Runs that end at the same moment take turns.
-    with FileLock(results_csv.with_name(f".{results_csv.name}.lock")):
+    with _lock(results_csv):
         header, rows = _read_table(results_csv, columns) if results_csv.exists() else (columns, [])
         others = [pair for pair in rows if pair[0]["run"] != row["run"]]
         known, replaced = next((pair for pair in rows if pair[0]["run"] == row["run"]), (row, {}))
@@ -102,12 +102,26 @@ def add_result(
         write_csv(results_csv, header, cells)
 
 
+def _lock(results_csv):
+    return FileLock(results_csv.with_name(f".{results_csv.name}.lock"))
+
+
+def remove_result(results_csv: str | Path, run: str) -> None:
+    """Remove the row of a run from a table of results, if there is one."""
+    results_csv = Path(results_csv)
+    if results_csv.exists():
+        with _lock(results_csv):
+            header, rows = _read_table(results_csv, result_columns())
+            kept = [cells for row, cells in rows if row["run"] != run]
+            write_csv(results_csv, header, [[*cells.values()] for cells in kept])
+
+
 def refuse_other_run(what: str, known: Mapping[str, Any], run: Mapping[str, Any]) -> None:
     """Raise if what is there is of another run than the one that would replace it.
 
     Args:
         what: What is there, such as the report in a folder.
-        known: The `id` of its run, or of an older one its `model`, `dataset` and `seed`.
+        known: The `id` of its run, or of an older one its `model` and `seed`.
         run: The same of the run now.
 
     Raises:
@@ -117,7 +131,8 @@ def refuse_other_run(what: str, known: Mapping[str, Any], run: Mapping[str, Any]
     if any((known.get(key) or "") != (run.get(key) or "") for key in same):
         raise InputError(
             f"{what} is of another run, {_describe_run(known)}, than {_describe_run(run)}: name "
-            "other places with --report and --results, or train with another --output"
+            "other places with --report and --results, train with another --output, or replace it "
+            "with --overwrite"
         )
 
 

@@ -33,6 +33,7 @@ from cnn_cifar10.reporting.results import (
     digest_config,
     read_results,
     refuse_other_run,
+    remove_result,
     result_columns,
 )
 from cnn_cifar10.reporting.tables import format_cell, split_and_metric
@@ -131,7 +132,11 @@ def report_run(
 
 
 def check_report_place(
-    run: Mapping[str, Any], report_dir: str | Path, results_csv: str | Path | None = None
+    run: Mapping[str, Any],
+    report_dir: str | Path,
+    results_csv: str | Path | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Raise if a run's report and row cannot be written, or would replace another run's.
 
@@ -140,16 +145,17 @@ def check_report_place(
             `model`, `dataset` (its title) and `seed`.
         report_dir: Folder of the report.
         results_csv: Path of the table of results; `None` checks none.
+        overwrite: Whether those of another run may be there.
 
     Raises:
         InputError: If there is another run's report or row, or the places cannot be written.
     """
     report_dir, folders = Path(report_dir), [Path(report_dir)]
-    if (report_dir / "report.json").exists():
+    if (report_dir / "report.json").exists() and not overwrite:
         refuse_other_run(f"{report_dir}: the report", read_report(report_dir)["facts"], run)
     if results_csv is not None:
         folders.append(Path(results_csv).parent)
-        if Path(results_csv).exists():
+        if Path(results_csv).exists() and not overwrite:
             for row in read_results(results_csv):
                 if row["run"] == printable(run["run"]):
                     refuse_other_run(f"{results_csv}: the row", row, run)
@@ -157,6 +163,12 @@ def check_report_place(
         place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not (place.is_dir() and os.access(place, os.W_OK)):
             raise InputError(f"{folder}: cannot be written; name another with --report, --results")
+
+
+def remove_report(run: str, report_dir: str | Path, results_csv: str | Path) -> None:
+    """Make room for a report and a row: of whichever run of this name is there, both go."""
+    (Path(report_dir) / "report.json").unlink(missing_ok=True)
+    remove_result(results_csv, printable(run))
 
 
 def write_report(

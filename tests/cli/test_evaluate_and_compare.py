@@ -76,3 +76,17 @@ def test_runs_without_a_figure_are_named_and_not_compared(tmp_path, capsys):
     add_result(table, {"run": "pets-b-seed0", "validation_accuracy": 0.7})
     assert main(["compare", "--results", table]) == 2
     assert "without a test split are compared by --metric" in capsys.readouterr().err
+
+
+def test_overwrite_replaces_the_report_and_the_row_of_a_run_that_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = [*("train", "--dataset", "digits", "--train-images", "100", "--epochs", "1", "--quiet")]
+    train += ["--model-options", "width=4", "depth=1", "--output", "models/d"]
+    assert main([*train]) == 0
+    before = read_report("reports/d")["facts"]["id"]
+    shutil.rmtree("models/d")
+    assert main([*train, "--seed", "5"]) == 2
+    assert main([*train, "--seed", "5", "--overwrite"]) == 0
+    assert read_report("reports/d")["facts"]["id"] != before
+    (row,) = read_results("reports/results.csv")
+    assert row["seed"] == 5

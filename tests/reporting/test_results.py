@@ -20,7 +20,7 @@ from cnn_cifar10.reporting import (
     summarize_times,
     summary_columns,
 )
-from cnn_cifar10.reporting.results import digest_config
+from cnn_cifar10.reporting.results import digest_config, remove_result
 from cnn_cifar10.reporting.run_report import result_row
 from cnn_cifar10.utils import InputError, write_csv
 
@@ -322,7 +322,7 @@ def test_a_table_gets_only_the_columns_that_a_row_fills(tmp_path):
         ),
         ({"id": "a1"}, {}, "seed 0, id a1), than d-m (m on d, seed 0)"),
         ({}, {"id": "b2", "seed": 5}, "seed 0), than d-m (m on d, seed 5, id b2)"),
-        ({}, {"dataset": "other"}, "(m on d, seed 0), than d-m (m on other, seed 0)"),
+        ({}, {"model": "n"}, "(m on d, seed 0), than d-m (n on d, seed 0)"),
     ],
 )
 def test_the_row_of_another_run_is_refused_and_kept(tmp_path, known, new, said):
@@ -335,6 +335,9 @@ def test_the_row_of_another_run_is_refused_and_kept(tmp_path, known, new, said):
     assert said in str(error.value)
     assert "--report and --results" in str(error.value)
     assert path.read_bytes() == before
+    remove_result(path, "d-m")
+    add_result(path, row("d-m", accuracy=0.9, **new))
+    assert read_results(path)[0]["accuracy"] == 0.9
 
 
 @pytest.mark.parametrize(
