@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -362,13 +363,17 @@ UPRIGHT = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".heic"])
-@pytest.mark.parametrize("case", SIDEWAYS | UPRIGHT)
+@pytest.mark.parametrize(
+    ("case", "suffix"),
+    # The writer of HEIC, which turns the pixels itself, understands less.
+    sorted(
+        {*itertools.product(SIDEWAYS | UPRIGHT, [".jpg", ".png", ".webp", ".heic"])}
+        - {("a long for a short", ".heic")}
+    ),
+)
 def test_broken_exif_turns_an_image_or_leaves_it(tmp_path, case, suffix):
     pixels = np.zeros((40, 80, 3), "uint8")
     pixels[:, :40, 0] = 255  # red on the left, which is on top once it is turned
-    if (case, suffix) == ("a long for a short", ".heic"):
-        pytest.skip("the writer of HEIC does not understand it")
     path = save(tmp_path / f"a{suffix}", pixels, exif=(SIDEWAYS | UPRIGHT)[case])
     read = read_image(path)
     assert read.shape == ((80, 40, 3) if case in SIDEWAYS else (40, 80, 3))
