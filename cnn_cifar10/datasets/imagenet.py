@@ -19,8 +19,7 @@ def load(options: DataOptions) -> Dataset:
 
     The classes are those found in `train/`. Validation is 10 % of train. The official
     validation images are the *test* split, as the labels of the official test images
-    are unpublished. The official image `n02105855_2933.JPEG` is a PNG and thus reported
-    as damaged: rename or skip it. Files are checked as those of `folder`.
+    are unpublished. Files are checked as those of `folder`.
 
     `data_dir` names the folder of `LOC_synset_mapping.txt`, which also holds
     `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and `LOC_val_solution.csv` if `val/`
