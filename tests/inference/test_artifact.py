@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cnn_cifar10.exporting import FORMATS
 from cnn_cifar10.exporting.export import _remove_export
-from cnn_cifar10.inference import ArtifactError, read_description, shipped_artifact
+from cnn_cifar10.inference import ArtifactError, Classifier, read_description, shipped_artifact
 from cnn_cifar10.inference import artifact as artifacts
 from cnn_cifar10.utils import read_checked
 
@@ -63,6 +64,7 @@ def test_a_model_comes_with_the_package():
     assert description["run"].startswith("cifar10-")
     assert len(description["class_names"]) == 10
     assert description["input"]["shape"] == [None, 32, 32, 3]
+    assert Classifier.open(folder, embed=True).fit == "crop"
     assert {row["format"] for row in description["comparison"]["formats"]} == {"keras", *FORMATS}
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     for line in lines:
@@ -75,7 +77,9 @@ def test_what_the_shipped_card_says_is_what_was_measured():
     run = json.loads((folder / "run.json").read_text())
     description = read_description(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"value: {description['metrics']['test']['accuracy']:.4f}" in card
+    (index,) = yaml.safe_load(card.split("---\n")[1])["model-index"]
+    figures = {each["type"]: each["value"] for each in index["results"][0]["metrics"]}
+    assert figures["accuracy"] == pytest.approx(description["metrics"]["test"]["accuracy"])
     assert run["dataset"] in card
     assert run["fingerprint"] in card
 
