@@ -2,7 +2,6 @@
 
 import json
 import math
-import operator
 import time
 import zipfile
 from collections.abc import Sequence
@@ -67,7 +66,7 @@ class Recorder(keras.callbacks.Callback):
     Attributes:
         history: One dict of numbers an epoch.
         best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
-            far; the last where nothing is validated.
+            far, of equals that with the lower `val_loss`; the last where nothing is validated.
         best_epoch: That epoch, counted from 1.
         stopped: Whether a callback ended the run before its last epoch.
     """
@@ -174,8 +173,11 @@ class Recorder(keras.callbacks.Callback):
 
     def _is_best(self, logs):
         select, best = self._config.select, self.history[self.best_epoch - 1]
-        better = operator.gt if SELECTIONS[select] == "max" else operator.lt
-        return select not in logs or better(logs[select], best[select])
+        if select not in logs:
+            return True
+        sign = 1 if SELECTIONS[select] == "max" else -1
+        now, before = ((sign * each[select], -each.get("val_loss", 0)) for each in (logs, best))
+        return now > before
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]

@@ -65,6 +65,16 @@ def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, t
     assert last.stopped
 
 
+def test_of_epochs_that_are_as_good_the_one_with_the_lower_loss_is_kept(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, (accuracy, loss) in enumerate(((0.5, 1), (0.8, 0.9), (0.8, 0.4), (0.8, 0.5))):
+        recorder.on_epoch_begin(epoch)
+        logs = {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss}
+        recorder.on_epoch_end(epoch, logs)
+    assert recorder.best_epoch == 3
+
+
 def test_the_best_epoch_is_kept_not_the_last(tmp_path, tiny_model):
     model = tiny_model
     recorder = recorder_of(tmp_path, model, _Plateau())
