@@ -81,4 +81,4 @@ def test_other_backends_find_the_same(backend, run_program, quick_jax, digits):
     here = find_learning_rate(make_config(**SMALL, augment="none"), digits, steps=40, verbose=0)
     assert other["learning_rates"][:30] == pytest.approx(here.learning_rates[:30])
     assert other["losses"][:10] == pytest.approx(here.losses[:10], rel=0.2)  # other first weights
-    assert min(other["losses"]) < 0.8 * other["losses"][0]
+    assert min(other["losses"]) < 0.9 * other["losses"][0]
