@@ -9,9 +9,14 @@ from cnn_cifar10.architectures.networks import (
     find_network,
     list_models,
 )
-from cnn_cifar10.architectures.parts import adapt_whitening, head_of, main_model
+from cnn_cifar10.architectures.parts import (
+    adapt_whitening,
+    fold_normalization,
+    head_of,
+    main_model,
+)
 
 __all__ = [
     "NETWORKS", "Network", "adapt_whitening", "check_options", "create_model", "find_network",
-    "head_of", "list_backbones", "list_models", "main_model",
+    "fold_normalization", "head_of", "list_backbones", "list_models", "main_model",
 ]  # fmt: skip

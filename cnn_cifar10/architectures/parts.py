@@ -1,5 +1,6 @@
-"""Whitening, auxiliary heads and frozen features: what training treats apart."""
+"""Whitening, auxiliary heads, frozen features and normalization: what training treats apart."""
 
+import collections
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,3 +61,62 @@ def head_of(model: "keras.Model", frozen: bool = True) -> "keras.Model | None":
     for layer in rest:
         x = layer(x)
     return keras.Model(features, x, name="head")
+
+
+def fold_normalization(model: "keras.Model") -> "keras.Model":
+    """Return a model of the same weights and outputs in which frozen normalizations cost little.
+
+    Each batch normalization that is not trained, and alone reads a convolution without
+    activation, becomes part of it: see `NormalizedConvolution`. The model itself comes back
+    where there is none. In lower precision than float32 the outputs would be less exact,
+    so that layers stay as they are.
+    """
+    import keras
+
+    from cnn_cifar10.architectures.layers import NormalizedConvolution
+
+    pairs = _folded_pairs(model)
+    nested = {
+        layer: fold_normalization(layer) for layer in model.layers if isinstance(layer, keras.Model)
+    }
+    if not pairs and all(layer is folded for layer, folded in nested.items()):
+        return model
+    convolutions = set(pairs.values())
+
+    def call(layer, inputs, *args, **options):
+        if layer in convolutions:
+            return inputs  # which the normalization takes
+        if layer in pairs:
+            convolution = pairs[layer]
+            same = {"name": convolution.name, "dtype": convolution.dtype_policy}
+            return NormalizedConvolution(convolution, layer, **same)(inputs)
+        return layer(inputs, *args, **options)
+
+    return keras.models.clone_model(
+        model, clone_function=lambda layer: nested.get(layer, layer), call_function=call
+    )
+
+
+def _folded_pairs(model):
+    """Return the normalizations that can be folded, and the convolution of each."""
+    import keras
+
+    readers = collections.Counter(
+        id(tensor) for each in model.operations for tensor in keras.tree.flatten(each.input)
+    )
+    convolutions = {
+        id(layer.output): layer
+        for layer in model.layers
+        if type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+        and layer.activation is keras.activations.linear
+        and (layer.data_format, layer.compute_dtype) == ("channels_last", "float32")
+        and readers[id(layer.output)] == 1
+    }
+    return {
+        layer: convolutions[id(layer.input)]
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and not layer.trainable
+        and layer.axis in (-1, 3)
+        and id(layer.input) in convolutions
+    }

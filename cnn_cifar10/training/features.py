@@ -10,6 +10,7 @@ import zipfile
 import keras
 import numpy as np
 
+from cnn_cifar10.architectures import fold_normalization
 from cnn_cifar10.datasets import Dataset, ImageFiles, Split
 from cnn_cifar10.pipelines import evaluation_batches
 from cnn_cifar10.utils import cache_folder, replacing
@@ -55,7 +56,7 @@ def frozen_features(
 
 
 def _compute(network, dataset, verbose, batch_size):
-    began, arrays = time.perf_counter(), {}
+    began, arrays, network = time.perf_counter(), {}, fold_normalization(network)
     for name in ("train", "validation"):
         split = dataset.split(name)
         if not len(split):

@@ -1,10 +1,12 @@
 """Loss functions, and weights of unequal classes."""
 
 import logging
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from cnn_cifar10.configs import LOSSES, TrainingConfig
 from cnn_cifar10.datasets import Dataset
@@ -35,17 +37,21 @@ def balanced_weights(dataset: Dataset) -> np.ndarray:
     return np.where(counts, weights, 0).astype("float32")
 
 
+@keras.saving.register_keras_serializable("cnn_cifar10")
 class ClassWeighted(keras.losses.Loss):
     """Another loss, each example of it times the weight of its class.
 
     Args:
         loss: `keras.losses.Loss` of one-hot labels, which may be mixed, and probabilities.
-        weights: Array of shape `(classes,)`.
+        weights: As many numbers as there are classes.
     """
 
-    def __init__(self, loss: keras.losses.Loss, weights: np.ndarray):
-        super().__init__(name=f"class_weighted_{loss.name}", reduction=loss.reduction)
-        self.loss, self.weights = loss, weights
+    def __init__(self, loss: Any, weights: ArrayLike):
+        self.loss, self.weights = keras.losses.get(loss), np.asarray(weights, "float32")
+        super().__init__(f"class_weighted_{self.loss.name}", self.loss.reduction)
 
     def call(self, y_true, y_pred):
         return self.loss.call(y_true, y_pred) * ops.matmul(y_true, self.weights)
+
+    def get_config(self):
+        return {"loss": keras.losses.serialize(self.loss), "weights": self.weights.tolist()}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import head_of
+from cnn_cifar10.architectures import fold_normalization, head_of
 from cnn_cifar10.configs import FOLDER, TrainingConfig
 from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files, scan_images
 from cnn_cifar10.pipelines import training_batches
@@ -279,6 +279,7 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
     names = tuple(map(str, range(classes)))
     dataset = Dataset("generated", "generated", names, split, split, split)
     model = build_model(config, dataset, choose_precision(config.precision))
+    model = fold_normalization(model)  # as in training
     compile_model(model, config, dataset)
     batches = training_batches(split, classes, batch_size=config.batch_size, augment=config.augment)
 

@@ -5,7 +5,7 @@ import time
 
 import keras
 
-from cnn_cifar10.architectures import adapt_whitening, head_of
+from cnn_cifar10.architectures import adapt_whitening, fold_normalization, head_of
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
@@ -61,12 +61,14 @@ def prepare(
         head: Whether the classifier is trained alone first, for the config's `head_epochs`.
         verbose: 0 is silent.
     """
-    seconds, fitted = 0.0, model
+    seconds = 0.0
     if head and config.head_epochs:
         seconds = _train_head(model, config, dataset, verbose)
     if config.augment == "none" and (classifier := head_of(model)):
         dataset, computed = frozen_features(model, dataset, verbose, config.batch_size)
         fitted, seconds = classifier, seconds + computed
+    else:
+        fitted = fold_normalization(model)
     compile_model(fitted, config, dataset)
     return fitted, dataset, seconds
 

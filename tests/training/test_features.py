@@ -106,7 +106,7 @@ def test_features_are_what_the_layer_predicts(model, few):
         assert split.images.shape == (len(images), 1280)
         assert split.images.dtype == "float32"
         expected = network.predict(images.images, batch_size=100, verbose=0)
-        np.testing.assert_allclose(split.images, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(split.images, expected, atol=1e-4)
         assert split.images.std(axis=0).max() > 0.1
         np.testing.assert_array_equal(split.labels, images.labels)
         np.testing.assert_array_equal(split.ids, images.ids)

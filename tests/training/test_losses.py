@@ -69,6 +69,13 @@ def test_the_loss_of_a_batch_keeps_its_reduction():
     assert float(weighted(labels, np.full((2, 2), 0.5))) == pytest.approx(2 * np.log(2))
 
 
+def test_it_is_saved_with_a_model_that_is_compiled():
+    weighted = ClassWeighted(build_loss(make_config(loss="focal")), np.array([0.5, 3.0]))
+    loaded = keras.losses.deserialize(keras.losses.serialize(weighted))
+    labels, answers = np.eye(2, dtype="float32"), np.array([[0.7, 0.3], [0.6, 0.4]], "float32")
+    assert float(loaded(labels, answers)) == float(weighted(labels, answers))
+
+
 @pytest.mark.usefixtures("short_googlenet")
 def test_further_heads_are_weighted_too(digits):
     options = {"width": 0.125, "auxiliary_heads": True}
