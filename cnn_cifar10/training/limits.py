@@ -115,9 +115,10 @@ def _free_memory():
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error of TensorFlow, JAX, PyTorch or NumPy is for want of memory."""
+    kinds, message = ("ResourceExhaustedError", "OutOfMemoryError"), str(error).lower()
+    words = ("resource_exhausted", "out of memory", "can't allocate memory")
     return (
         isinstance(error, MemoryError)
-        or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
-        or "RESOURCE_EXHAUSTED" in str(error)  # JAX
-        or "can't allocate memory" in str(error)  # PyTorch on a processor
+        or type(error).__name__ in kinds
+        or any(word in message for word in words)
     )

@@ -165,6 +165,7 @@ class OutOfMemoryError(RuntimeError):
 ERRORS = [
     ResourceExhaustedError("OOM when allocating tensor with shape[120,32,32,4]"),
     RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 73400320 bytes."),
+    RuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes."),
     OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     MemoryError("Unable to allocate 8.00 GiB for an array"),
