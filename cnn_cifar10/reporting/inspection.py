@@ -173,7 +173,7 @@ def _say_classes(names, counts):
         f"{counts[large] / counts.sum():.1%}; the smallest, {names[small]}, has {counts[small]:,}"
     )
     unequal = counts[large] >= _UNEQUAL * counts[small]
-    return line + (": --class-weight balanced --select val_macro_f1." if unequal else ".")
+    return line + ("; --class-weight balanced lets each class count the same." if unequal else ".")
 
 
 def _say_unusable(count):
