@@ -61,13 +61,15 @@ class Recorder(keras.callbacks.Callback):
         network: Where the network came from, as `references.source_of` says; a run that
             continues must share it if the network is not this package's own.
         seconds_before: What was spent on training before it begins.
+        before: Logs of validating the weights before the first epoch, if there are any; these
+            weights are kept where no epoch is better.
         others: Callbacks whose counters belong to the state.
 
     Attributes:
         history: One dict of numbers an epoch.
         best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
             far, of equals that with the lower `val_loss`; the last where nothing is validated.
-        best_epoch: That epoch, counted from 1.
+        best_epoch: That epoch, counted from 1; 0 for the weights before.
         stopped: Whether a callback ended the run before its last epoch.
     """
 
@@ -80,6 +82,7 @@ class Recorder(keras.callbacks.Callback):
         fingerprint: str,
         network: dict[str, str],
         seconds_before: float = 0.0,
+        before: dict[str, float] | None = None,
         others: Sequence[keras.callbacks.Callback] = (),
     ):
         super().__init__()
@@ -88,7 +91,7 @@ class Recorder(keras.callbacks.Callback):
         self._fingerprint = fingerprint
         self.network = network
         self._others = others
-        self._seconds_before = seconds_before
+        self._seconds_before, self._before = seconds_before, before
         self._counters: list[dict[str, float]] = []
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -106,6 +109,8 @@ class Recorder(keras.callbacks.Callback):
         """
         path = self._run.checkpoint_path
         if not path.exists():
+            if self._before:
+                self.best_weights = self.model.get_weights()
             return 0
         state, arrays = _read(self._run, "variables", "best_weights")
         if state["fingerprint"] != self._fingerprint:
@@ -131,6 +136,7 @@ class Recorder(keras.callbacks.Callback):
             getattr(optimizer, "inner_optimizer", optimizer).iterations.assign(steps)
         self.best_weights = arrays["best_weights"]
         self.history, self.best_epoch = state["history"], state["best_epoch"]
+        self._before = state.get("before")
         self.stopped = state["stopped"]
         self._counters, self._seconds_before = state["counters"], self.history[-1]["seconds"]
         return len(self.history)
@@ -172,7 +178,8 @@ class Recorder(keras.callbacks.Callback):
         self._write_checkpoint()
 
     def _is_best(self, logs):
-        select, best = self._config.select, self.history[self.best_epoch - 1]
+        select = self._config.select
+        best = self.history[self.best_epoch - 1] if self.best_epoch else self._before
         if select not in logs:
             return True
         sign = 1 if SELECTIONS[select] == "max" else -1
@@ -193,6 +200,7 @@ class Recorder(keras.callbacks.Callback):
             "best_weights": len(self.best_weights),
             "history": self.history,
             "best_epoch": self.best_epoch,
+            "before": self._before,
             "counters": counters,
             "stopped": self.model.stop_training,
             "fingerprint": self._fingerprint,

@@ -59,7 +59,7 @@ def find_learning_rate(
         [Smith, 2017](https://arxiv.org/abs/1506.01186)
     """
     model = start_model(config, dataset, choose_precision(config.precision))
-    model, examples, _ = prepare(model, config, dataset, head=True, verbose=verbose)
+    model, examples, *_ = prepare(model, config, dataset, head=True, verbose=verbose)
     usual = OPTIMIZERS[config.optimizer].learning_rate
     rates = np.geomspace(usual / 1000, usual * 100, steps)
     rise = keras.optimizers.schedules.ExponentialDecay(rates[0], steps - 1, rates[-1] / rates[0])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import NamedTuple
 
 import keras
 
@@ -46,13 +47,22 @@ def start_model(config: TrainingConfig, dataset: Dataset, precision: str) -> ker
     return model
 
 
+class Prepared(NamedTuple):
+    """What is fitted to what, the seconds of preparing both, and the logs of validation before."""
+
+    model: keras.Model
+    dataset: Dataset
+    seconds: float
+    before: dict[str, float] | None
+
+
 def prepare(
     model: keras.Model, config: TrainingConfig, dataset: Dataset, *, head: bool, verbose: int
-) -> tuple[keras.Model, Dataset, float]:
-    """Return what is fitted to what, and the seconds that were spent on preparing both.
+) -> Prepared:
+    """Return what is fitted to what: a model that shares its weights with `model`.
 
     Where all that is trained sees the same features of an image in every epoch, these are the
-    model's classifier and the features. The model that is returned shares its weights with `model`.
+    model's classifier and the features.
 
     Args:
         model: What `start_model` returns.
@@ -61,53 +71,52 @@ def prepare(
         head: Whether the classifier is trained alone first, for the config's `head_epochs`.
         verbose: 0 is silent.
     """
-    seconds = 0.0
+    seconds, before = 0.0, None
     if head and config.head_epochs:
-        seconds = _train_head(model, config, dataset, verbose)
+        seconds, before = _train_head(model, config, dataset, verbose)
     if config.augment == "none" and (classifier := head_of(model)):
         dataset, computed = frozen_features(model, dataset, verbose, config.batch_size)
         fitted, seconds = classifier, seconds + computed
     else:
         fitted = fold_normalization(model)
     compile_model(fitted, config, dataset)
-    return fitted, dataset, seconds
+    return Prepared(fitted, dataset, seconds, before)
 
 
 def _train_head(model, config, dataset, verbose):
-    """Train the classifier behind a model's features on these, and return the seconds it took."""
+    """Train the classifier behind a model's features on these, and keep the best epoch.
+
+    Returns:
+        The seconds it took, and the logs of its validation, if there is one.
+    """
     features, seconds = frozen_features(model, dataset, verbose, config.batch_size)
     config = dataclasses.replace(config, epochs=config.head_epochs, **_HEAD)
-    began, classes = time.perf_counter(), dataset.num_classes
-    head = head_of(model, frozen=False)
+    began, classes, size = time.perf_counter(), dataset.num_classes, config.batch_size
+    head, options = head_of(model, frozen=False), {}
     compile_model(head, config, features)
-    validation, best = None, []
+    keep = keras.callbacks.EarlyStopping(
+        config.select,
+        mode=SELECTIONS[config.select],
+        patience=config.epochs,
+        restore_best_weights=True,
+    )
     if not config.use_validation:
-        validation = evaluation_batches(features.validation, classes, batch_size=1024)
-        best = [
-            keras.callbacks.EarlyStopping(
-                config.select,
-                mode=SELECTIONS[config.select],
-                patience=config.epochs,
-                restore_best_weights=True,
-            )
-        ]
-    size = config.batch_size
+        batches = evaluation_batches(features.validation, classes, batch_size=1024)
+        options = {"validation_data": batches, "callbacks": [keep]}
     history = head.fit(
         training_batches(features.train, classes, batch_size=size, seed=config.seed),
         steps_per_epoch=steps_per_epoch(features.train, size),
         epochs=config.epochs,
-        validation_data=validation,
-        callbacks=best,
         shuffle=False,
         verbose=0,
+        **options,
     ).history
     seconds += time.perf_counter() - began
+    kept, name = (keep.best_epoch, config.select) if options else (-1, "accuracy")
     if verbose:
-        name = "accuracy" if config.use_validation else config.select
-        choose = min if SELECTIONS.get(name) == "min" else max
         print(
             f"classifier alone: {config.epochs} epochs on features, {name} "
-            f"{choose(history[name]):.4f}, {seconds:.1f} s",
+            f"{history[name][kept]:.4f}, {seconds:.1f} s",
             flush=True,
         )
-    return seconds
+    return seconds, {key: values[kept] for key, values in history.items() if key[:4] == "val_"}

@@ -135,7 +135,7 @@ def _train(run, begin, config, dataset, callbacks, tensorboard, verbose):
         dataset = dataset.with_validation_in_train()
     precision = choose_precision(config.precision)
     model, run_id = start_model(config, dataset, precision), begin()
-    fitted, examples, seconds_before = prepare(
+    fitted, examples, seconds, before = prepare(
         model, config, dataset, head=not run.checkpoint_path.exists(), verbose=verbose
     )
     own = _build_callbacks(config)
@@ -148,7 +148,8 @@ def _train(run, begin, config, dataset, callbacks, tensorboard, verbose):
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
         fingerprint=fingerprint,
         network=references.source_of(find_network(config.model).builder),
-        seconds_before=seconds_before,
+        seconds_before=seconds,
+        before=before,
         others=own,
     )
     compile_seconds = _fit(fitted, config, examples, recorder, [*own, *callbacks], verbose)

@@ -92,6 +92,19 @@ def test_a_run_goes_on_above_its_classifier(tmp_path, few, config, capsys):
     assert run.history()["seconds"][0] > float(line.split()[-2])
 
 
+def test_where_no_epoch_is_better_the_classifier_is_kept(tmp_path, few, config, interruption):
+    ruinous = config(epochs=3, learning_rate=0.5, schedule="constant", deterministic=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(ruinous, tmp_path / "run", dataset=few, callbacks=[interruption(1, 0)], verbose=0)
+    run = train(ruinous, tmp_path / "run", dataset=few, verbose=0)
+    assert run.facts()["best_epoch"] == 0
+    assert run.history()["epoch"] == [1, 2, 3]
+    kept, alone = run.load_model(), prepared(ruinous, few)
+    assert accuracy(kept, few.validation) > max(run.history()["val_accuracy"])
+    for a, b in zip(kept.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
 @pytest.mark.parametrize(
     "options",
     [
