@@ -16,6 +16,7 @@ def backend(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_trains_evaluates_saves_and_continues_without_tensorflow(
     backend, tmp_path, run_program, quick_jax
 ):

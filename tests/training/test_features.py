@@ -200,6 +200,7 @@ def test_another_size_of_the_same_weights_is_another_network(build, few, predict
     assert predictions == [60, 20] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["garbage", "cut off", "empty", "an array less", "a pickle"])
 def test_a_damaged_file_is_reported_and_replaced(model, few, predictions, cache, caplog, damage):
     first, _ = frozen_features(model, few, verbose=0)
@@ -349,6 +350,7 @@ def test_a_head_learns(tmp_path, few, config):
     assert run.history()["loss"][-1] < 0.7 * run.history()["loss"][0]
 
 
+@pytest.mark.slow
 def test_with_augmentation_the_whole_network_runs(tmp_path, few, predictions, cache, config):
     run = train(config(epochs=1, augment="flip"), tmp_path / "run", dataset=few, verbose=0)
     assert predictions == []
@@ -356,6 +358,7 @@ def test_with_augmentation_the_whole_network_runs(tmp_path, few, predictions, ca
     assert_only_the_classifier_was_trained(run, few)
 
 
+@pytest.mark.slow
 def test_where_more_is_trained_the_whole_network_runs(tmp_path, few, cache, config):
     small = config(epochs=1, model_options={"trainable_layers": 4})
     run = train(small, tmp_path / "run", dataset=few, verbose=0)
@@ -386,6 +389,7 @@ def test_an_interrupted_head_continues_as_if_it_had_not_been_on_the_same_feature
         assert whole.history()[key] == parts.history()[key], key
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_where_the_head_ended(tmp_path, few, config):
     frozen = train(config(), tmp_path / "frozen", dataset=few, verbose=0)
     fine = config(

@@ -252,6 +252,7 @@ def test_a_run_that_is_overwritten_begins_with_the_batch_that_is_asked_for(
         train(make_config(**SMALL), run.path, dataset=digits, verbose=0)
 
 
+@pytest.mark.slow
 def test_one_image_too_many_ends_training_in_one_line(tmp_path, digits):
     few = digits.subset(10)
     config = make_config(**{**SMALL, "epochs": 1})

@@ -82,6 +82,7 @@ def test_fine_tuning_starts_from_a_trained_classifier(few, config):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_above_its_classifier(tmp_path, few, config, capsys):
     run = train(config(learning_rate=1e-6), tmp_path / "run", dataset=few, verbose=2)
     printed = capsys.readouterr().out
@@ -92,6 +93,7 @@ def test_a_run_goes_on_above_its_classifier(tmp_path, few, config, capsys):
     assert run.history()["seconds"][0] > float(line.split()[-2])
 
 
+@pytest.mark.slow
 def test_where_no_epoch_is_better_the_classifier_is_kept(tmp_path, few, config, interruption):
     ruinous = config(epochs=3, learning_rate=0.5, schedule="constant", deterministic=True)
     with pytest.raises(KeyboardInterrupt):
@@ -121,6 +123,7 @@ def test_the_classifier_is_trained_however_the_run_is(few, config, options):
     assert accuracy(prepared(config(**options), few), few.train) > 0.8
 
 
+@pytest.mark.slow
 def test_it_is_the_same_with_and_without_caches(few, config, cache, monkeypatch):
     asked = config(deterministic=True, model_options={"dropout": 0.3})
     first = prepared(asked, few)
@@ -158,6 +161,7 @@ def test_networks_without_features_have_no_head_to_train(tmp_path, few, model):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_may_have_no_test_images(tmp_path, few, config):
     bare = dataclasses.replace(few, test=few.test[:0], notes=("Nothing was found.",))
     assert bare.judged == "validation"
