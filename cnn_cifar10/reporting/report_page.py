@@ -90,7 +90,7 @@ def _format_settings(facts):
     settings = {
         "data": facts["dataset"],
         "split fingerprint": facts["fingerprint"],
-        "epoch kept": facts.get("best_epoch"),
+        "epoch kept": {0: "0, the classifier alone"}.get(kept := facts.get("best_epoch"), kept),
         "parameters": f"{facts['parameters']:,}",
         "images per second": f"{facts['images_per_second']:,.0f}",
         "precision": facts["precision"],
