@@ -30,18 +30,31 @@ def check_size(config: TrainingConfig) -> None:
     if ":" in config.model:
         return
     source, network = DATASETS.get(config.dataset), find_network(config.model)
+    pixels = config.image_size or (source.image_size if source else None)
     scales = "image_size" in network.options
-    size = config.image_size or (source and source.image_size)
-    if scales:
-        size = config.model_options.get("image_size", network.options["image_size"])
-    if not size:
+    size = {**network.options, **config.model_options}["image_size"] if scales else pixels
+    if pixels is None or not isinstance(size, int):
         return
-    option = "--model-options image_size=" if scales else "--image-size "
+    own = scales and size != config.image_size
+    option = "--model-options image_size=" if own else "--image-size "
+
+    def build(side):
+        options = dict(config.model_options)
+        if scales:
+            options["image_size"] = side
+        if "weights" in network.options:
+            options["weights"] = None
+        given = pixels if scales else side
+        with keras.StatelessScope(initialize_variables=False):
+            if config.small_epochs:
+                create_model(config.model, (given * 3 // 4, given * 3 // 4, 3), **options)
+            return create_model(config.model, (given, given, 3), **options)
+
     try:
-        model = _build(config, size, scales)
+        model = build(size)
     except InputError as error:
         sizes = range(size + 1, _LARGEST + 1)
-        least = bisect.bisect_left(sizes, True, key=lambda side: _works(config, side, scales))
+        least = bisect.bisect_left(sizes, True, key=lambda side: _works(build, side))
         if least == len(sizes):
             raise
         raise InputError(
@@ -50,6 +63,8 @@ def check_size(config: TrainingConfig) -> None:
         ) from error
     needed, free = config.batch_size * _bytes_per_image(model, config), _free_memory()
     if needed > free:
+        if pixels > size:  # what is scaled down takes more than the network
+            size, option = pixels, "--image-size "
         batch = int(config.batch_size * free / needed)
         batch = batch and 2 ** int(math.log2(batch))
         side = int(size * math.sqrt(free / needed) / 16) * 16
@@ -61,22 +76,9 @@ def check_size(config: TrainingConfig) -> None:
         )
 
 
-def _build(config, size, scales):
-    """Build a network for images of a size without allocating or loading weights."""
-    options = dict(config.model_options)
-    if scales:
-        options["image_size"] = size
-    if "weights" in find_network(config.model).options:
-        options["weights"] = None
-    with keras.StatelessScope(initialize_variables=False):
-        if config.small_epochs:
-            create_model(config.model, (size * 3 // 4, size * 3 // 4, 3), **options)
-        return create_model(config.model, (size, size, 3), **options)
-
-
-def _works(config, size, scales):
+def _works(build, side):
     try:
-        _build(config, size, scales)
+        build(side)
     except InputError:
         return False
     return True

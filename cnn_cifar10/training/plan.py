@@ -16,6 +16,7 @@ from cnn_cifar10.configs import FOLDER, TrainingConfig
 from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files, scan_images
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.training.build import build_model, compile_model
+from cnn_cifar10.training.limits import check_size
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError
 
@@ -272,7 +273,11 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
         config: The config.
         size: Height and width of the images in pixels.
         classes: Number of classes.
+
+    Raises:
+        InputError: If the network cannot take images of the config's size.
     """
+    check_size(config)
     count = 2 * config.batch_size
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
     split = Split(images, np.arange(count) % classes)

@@ -81,6 +81,7 @@ def test_small_epochs_need_more():
         {"dataset": "digits", "image_size": None, "data_dir": None},
         {"model": "transfer", "image_size": 8},  # which scales images itself
         {"model": "my_net.py:build", "image_size": 1},
+        {"model": "transfer", "model_options": {"image_size": "large"}},  # said when it is built
     ],
 )
 def test_what_works_passes_and_nothing_is_read(fields):
@@ -131,6 +132,15 @@ def test_batches_that_memory_cannot_hold_are_told_in_pixels(monkeypatch, model):
 def test_only_what_would_work_is_named(monkeypatch, free, cure):
     monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: free)
     assert message_of(model="wide_resnet28_10", image_size=448, batch_size=12).endswith(cure)
+
+
+def test_images_that_are_scaled_down_need_memory_too(monkeypatch):
+    monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: 2e9)
+    message = message_of(model="transfer", image_size=9000, batch_size=8)
+    assert "for 8 images of 9000 pixels, 2.0 GB are free: use --batch-size 1 or --image" in message
+    check_size(
+        make_config(**FOLDER, model="transfer", image_size=int(message.split()[-1]), batch_size=8)
+    )
 
 
 def test_frozen_layers_need_less_memory(monkeypatch):
