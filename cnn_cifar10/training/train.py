@@ -94,8 +94,8 @@ def train(
     if dataset is None:
         check_size(config)
         dataset = load_data(config)
-    state = {} if overwrite else read_state(run)
-    tried = _with_batch_size(config, state.get("batch_size", config.batch_size))
+    state, count = {} if overwrite else read_state(run), len(dataset.train)
+    tried = _with_batch_size(config, state.get("batch_size", config.batch_size), count)
     begin = functools.cache(functools.partial(run.begin, config, overwrite))
     while True:
         try:
@@ -104,7 +104,7 @@ def train(
         except Exception as error:  # each backend has its own for want of memory
             if not is_out_of_memory(error):
                 raise
-            size = min(tried.batch_size, len(dataset.train)) // 2
+            size = min(tried.batch_size, count) // 2
             if not size:
                 raise TrainingError(
                     "one image is more than the memory holds: use smaller images or another network"
@@ -115,16 +115,16 @@ def train(
             size,
             tried.batch_size,
         )
-        tried = _with_batch_size(tried, size)
+        tried = _with_batch_size(tried, size, count)
         gc.collect()
 
 
-def _with_batch_size(config, size):
+def _with_batch_size(config, size, count):
     """Change the batch size, and the learning rate by as much: an epoch takes that many steps more.
 
     Reference: [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
-    rate = config.learning_rate * (size / config.batch_size)
+    rate = config.learning_rate * (min(size, count) / min(config.batch_size, count))
     return dataclasses.replace(config, batch_size=size, learning_rate=rate)
 
 

@@ -263,6 +263,20 @@ def test_a_run_that_is_overwritten_begins_with_the_batch_that_is_asked_for(
 
 
 @pytest.mark.slow
+def test_half_the_learning_rate_belongs_to_half_of_a_split_smaller_than_a_batch(tmp_path, digits):
+    config = make_config(**{**SMALL, "epochs": 1, "schedule": "constant"})
+    few = digits.subset(64)  # of a batch of 120
+    short = Short(0, 0)
+    short.on_train_batch_end = lambda *_: short.params["steps"] == 1 and fail()
+    run = train(config, tmp_path / "run", dataset=few, callbacks=[short], verbose=0)
+    assert run.facts()["batch_size"] == 32
+    assert run.history()["learning_rate"] == pytest.approx([0.04])
+
+
+def fail():
+    raise ERRORS[0]
+
+
 def test_one_image_too_many_ends_training_in_one_line(tmp_path, digits):
     few = digits.subset(10)
     config = make_config(**{**SMALL, "epochs": 1})
