@@ -32,8 +32,7 @@ SIZES = (96, 128, 160, 192, 224)
 _SAMPLE = 64  # files that are read at first
 _OWN_SIZE = 64  # the side that other images are read at, at most
 _FEWEST, _MOST = 5, 20  # epochs of fine-tuning
-_QUICK = (160, 4_000)  # largest side, and images seen in all epochs if these are few
-_PATIENT = (224, 20_000)  # the same with --minutes
+_QUICK, _PATIENT = 4_000, 20_000  # images seen in all epochs if these are few; with --minutes
 _LONGEST = 200  # epochs of other trainings
 _FIXED = 20.0  # seconds of loading, building and drawing
 _HEAD_STEP = 0.0001  # seconds for an image on its features
@@ -127,8 +126,8 @@ def make_plan(
         fields.pop("select", None)  # no epoch is chosen
     photographs = chooses_model and min(look.side, given.get("image_size", look.side)) >= PHOTOGRAPH
     if photographs:
-        limits = _PATIENT if minutes else _QUICK
-        ways = list(_from_imagenet(look, make, given, fields, *limits))
+        views = _PATIENT if minutes else _QUICK
+        ways = list(_from_imagenet(look, make, given, fields, views))
     else:
         if chooses_model and is_folder:
             fields["image_size"] = min(look.side, _OWN_SIZE)
@@ -153,13 +152,13 @@ def make_plan(
     return Plan(config, tuple(line for name, line in reasons.items() if name not in given))
 
 
-def _from_imagenet(look, make, given, fields, largest, views) -> Iterator[_Way]:
+def _from_imagenet(look, make, given, fields, views) -> Iterator[_Way]:
     """Yield the ways to train on photographs, the best first."""
 
     def at(size, recipe):
         return make(recipe, **fields, image_size=size, model_options={"image_size": size})
 
-    sizes = [size for size in reversed(SIZES) if size <= min(largest, 2 * look.side)]
+    sizes = [size for size in reversed(SIZES) if size <= 2 * look.side]
     if "image_size" in given:
         sizes = [given["image_size"]]
     tuned = [at(size, "finetune") for size in sizes]
