@@ -35,6 +35,8 @@ def add_arguments(parser):
         parser, "--overwrite", False, "replace a run in the same folder, its report and its row"
     )
     options.add(parser, "--tensorboard", False, "write TensorBoard logs into the run")
+    saving = "seconds between two states (default: 10 to 300, by what saving takes)"
+    options.add(parser, "--save-every", float, saving)
     options.add_shared(parser, "--quiet")
 
 
@@ -63,6 +65,7 @@ def run(args):
         dataset=dataset,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
+        save_every=args.save_every,
         verbose=options.verbosity(args),
     )
     # What is left to do when this is interrupted now.

@@ -1,13 +1,13 @@
 """Training: from a config to a run on disk."""
 
 from cnn_cifar10.training.build import build_model, compile_model
-from cnn_cifar10.training.checkpoint import TrainingError
 from cnn_cifar10.training.features import frozen_features
 from cnn_cifar10.training.limits import check_size
 from cnn_cifar10.training.lr_find import RangeTest, find_learning_rate
 from cnn_cifar10.training.optimizers import Muon
 from cnn_cifar10.training.plan import Look, Plan, Speed, glance, look_at, make_plan, measure_speed
 from cnn_cifar10.training.precision import choose_precision
+from cnn_cifar10.training.recorder import TrainingError
 from cnn_cifar10.training.run import Run, open_run
 from cnn_cifar10.training.train import check_run, load_data, train
 

@@ -1,216 +1,177 @@
-"""Checkpoints: history, best weights, and the state that a run continues from."""
+"""Checkpoints: a run's states on disk, written in the background, each with its checksum."""
 
+import hashlib
+import io
 import json
+import logging
 import math
+import os
+import shutil
 import time
-import zipfile
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from cnn_cifar10.configs import SELECTIONS, TrainingConfig
-from cnn_cifar10.training.run import Run, RunError, is_own
-from cnn_cifar10.utils import InputError, replacing, write_csv
+from cnn_cifar10.training.run import RunError
 
-# What Keras's callbacks count with, and set back when training begins.
-_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+logger = logging.getLogger(__name__)
 
-
-class TrainingError(InputError):
-    """Training that cannot go on."""
+_KEPT = 2  # states; the older one is for damage to the newer one
+_SHARE = 0.02  # of the time may be spent on states of epochs; half of it on others
+_LEAST, _MOST = 10.0, 300.0  # seconds between two states
 
 
-def read_state(run: Run) -> dict[str, Any]:
-    """Return the state of a run's checkpoint, without its arrays; `{}` if there is none.
-
-    Raises:
-        RunError: If the checkpoint is damaged.
-    """
-    return _read(run)[0] if run.checkpoint_path.exists() else {}
-
-
-def _read(run, *kinds):
-    """Return the state, and the arrays of these kinds."""
-    path = run.checkpoint_path
-    try:
-        with np.load(path) as file:
-            state = json.loads(str(file["state"]))
-            return state, {
-                kind: [file[f"{kind}/{i}"] for i in range(state[kind])] for kind in kinds
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: damaged ({error}); start again with --overwrite") from error
-
-
-class Recorder(keras.callbacks.Callback):
-    """Record a run: its history, the best weights so far, and a state to continue from.
-
-    Adds `learning_rate`, `images_per_second` and `seconds` since training began
-    to the epoch's logs. It comes after all other callbacks, whose counters belong
-    to the state. That holds all that training changes: weights, seeds of dropout, optimizer,
-    the numbers other callbacks count with. It is written in one piece at the end
-    of every epoch, so a run killed at any moment continues as if it had not been.
+@dataclass(frozen=True)
+class State:
+    """What a training continues from.
 
     Args:
-        run: The `Run` to write to.
-        config: What is trained; the checkpoint holds its batch size, in case that was halved.
-        images_per_epoch: Images a training epoch reads.
-        fingerprint: The data set's, which a run that continues must share.
-        network: Where the network came from, as `references.source_of` says; a run that
-            continues must share it if the network is not this package's own.
-        seconds_before: What was spent on training before it begins.
-        before: Logs of validating the weights before the first epoch, if there are any; these
-            weights are kept where no epoch is better.
-        others: Callbacks whose counters belong to the state.
-
-    Attributes:
-        history: One dict of numbers an epoch.
-        best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
-            far, of equals that with the lower `val_loss`; the last where nothing is validated.
-        best_epoch: That epoch, counted from 1; 0 for the weights before.
-        stopped: Whether a callback ended the run before its last epoch.
+        facts: What JSON can hold; `facts["best_epoch"]` is the epoch that `best` belongs to.
+        variables: All that training changes, in the order of `Recorder`.
+        best: Weights of the best epoch; `None` where `variables` hold them, or where there is no
+            such epoch yet.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        config: TrainingConfig,
-        *,
-        images_per_epoch: int,
-        fingerprint: str,
-        network: dict[str, str],
-        seconds_before: float = 0.0,
-        before: dict[str, float] | None = None,
-        others: Sequence[keras.callbacks.Callback] = (),
-    ):
-        super().__init__()
-        self._run, self._config = run, config
-        self._images_per_epoch = images_per_epoch
-        self._fingerprint = fingerprint
-        self.network = network
-        self._others = others
-        self._seconds_before, self._before = seconds_before, before
-        self._counters: list[dict[str, float]] = []
-        self.history: list[dict[str, float]] = []
-        self.best_epoch = 0
-        self.best_weights: list[np.ndarray] | None = None
-        self.stopped = False
+    facts: dict[str, Any]
+    variables: Sequence[np.ndarray]
+    best: Sequence[np.ndarray] | None = None
 
-    def restore(self) -> int:
-        """Load the run's checkpoint into the model set by `set_model`, if there is one.
 
-        Returns:
-            The number of epochs that were finished.
+@dataclass
+class Checkpoints:
+    """The states of a run in a folder.
+
+    A state is `<number>-<checksum>.npz`; the best weights, if it needs them, are
+    `best-<checksum>.npz`. The name of a file says what its bytes must be, so that a file that was
+    cut off or changed is never read. The last two states are kept.
+
+    Args:
+        folder: Where they are; made with the first of them.
+        every: Seconds between two states; `None` for 10 to 300, so that saving takes less than 3%
+            of the time.
+    """
+
+    folder: Path
+    every: float | None = None
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
+    _pending: Future | None = None
+    _last: float = -math.inf  # time of the last state
+    _last_epoch: float = -math.inf  # time of the last that was an epoch's
+    _cost: float = 0.0  # seconds of a processor that the last one took
+    _number: int = 0  # of the last state
+    _kept: list[tuple[str, str]] = field(default_factory=list)  # a state and its best weights
+    _best: tuple[int, str] = (-1, "")  # the last best weights: their epoch and file
+
+    def is_due(self, ends_epoch: bool) -> bool:
+        """Return whether it is time for a state; within an epoch states are made half as often."""
+        if self._pending and not self._pending.done():
+            return False
+        now, every = time.monotonic(), self.every
+        if every is None:
+            every = min(max(self._cost / _SHARE, _LEAST) * (1 if ends_epoch else 2), _MOST)
+        return now - (self._last_epoch if ends_epoch else self._last) >= every
+
+    def save(self, state: State, ends_epoch: bool = True, seconds: float = 0.0) -> None:
+        """Write a state in the background, once the one before is written.
+
+        Args:
+            state: Arrays that nobody changes any more.
+            ends_epoch: Whether it is of an epoch's end.
+            seconds: What it took to copy them.
+        """
+        self.wait()
+        self._last = time.monotonic()
+        if ends_epoch:
+            self._last_epoch = self._last
+        self._pending = self._writer.submit(self._write, state, seconds)
+
+    def wait(self) -> None:
+        """Wait for the state that is being written, and raise what went wrong."""
+        if self._pending:
+            self._pending.result()
+            self._pending = None
+
+    def clear(self) -> None:
+        """Delete all states."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self._kept, self._best = [], (-1, "")
+
+    def close(self) -> None:
+        """Wait, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def load(self) -> State | None:
+        """Return the newest state that is whole; `None` where there is none.
 
         Raises:
-            RunError: If the checkpoint is damaged, or of another model or data.
+            RunError: If there are states, but none is whole.
         """
-        path = self._run.checkpoint_path
-        if not path.exists():
-            if self._before:
-                self.best_weights = self.model.get_weights()
-            return 0
-        state, arrays = _read(self._run, "variables", "best_weights")
-        if state["fingerprint"] != self._fingerprint:
-            raise RunError(
-                f"{path}: the data changed since this run began (its fingerprint is another); "
-                "restore the data or start again with --overwrite"
-            )
-        before = state.get("network", self.network)
-        if before != self.network and not is_own(self.network):
-            raise RunError(
-                f"{path}: {self.network['source']} changed since this run began; restore the file "
-                "or start again with --overwrite"
-            )
-        variables = self._variables()
-        if [v.shape for v in variables] != [a.shape for a in arrays["variables"]]:
-            raise RunError(f"{path}: is of another model; start again with --overwrite")
-        for variable, array in zip(variables, arrays["variables"], strict=True):
-            variable.assign(array)
-        if state.get("batch_size", self._config.batch_size) != self._config.batch_size:
-            # Schedules count steps, of which an epoch has more now.
-            steps = len(state["history"]) * self._images_per_epoch // self._config.batch_size
-            optimizer = self.model.optimizer
-            getattr(optimizer, "inner_optimizer", optimizer).iterations.assign(steps)
-        self.best_weights = arrays["best_weights"]
-        self.history, self.best_epoch = state["history"], state["best_epoch"]
-        self._before = state.get("before")
-        self.stopped = state["stopped"]
-        self._counters, self._seconds_before = state["counters"], self.history[-1]["seconds"]
-        return len(self.history)
+        paths = sorted(self.folder.glob("[0-9]*-*.npz"), reverse=True)
+        for path in paths:
+            try:
+                facts, variables = _read(path)
+                best = _read(path.with_name(facts["best"]))[1] if facts["best"] else None
+            except RunError as error:
+                logger.warning("%s; the state before it is tried", error)
+                continue
+            self._number = int(paths[0].name.partition("-")[0])
+            self._kept = [(path.name, facts["best"])]
+            self._best = facts["best_epoch"], facts["best"]
+            return State(facts, variables, best)
+        if paths:
+            raise RunError(f"{self.folder}: all states are damaged; start again with --overwrite")
+        return None
 
-    def on_train_begin(self, logs=None):
-        # Callbacks reset their counters when training begins; ours comes last there.
-        for callback, numbers in zip(self._others, self._counters, strict=False):
-            for name in _COUNTERS:
-                if name in numbers:
-                    setattr(callback, name, numbers[name])
-        self._train_began = time.perf_counter()
+    def _write(self, state, seconds):
+        began = time.thread_time()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        facts, best = state.facts, ""
+        if state.best is not None:
+            if self._best[0] != facts["best_epoch"]:
+                name = _write(self.folder, "best", {}, state.best)
+                self._best = facts["best_epoch"], name
+            best = self._best[1]
+        self._number += 1
+        name = _write(self.folder, f"{self._number:08d}", facts | {"best": best}, state.variables)
+        self._kept = [*self._kept, (name, best)][-_KEPT:]
+        for path in set(self.folder.iterdir()):
+            if not any(path.name in names for names in self._kept):
+                path.unlink()
+        self._cost = seconds + time.thread_time() - began
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_began = time.perf_counter()
-        self._training_seconds = None
 
-    def on_test_begin(self, logs=None):
-        # Waits for the last step: JAX, and PyTorch on a GPU, compute after they return.
-        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
-        self._training_seconds = time.perf_counter() - self._epoch_began
+def _write(folder, stem, facts, arrays):
+    """Write a file, and return its name."""
+    numbered = {str(number): array for number, array in enumerate(arrays)}
+    part = folder / f"part.{stem}.npz"
+    with open(part, "w+b") as file:
+        np.savez(file, facts=json.dumps(facts), **numbered)
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return part.replace(folder / f"{stem}-{digest[:32]}.npz").name
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate "
-                f"({float(self.model.optimizer.learning_rate):.3g} now) or train in float32"
-            )
-        now = time.perf_counter()
-        training_seconds = self._training_seconds or now - self._epoch_began
-        # A callback that reduced the learning rate just now has recorded the epoch's own.
-        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
-        logs["images_per_second"] = self._images_per_epoch / training_seconds
-        logs["seconds"] = self._seconds_before + now - self._train_began
-        if self.best_weights is None or self._is_best(logs):
-            self.best_epoch = epoch + 1
-            self.best_weights = self.model.get_weights()
-        self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
-        write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
-        self._write_checkpoint()
 
-    def _is_best(self, logs):
-        select = self._config.select
-        best = self.history[self.best_epoch - 1] if self.best_epoch else self._before
-        if select not in logs:
-            return True
-        sign = 1 if SELECTIONS[select] == "max" else -1
-        now, before = ((sign * each[select], -each.get("val_loss", 0)) for each in (logs, best))
-        return now > before
+def _read(path):
+    """Return the facts and the arrays in a file.
 
-    def _variables(self):
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def _write_checkpoint(self):
-        variables = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
-        counters = [
-            {name: getattr(callback, name) for name in _COUNTERS if hasattr(callback, name)}
-            for callback in self._others
-        ]
-        state = {
-            "variables": len(variables),
-            "best_weights": len(self.best_weights),
-            "history": self.history,
-            "best_epoch": self.best_epoch,
-            "before": self._before,
-            "counters": counters,
-            "stopped": self.model.stop_training,
-            "fingerprint": self._fingerprint,
-            "network": self.network,
-            "batch_size": self._config.batch_size,
-        }
-        with replacing(self._run.checkpoint_path) as part:
-            np.savez(
-                part,
-                state=json.dumps(state),
-                **{f"variables/{i}": array for i, array in enumerate(variables)},
-                **{f"best_weights/{i}": array for i, array in enumerate(self.best_weights)},
-            )
+    Raises:
+        RunError: If it is not what was written.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such file") from error
+    if hashlib.sha256(data).hexdigest()[:32] != path.stem.rpartition("-")[2]:
+        raise RunError(f"{path}: damaged")
+    with np.load(io.BytesIO(data)) as file:
+        return json.loads(str(file["facts"])), [file[str(i)] for i in range(len(file.files) - 1)]

@@ -6,7 +6,7 @@ run.json        what happened: data, split fingerprint, seed, versions, commit,
 id              tells the run from others of the same name
 history.csv     one row an epoch
 model.keras     the trained model, in float32
-checkpoint.npz  only while unfinished: the state to continue from
+checkpoints/    only while unfinished: the states to continue from
 """
 
 import csv
@@ -57,12 +57,17 @@ class Run:
         return self.path / "model.keras"
 
     @property
-    def checkpoint_path(self) -> Path:
-        return self.path / "checkpoint.npz"
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
 
     @property
     def is_finished(self) -> bool:
         return self.facts_path.exists()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a state to continue from."""
+        return any(self.checkpoints_path.glob("[0-9]*-*.npz"))
 
     @property
     def id(self) -> str | None:
@@ -87,9 +92,10 @@ class Run:
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""
         remove_listed(self.path)
-        for path in (self.facts_path, self.history_path, self.model_path, self.checkpoint_path):
+        for path in (self.facts_path, self.history_path, self.model_path):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        for path in (self.checkpoints_path, self.path / "tensorboard"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def config(self) -> TrainingConfig:
         """Return the run's configuration."""
@@ -153,6 +159,6 @@ def open_run(path: str | Path) -> Run:
     if not run.path.is_dir():
         raise RunError(f"{path}: no such folder; train a model first, with `cnn-cifar10 train`")
     if not run.is_finished:
-        state = "unfinished" if run.checkpoint_path.exists() else "no"
+        state = "unfinished" if run.is_begun else "no"
         raise RunError(f"{path}: holds {state} training run; train with --output {path}")
     return run

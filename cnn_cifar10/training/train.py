@@ -1,5 +1,6 @@
 """Training loop: a config to a trained model and its run on disk."""
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -23,11 +24,13 @@ from cnn_cifar10.pipelines import (
     training_batches,
 )
 from cnn_cifar10.training.build import build_model
-from cnn_cifar10.training.checkpoint import Recorder, TrainingError, read_state
+from cnn_cifar10.training.checkpoint import Checkpoints
+from cnn_cifar10.training.compilation import CompileClock, keep_programs
 from cnn_cifar10.training.limits import check_size, is_out_of_memory
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.prepare import prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
+from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
 from cnn_cifar10.training.run import Run, RunError
 from cnn_cifar10.utils import (
     InputError,
@@ -51,18 +54,21 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     overwrite: bool = False,
     tensorboard: bool = False,
+    save_every: float | None = None,
     verbose: int = 1,
 ) -> Run:
     """Train a model and write its run.
 
     The validation split picks the epoch whose weights are kept; the test split
-    is not read. A run that was interrupted continues after its last finished
-    epoch when it is called again with the same config and output: with the same
-    numbers, except that the torch backend draws other units to drop.
+    is not read. A run that was interrupted continues from its last state when it is called
+    again with the same config and output: with the same numbers, except that the torch
+    backend draws other units to drop.
 
-    Where a device has too little memory, training goes on from the last finished epoch
-    with half the batch and half the learning rate; `run.json` says the `batch_size`. A
-    system that is short of memory itself may end the process before.
+    Where a device has too little memory, training goes on from the last state with half the
+    batch and half the learning rate; `run.json` says the `batch_size`. A system that is short of
+    memory itself may end the process before. Where numbers are no longer finite, or training
+    falls back to chance, it goes back to the last good state, once, with half the learning rate;
+    `run.json` has it as `fall`.
 
     Args:
         config: What to train.
@@ -72,6 +78,8 @@ def train(
             see every epoch's logs. What they count begins anew in a run that continues.
         overwrite: Whether to replace a run that `output` holds.
         tensorboard: Whether to write TensorBoard logs under `output`.
+        save_every: Seconds between two states; `None`: 10 to 300, so that saving takes less than
+            3% of the time.
         verbose: 0 silent, 1 a progress bar, 2 a line an epoch.
 
     Returns:
@@ -79,7 +87,7 @@ def train(
 
     Raises:
         RunError: If `output` holds another run and `overwrite` is not set.
-        TrainingError: If the loss is no longer a number, or memory is too little for one image.
+        TrainingError: If training falls for the second time, or memory is too little for one image.
         DatasetError: If the data cannot be loaded.
         InputError: If the config names what does not exist, or the network cannot take images
             of this size (see `check_size`).
@@ -94,49 +102,63 @@ def train(
     if dataset is None:
         check_size(config)
         dataset = load_data(config)
-    state, count = {} if overwrite else read_state(run), len(dataset.train)
-    tried = _with_batch_size(config, state.get("batch_size", config.batch_size), count)
     begin = functools.cache(functools.partial(run.begin, config, overwrite))
-    while True:
-        try:
-            _train(run, begin, tried, dataset, callbacks, tensorboard, verbose)
-            return run
-        except Exception as error:  # each backend has its own for want of memory
-            if not is_out_of_memory(error):
-                raise
-            size = min(tried.batch_size, count) // 2
-            if not size:
-                raise TrainingError(
-                    "one image is more than the memory holds: use smaller images or another network"
-                ) from error
-        logger.warning(
-            "out of memory: training goes on from the last epoch with batches of %d images instead "
-            "of %d, at half the learning rate",
-            size,
-            tried.batch_size,
-        )
-        tried = _with_batch_size(tried, size, count)
-        gc.collect()
+    checkpoints, count = Checkpoints(run.checkpoints_path, save_every), len(dataset.train)
+    state = None if overwrite else checkpoints.load()
+    known = state.facts if state else {}
+    fall, batch_size = known.get("fall"), known.get("batch_size", config.batch_size)
+    with contextlib.closing(checkpoints):
+        while True:
+            tried = _in_use(config, batch_size, fall, count)
+            try:
+                _train(run, begin, tried, dataset, checkpoints, fall, callbacks, tensorboard, verbose)
+                return run
+            except Fallen as error:
+                fall = error.fall
+                logger.warning(
+                    "%s: it goes on from the last good state, at half the learning rate", error
+                )
+            except Exception as error:  # each backend has its own for want of memory
+                if not is_out_of_memory(error):
+                    raise
+                size = min(batch_size, count) // 2
+                if not size:
+                    raise TrainingError(
+                        "one image is more than the memory holds: use smaller images or another "
+                        "network"
+                    ) from error
+                logger.warning(
+                    "out of memory: training goes on from the last state with batches of %d images "
+                    "instead of %d, at half the learning rate",
+                    size,
+                    batch_size,
+                )
+                batch_size = size
+            gc.collect()
 
 
-def _with_batch_size(config, size, count):
-    """Change the batch size, and the learning rate by as much: an epoch takes that many steps more.
+def _in_use(config, batch_size, fall, count):
+    """Return the config with the batch size in use, and the learning rate that belongs to it.
+
+    An epoch of smaller batches takes that many steps more.
 
     Reference: [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
-    rate = config.learning_rate * (min(size, count) / min(config.batch_size, count))
-    return dataclasses.replace(config, batch_size=size, learning_rate=rate)
+    rate = config.learning_rate * (min(batch_size, count) / min(config.batch_size, count))
+    rate *= 0.5 if fall else 1
+    return dataclasses.replace(config, batch_size=batch_size, learning_rate=rate)
 
 
-def _train(run, begin, config, dataset, callbacks, tensorboard, verbose):
+def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboard, verbose):
     """Train what is left of a run; `begin` returns its id."""
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
     precision = choose_precision(config.precision)
+    keep_programs()
     model, run_id = start_model(config, dataset, precision), begin()
     fitted, examples, seconds, before = prepare(
-        model, config, dataset, head=not run.checkpoint_path.exists(), verbose=verbose
+        model, config, dataset, head=not run.is_begun, verbose=verbose
     )
     own = _build_callbacks(config)
     if tensorboard:
@@ -145,25 +167,31 @@ def _train(run, begin, config, dataset, callbacks, tensorboard, verbose):
     recorder = Recorder(
         run,
         config,
+        checkpoints,
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
+        num_classes=dataset.num_classes,
         fingerprint=fingerprint,
         network=references.source_of(find_network(config.model).builder),
         seconds_before=seconds,
         before=before,
+        fall=fall,
         others=own,
     )
     compile_seconds = _fit(fitted, config, examples, recorder, [*own, *callbacks], verbose)
+    checkpoints.wait()
 
     fitted.set_weights(recorder.best_weights)
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
     facts = _facts(run, dataset, precision, artifact, recorder)
-    facts |= {"id": run_id, "compile_seconds": compile_seconds, "fingerprint": fingerprint}
+    facts |= {"id": run_id, "compile_seconds": round(compile_seconds, 1), "fingerprint": fingerprint}
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size
+    if recorder.fall:
+        facts["fall"] = recorder.fall
     write_json(run.facts_path, facts)
-    run.checkpoint_path.unlink()
+    checkpoints.clear()
 
 
 def load_data(config: TrainingConfig) -> Dataset:
@@ -190,7 +218,7 @@ def check_run(
     """
     if run.is_finished and not overwrite:
         raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
-    if run.checkpoint_path.exists() and not overwrite and run.config() != config:
+    if run.is_begun and not overwrite and run.config() != config:
         raise RunError(
             f"{run.path}: holds an unfinished run of another config; finish that one, choose "
             "another output or overwrite it"
@@ -216,7 +244,7 @@ def _build_callbacks(config):
 
 
 def _fit(model, config, dataset, recorder, callbacks, verbose):
-    """Fit a model, or go on with it, and return the seconds of compilation that are known."""
+    """Fit a model, or go on with it, and return the seconds of compilation."""
     recorder.set_model(model)
     epochs_done, classes = recorder.restore(), dataset.num_classes
     if verbose:
@@ -228,29 +256,42 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
         "seed": config.seed,
         "small_epochs": config.small_epochs,
     }
-    if can_compile_epochs(dataset.train):
-        batches = CompiledEpochs(model, dataset.train, classes, first_epoch=epochs_done, **options)
-        steps = 1
-    else:
-        steps = steps_per_epoch(dataset.train, config.batch_size)
-        first = epochs_done * steps
-        batches = training_batches(dataset.train, classes, first_step=first, **options)
     validation = None
     if not config.use_validation:
         pixels = math.prod(dataset.image_shape[:-1])
         size = max(config.batch_size, min(1024, 2**18 // pixels))
         validation = evaluation_batches(dataset.validation, classes, batch_size=size)
-    model.fit(
-        batches,
-        validation_data=validation,
-        initial_epoch=epochs_done,
-        epochs=epochs_done if recorder.stopped else config.epochs,
-        steps_per_epoch=steps,
-        callbacks=[*callbacks, recorder, *([EpochLines()] if verbose == 2 else [])],
-        shuffle=False,
-        verbose=1 if verbose == 1 else 0,
-    )
-    return round(getattr(batches, "compile_seconds", 0.0), 1)
+    steps = steps_per_epoch(dataset.train, config.batch_size)
+    clock = CompileClock({epochs_done, config.small_epochs})
+
+    def fit(batches, first, last, steps):
+        model.fit(
+            batches,
+            validation_data=validation,
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=steps,
+            callbacks=[clock, *callbacks, recorder, *([EpochLines()] if verbose == 2 else [])],
+            shuffle=False,
+            verbose=1 if verbose == 1 else 0,
+        )
+
+    epochs = epochs_done if recorder.stopped else config.epochs
+    if (done := recorder.steps_done) and epochs > epochs_done:
+        first = epochs_done * steps + done
+        batches = training_batches(dataset.train, classes, first_step=first, **options)
+        fit(batches, epochs_done, epochs_done + 1, steps - done)
+        epochs_done += 1
+        if model.stop_training:
+            return clock.seconds
+    if can_compile_epochs(dataset.train):
+        batches = CompiledEpochs(model, dataset.train, classes, first_epoch=epochs_done, **options)
+        steps = 1
+    else:
+        first = epochs_done * steps
+        batches = training_batches(dataset.train, classes, first_step=first, **options)
+    fit(batches, epochs_done, epochs, steps)
+    return clock.seconds + getattr(batches, "compile_seconds", 0.0)
 
 
 def _save_artifact(run, artifact):

@@ -23,6 +23,7 @@ from cnn_cifar10.experiments import read_runs, run_study, write_study
 from cnn_cifar10.experiments import trainings as experiments
 from cnn_cifar10.experiments.sweep import RUN_COLUMNS
 from cnn_cifar10.training import Run
+from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.utils import InputError, write_csv, write_json
 
 TINY = Study(
@@ -287,14 +288,13 @@ def test_killed_in_the_middle_of_a_run_a_study_goes_on_there(tmp_path, monkeypat
     )
     try:
         second = Run(models / "wide-seed5")
-        wait_for(second.checkpoint_path.exists, process)
+        wait_for(lambda: second.is_begun, process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     first = rows_of(study / "runs.csv")
     assert list(first) == ["narrow-seed5"]
-    with np.load(second.checkpoint_path) as checkpoint:
-        epochs = json.loads(str(checkpoint["state"]))["history"]
+    epochs = Checkpoints(second.checkpoints_path).load().facts["history"]
     assert 1 <= len(epochs) < 12
     assert not second.is_finished
 

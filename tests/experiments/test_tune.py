@@ -20,6 +20,7 @@ from cnn_cifar10.configs import SPACE, Search, TrainingConfig
 from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
+from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.utils import InputError
 
 LISTS = {"width": [8, 16, 32], "dropout": [0.0, 0.1]}
@@ -386,7 +387,7 @@ def test_killed_in_the_middle_of_a_trial_a_search_goes_on_there(tmp_path, monkey
     process = start(tmp_path, *arguments)
     limit = time.monotonic() + 240
     try:
-        while not second.checkpoint_path.exists():
+        while not second.is_begun:
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < limit
             time.sleep(0.01)
@@ -394,7 +395,8 @@ def test_killed_in_the_middle_of_a_trial_a_search_goes_on_there(tmp_path, monkey
         process.send_signal(signal.SIGKILL)
         process.communicate()
     first = (state / "trial_0" / "run" / "history.csv").read_text()
-    before = second.history()["seconds"]
+    kept = Checkpoints(second.checkpoints_path).load()
+    before = [row["seconds"] for row in kept.facts["history"]]
     assert 1 <= len(before) < 8
 
     assert main([*TUNE, *arguments]) == 0

@@ -111,7 +111,9 @@ def test_start_refuses_another_network(tmp_path, digits_run, digits, options, me
 
 def test_start_refuses_what_is_no_finished_run(tmp_path, digits_run, digits):
     shutil.copytree(digits_run.path, tmp_path / "unfinished")
-    (tmp_path / "unfinished" / "run.json").rename(tmp_path / "unfinished" / "checkpoint.npz")
+    (tmp_path / "unfinished" / "checkpoints").mkdir()
+    state = tmp_path / "unfinished" / "checkpoints" / "00000001-0123.npz"
+    (tmp_path / "unfinished" / "run.json").rename(state)
     for start, message in (
         ("absent", "no such folder; train a model first"),
         ("unfinished", "holds unfinished training run"),

@@ -1,91 +1,134 @@
-"""Checkpoints: counters of other callbacks, the best epoch, a state to continue from."""
+"""Checkpoints: states on disk, their checksums, when they are due."""
 
-import keras
+import time
+
 import numpy as np
 import pytest
 
-from cnn_cifar10.configs import TrainingConfig
-from cnn_cifar10.training import Run
-from cnn_cifar10.training.checkpoint import Recorder
+from cnn_cifar10.training.checkpoint import Checkpoints, State
+from cnn_cifar10.training.run import RunError
 
 
-@pytest.fixture
-def tiny_model():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    return model
+def state_of(number, best=None, best_epoch=0):
+    facts = {"number": number, "best_epoch": best_epoch}
+    return State(facts, [np.full((3, 4), number, "float32"), np.array(7)], best)
 
 
-class _Plateau(keras.callbacks.Callback):
-    """Counts epochs, as callbacks do whose counters Keras would begin anew."""
-
-    def on_train_begin(self, logs=None):
-        self.wait = 0
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.wait += 1
-        self.model.stop_training = self.wait == 3
+def files(folder, pattern="*"):
+    return sorted(folder.glob(pattern))
 
 
-def recorder_of(path, model, plateau, config=TrainingConfig()):  # noqa: B008 (it is frozen)
-    recorder = Recorder(
-        Run(path), config, images_per_epoch=1, fingerprint="data", network={}, others=[plateau]
+def save(checkpoints, *states):
+    for state in states:
+        checkpoints.save(state)
+    checkpoints.close()
+
+
+def test_the_newest_state_is_loaded_as_it_was_saved(tmp_path):
+    best = [np.arange(5.0)]
+    save(Checkpoints(tmp_path), state_of(1), state_of(2, best, best_epoch=1))
+    found = Checkpoints(tmp_path).load()
+    assert found.facts["number"] == 2
+    np.testing.assert_array_equal(found.variables[0], np.full((3, 4), 2))
+    assert found.variables[0].dtype == "float32"
+    assert found.variables[1] == 7
+    np.testing.assert_array_equal(found.best[0], best[0])
+
+
+def test_nothing_is_loaded_where_nothing_was_saved(tmp_path):
+    assert Checkpoints(tmp_path / "absent").load() is None
+    assert not (tmp_path / "absent").exists()
+
+
+def test_two_states_are_kept_and_the_weights_they_refer_to(tmp_path):
+    best = [np.arange(5.0)]
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, state_of(1, best, 1), state_of(2, best, 1), state_of(3, best, 1))
+    assert len(files(tmp_path, "0*.npz")) == 2
+    assert len(files(tmp_path, "best-*.npz")) == 1
+    again = Checkpoints(tmp_path)
+    assert again.load().facts["number"] == 3
+    save(again, state_of(4, [np.zeros(5)], 4))
+    assert len(files(tmp_path)) == 4
+    save(Checkpoints(tmp_path), state_of(5))  # as after --overwrite
+    assert len(files(tmp_path)) == 1
+
+
+def test_best_weights_are_written_once(tmp_path):
+    checkpoints, best = Checkpoints(tmp_path), [np.arange(5.0)]
+    checkpoints.save(state_of(1, best, 1))
+    checkpoints.wait()
+    (path,) = files(tmp_path, "best-*")
+    written = path.stat().st_mtime_ns
+    save(checkpoints, state_of(2, best, 1))
+    assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("which", ["0*", "best-*"])
+def test_any_changed_byte_is_noticed_and_the_state_before_is_loaded(tmp_path, which, caplog):
+    save(Checkpoints(tmp_path), state_of(1, [np.zeros(3)], 1), state_of(2, [np.ones(3)], 2))
+    path = next(
+        path
+        for path in files(tmp_path, which)[::-1]
+        if which == "0*" or Checkpoints(tmp_path).load().facts["best"] == path.name
     )
-    recorder.set_model(model)
-    plateau.set_model(model)
-    return recorder
+    whole = path.read_bytes()
+    for position in np.random.default_rng(0).integers(0, len(whole), 40):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << (position % 8)
+        path.write_bytes(changed)
+        assert Checkpoints(tmp_path).load().facts["number"] == 1
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert Checkpoints(tmp_path).load().facts["number"] == 1
+    assert f"{path}: damaged; the state before it is tried" in caplog.text
 
 
-def end_epoch(epoch, callbacks, accuracy=0.5):
-    for callback in callbacks:
-        callback.on_epoch_begin(epoch)
-        callback.on_test_begin()
-        callback.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
+def test_where_all_is_damaged_one_line_says_so(tmp_path):
+    save(Checkpoints(tmp_path), state_of(1), state_of(2))
+    for path in files(tmp_path):
+        path.write_bytes(b"")
+    with pytest.raises(RunError, match="all states are damaged; start again with --overwrite"):
+        Checkpoints(tmp_path).load()
 
 
-def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, tiny_model):
-    plateau = _Plateau()
-    recorder = recorder_of(tmp_path, tiny_model, plateau)
-    for callback in (plateau, recorder):
-        callback.on_train_begin()
-    for epoch in range(2):
-        end_epoch(epoch, (plateau, recorder))
-
-    again = _Plateau()
-    resumed = recorder_of(tmp_path, tiny_model, again)
-    assert resumed.restore() == 2
-    assert not resumed.stopped
-    for callback in (again, resumed):
-        callback.on_train_begin()
-    assert again.wait == 2
-    end_epoch(2, (again, resumed))
-    last = recorder_of(tmp_path, tiny_model, _Plateau())
-    assert last.restore() == 3
-    assert last.stopped
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    (tmp_path / "part.best.npz").write_bytes(b"half")
+    save(Checkpoints(tmp_path), state_of(1))
+    assert [path.name[:8] for path in files(tmp_path)] == ["00000001"]
 
 
-def test_of_epochs_that_are_as_good_the_one_with_the_lower_loss_is_kept(tmp_path, tiny_model):
-    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
-    recorder.on_train_begin()
-    for epoch, (accuracy, loss) in enumerate(((0.5, 1), (0.8, 0.9), (0.8, 0.4), (0.8, 0.5))):
-        recorder.on_epoch_begin(epoch)
-        logs = {"loss": 1.0, "val_accuracy": accuracy, "val_loss": loss}
-        recorder.on_epoch_end(epoch, logs)
-    assert recorder.best_epoch == 3
+def test_an_error_of_the_disk_is_not_lost(tmp_path):
+    (tmp_path / "file").touch()
+    checkpoints = Checkpoints(tmp_path / "file")
+    checkpoints.save(state_of(1))
+    with pytest.raises(FileExistsError):
+        checkpoints.close()
 
 
-def test_the_best_epoch_is_kept_not_the_last(tmp_path, tiny_model):
-    model = tiny_model
-    recorder = recorder_of(tmp_path, model, _Plateau())
-    recorder.on_train_begin()
-    for epoch, accuracy in enumerate((0.3, 0.8, 0.5)):
-        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
-        end_epoch(epoch, [recorder], accuracy)
-    assert recorder.best_epoch == 2
-    assert recorder.best_weights[0] == 1
-    resumed = recorder_of(tmp_path, model, _Plateau())
-    model.set_weights([np.full((1, 1), 9), np.zeros(1)])
-    assert resumed.restore() == 3
-    assert resumed.best_epoch == 2
-    assert model.get_weights()[0] == 2
+def test_states_are_due_after_the_seconds_that_are_asked_for(tmp_path):
+    checkpoints = Checkpoints(tmp_path, every=0.2)
+    assert checkpoints.is_due(ends_epoch=True)
+    checkpoints.save(state_of(1))
+    checkpoints.wait()
+    assert not checkpoints.is_due(ends_epoch=True)
+    time.sleep(0.21)
+    assert checkpoints.is_due(ends_epoch=True)
+    checkpoints.save(state_of(1), ends_epoch=False)
+    checkpoints.wait()
+    assert checkpoints.is_due(ends_epoch=True)
+    assert not checkpoints.is_due(ends_epoch=False)
+
+
+@pytest.mark.parametrize(("cost", "seconds"), [(0.001, 10), (1.0, 50), (100.0, 300)])
+def test_what_saving_costs_decides_how_often(tmp_path, monkeypatch, cost, seconds):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state_of(1), seconds=cost)
+    checkpoints.wait()
+    began = time.monotonic()
+    for later, expected in ((0.98 * seconds, False), (1.05 * seconds, True)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: began + later)
+        assert checkpoints.is_due(ends_epoch=True) is expected
+        within = min(2 * seconds, 300)
+        monkeypatch.setattr(time, "monotonic", lambda: began + later * within / seconds)
+        assert checkpoints.is_due(ends_epoch=False) is expected

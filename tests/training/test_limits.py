@@ -211,7 +211,7 @@ def test_the_batch_is_halved_and_training_goes_on(tmp_path, digits, caplog):
         run = train(config, tmp_path / "run", dataset=digits, callbacks=[Short(2, 30)], verbose=0)
     halved = [m for m in caplog.messages if "out of memory" in m]
     assert halved == [
-        "out of memory: training goes on from the last epoch with batches of "
+        "out of memory: training goes on from the last state with batches of "
         f"{new} images instead of {old}, at half the learning rate"
         for old, new in ((120, 60), (60, 30))
     ]
@@ -223,7 +223,7 @@ def test_the_batch_is_halved_and_training_goes_on(tmp_path, digits, caplog):
     cosine = [0.04 * (1 + math.cos(math.pi * part / 4)) for part in (1, 2, 3, 4)]
     expected = [rate / (1 if epoch < 2 else 4) for epoch, rate in enumerate(cosine)]
     np.testing.assert_allclose(history["learning_rate"], expected, atol=1e-4)
-    assert not Run(tmp_path / "run").checkpoint_path.exists()
+    assert not Run(tmp_path / "run").checkpoints_path.exists()
 
 
 def test_a_run_that_continues_keeps_the_halved_batch(tmp_path, digits, interruption, caplog):

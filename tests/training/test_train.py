@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -54,7 +55,7 @@ def test_a_run_says_everything(digits_run, digits):
     assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} < set(history)
     assert history["epoch"] == [1, 2]
     assert history["seconds"] == sorted(history["seconds"])
-    assert not digits_run.checkpoint_path.exists()
+    assert not digits_run.checkpoints_path.exists()
     assert digits_run.config().augment == "crop"
 
 
@@ -164,6 +165,7 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("save_every", [0, None])
 @pytest.mark.parametrize(
     "options",
     [
@@ -189,12 +191,14 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
     ],
 )
 def test_an_interrupted_run_continues_as_if_it_had_not_been(
-    tmp_path, digits, interruption, options
+    tmp_path, digits, interruption, options, save_every
 ):
+    """With a state of every step the third epoch goes on in its middle, without from the first."""
     config = make_config(**{**SMALL, "epochs": 4, **options}, deterministic=True)
     whole = train(config, tmp_path / "whole", dataset=digits, verbose=0)
+    stop, saving = [interruption(2, 4)], {"save_every": save_every, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "parts", dataset=digits, callbacks=[interruption(2, 4)], verbose=0)
+        train(config, tmp_path / "parts", dataset=digits, callbacks=stop, **saving)
     parts = Run(tmp_path / "parts")
     assert not parts.is_finished
     assert len(parts.history()["epoch"]) == 2
@@ -206,13 +210,28 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(
     with pytest.raises(RunError, match="the data changed since this run began"):
         train(config, parts.path, dataset=other, verbose=0)
 
-    train(config, parts.path, dataset=digits, verbose=0)
+    seen = Steps()
+    train(config, parts.path, dataset=digits, callbacks=[seen], **saving)
+    assert seen.epochs[0] == (2 if save_every == 0 else 1)
+    assert seen.steps[0] < seen.steps[1] if save_every == 0 else seen.steps[0] == seen.steps[1]
     for a, b in zip(weights_of(whole), weights_of(parts), strict=True):
         np.testing.assert_array_equal(a, b)
     for key, values in whole.history().items():
         if key not in ("seconds", "images_per_second"):
             assert parts.history()[key] == values, key
     assert parts.facts()["best_epoch"] == whole.facts()["best_epoch"]
+
+
+class Steps(keras.callbacks.Callback):
+    """Counts the steps of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.steps = [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        self.steps.append(self.params["steps"])
 
 
 def test_early_stopping_stops_and_a_run_killed_after_it_trains_no_further(
@@ -258,8 +277,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path, digits):
     run = Run(tmp_path / "run")
     run.path.mkdir()
     run.config_path.write_text(json.dumps(config.to_dict()))
-    run.checkpoint_path.write_bytes(b"not a checkpoint")
-    with pytest.raises(RunError, match=r"checkpoint\.npz: damaged .*--overwrite"):
+    run.checkpoints_path.mkdir()
+    (run.checkpoints_path / "00000001-0123.npz").write_bytes(b"not a state")
+    with pytest.raises(RunError, match=r"checkpoints: all states are damaged; .*--overwrite"):
         train(config, run.path, dataset=digits, verbose=0)
 
 
@@ -286,10 +306,45 @@ def test_opening_what_is_not_there(tmp_path):
         open_run(tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_training_in_one_line(tmp_path, digits):
+def test_a_loss_that_is_no_number_twice_ends_training_in_one_line(tmp_path, digits, caplog):
     config = make_config(**{**SMALL, "learning_rate": 1e30})
-    with pytest.raises(TrainingError, match=r"the loss became \w+ in epoch 1: lower the learning"):
+    with pytest.raises(TrainingError, match=r"in epoch 1, for the second time, at .* 5e\+29 at most"):
         train(config, tmp_path / "run", dataset=digits, verbose=0)
+    assert "it goes on from the last good state, at half the learning rate" in caplog.text
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes weights infinite, once."""
+
+    def __init__(self, epoch, value=np.inf):
+        super().__init__()
+        self._at, self._value, self.fell = epoch, value, False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self._at and not self.fell:
+            self.fell = True
+            weights = [np.full_like(weight, self._value) for weight in self.model.get_weights()]
+            self.model.set_weights(weights)
+
+
+@pytest.mark.parametrize("value", [np.inf, 0.0])
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_after_a_fall_training_goes_on_at_half_the_learning_rate(
+    tmp_path, digits, value, schedule, caplog
+):
+    config = make_config(**{**SMALL, "epochs": 5}, schedule=schedule)
+    run = train(
+        config, tmp_path / "run", dataset=digits, callbacks=[Spoil(3, value)], save_every=0, verbose=0
+    )
+    history, fall = run.history(), run.facts()["fall"]
+    assert history["epoch"] == [1, 2, 3, 4, 5]
+    assert (fall["epoch"], run.config()) == (4, config)
+    assert fall["reason"] in caplog.text
+    usual = train(config, tmp_path / "usual", dataset=digits, verbose=0).history()["learning_rate"]
+    begin = next(i for i in range(5) if history["learning_rate"][i] < 0.9 * usual[i])
+    expected = [*usual[:begin], *(rate / 2 for rate in usual[begin:])]
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+    assert max(history["val_accuracy"]) > 0.3
 
 
 @pytest.fixture

@@ -1,0 +1,297 @@
+"""Recorder of a run: history, best weights, and the states that it continues from."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnn_cifar10.configs import SELECTIONS, TrainingConfig
+from cnn_cifar10.training.checkpoint import Checkpoints, State
+from cnn_cifar10.training.run import Run, RunError, is_own
+from cnn_cifar10.utils import InputError, write_csv
+
+# What Keras's callbacks count with, and set back when training begins.
+_COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+_CHANCE = 1.3  # times as often right as a guess: nothing is known
+_LEARNED = 2.0  # times as often: something is
+
+
+class TrainingError(InputError):
+    """Training that cannot go on."""
+
+
+class Fallen(Exception):
+    """Training whose numbers are no longer finite, or that lost what it had learned.
+
+    Args:
+        reason: What happened.
+        fall: The same as it is recorded, for `Recorder`.
+    """
+
+    def __init__(self, reason: str, fall: dict[str, Any]):
+        super().__init__(reason)
+        self.fall = fall
+
+
+class Recorder(keras.callbacks.Callback):
+    """Record a run: its history, the best weights so far, and states to continue from.
+
+    Adds `learning_rate`, `images_per_second` and `seconds` since training began
+    to the epoch's logs. It comes after all other callbacks, whose counters belong
+    to the state. That holds all that training changes: weights, seeds of dropout, optimizer,
+    metrics, the numbers other callbacks count with. States are made between two steps, when one
+    is due, so a run killed at any moment continues as if it had not been.
+
+    Args:
+        run: The `Run` to write to.
+        config: What is trained, with the batch size and the learning rate in use, which a state
+            holds in case they are not those that were asked for.
+        checkpoints: Where states go.
+        images_per_epoch: Images a training epoch reads.
+        num_classes: Number of classes.
+        fingerprint: The data set's, which a run that continues must share.
+        network: Where the network came from, as `references.source_of` says; a run that
+            continues must share it if the network is not this package's own.
+        seconds_before: What was spent on training before it begins.
+        before: Logs of validating the weights before the first epoch, if there are any; these
+            weights are kept where no epoch is better.
+        fall: What is known of a fall that this training recovers from.
+        others: Callbacks whose counters belong to the state.
+
+    Attributes:
+        history: One dict of numbers an epoch.
+        best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
+            far, of equals that with the lower `val_loss`; the last where nothing is validated.
+        best_epoch: That epoch, counted from 1; 0 for the weights before.
+        stopped: Whether a callback ended the run before its last epoch.
+        steps_done: Steps done of the epoch that was begun.
+        fall: The epoch and the reason of the fall that training recovered from, if it did.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: TrainingConfig,
+        checkpoints: Checkpoints,
+        *,
+        images_per_epoch: int,
+        num_classes: int,
+        fingerprint: str,
+        network: dict[str, str],
+        seconds_before: float = 0.0,
+        before: dict[str, float] | None = None,
+        fall: dict[str, Any] | None = None,
+        others: Sequence[keras.callbacks.Callback] = (),
+    ):
+        super().__init__()
+        self._run, self._config, self._checkpoints = run, config, checkpoints
+        self._images_per_epoch, self._num_classes = images_per_epoch, num_classes
+        self._fingerprint = fingerprint
+        self.network = network
+        self._others = others
+        self._seconds_before, self._before = seconds_before, before
+        self.fall = fall
+        self._counters: list[dict[str, float]] = []
+        self._metrics: list[np.ndarray] = []
+        self._good: State | None = None  # the last state that nothing had gone wrong before
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_weights: list[np.ndarray] | None = None
+        self.stopped = False
+        self.steps_done = self._first_step = 0
+
+    def restore(self) -> int:
+        """Load the newest state into the model set by `set_model`, if there is one.
+
+        Returns:
+            The number of epochs that were finished; `steps_done` are those of the next one.
+
+        Raises:
+            RunError: If all states are damaged, or of another model or data.
+        """
+        state, path = self._checkpoints.load(), self._run.path
+        if state is None:
+            if self._before:
+                self.best_weights = self.model.get_weights()
+            return 0
+        facts = state.facts
+        if facts["fingerprint"] != self._fingerprint:
+            raise RunError(
+                f"{path}: the data changed since this run began (its fingerprint is another); "
+                "restore the data or start again with --overwrite"
+            )
+        if facts["network"] != self.network and not is_own(self.network):
+            raise RunError(
+                f"{path}: {self.network['source']} changed since this run began; restore the file "
+                "or start again with --overwrite"
+            )
+        variables = self._variables()
+        if [list(v.shape) for v in variables] != facts["shapes"]:
+            raise RunError(f"{path}: is of another model; start again with --overwrite")
+        for variable, array in zip(variables, state.variables, strict=False):
+            variable.assign(array)
+        self._metrics = list(state.variables[len(variables) :])
+        self.history, self.best_epoch = facts["history"], facts["best_epoch"]
+        self._before, self.stopped = facts["before"], facts["stopped"]
+        self.best_weights = state.best
+        if state.best is None:
+            self.best_weights = self.model.get_weights()
+        self._counters, self._seconds_before = facts["counters"], facts["seconds"]
+        self.fall = facts["fall"] or self.fall
+        self._continue_with(facts)
+        return len(self.history)
+
+    def _continue_with(self, facts):
+        """Go on with the batch size and the learning rate in use, if they are others now."""
+        config, optimizer = self._config, self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        # A batch is halved, so that no image is left out.
+        self.steps_done = facts["steps_done"] * facts["batch_size"] // config.batch_size
+        if facts["batch_size"] != config.batch_size:
+            # Schedules count steps, of which an epoch has more now.
+            images = len(self.history) * self._images_per_epoch
+            optimizer.iterations.assign(images // config.batch_size + self.steps_done)
+        if facts["learning_rate"] != config.learning_rate and not _is_scheduled(optimizer):
+            rate = float(optimizer.learning_rate)
+            optimizer.learning_rate = rate * config.learning_rate / facts["learning_rate"]
+
+    def on_train_begin(self, logs=None):
+        # Callbacks reset their counters when training begins; ours comes last there.
+        for callback, numbers in zip(self._others, self._counters, strict=False):
+            for name in _COUNTERS:
+                if name in numbers:
+                    setattr(callback, name, numbers[name])
+        self._train_began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, array in zip(self.model.metrics_variables, self._metrics, strict=False):
+            variable.assign(array)  # of the steps that were done before
+        self._metrics = []
+        self._first_step = self.steps_done
+        self._epoch_began = time.perf_counter()
+        self._training_seconds = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Costs a step nothing, since no numbers are asked for: `on_train_batch_end` waits for them.
+        if batch:
+            self.steps_done += 1
+            if self._checkpoints.is_due(ends_epoch=False):
+                if hasattr(self.model, "jax_state_sync"):
+                    self.model.jax_state_sync()
+                self._save()
+
+    def on_test_begin(self, logs=None):
+        # Waits for the last step: JAX, and PyTorch on a GPU, compute after they return.
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        self._training_seconds = time.perf_counter() - self._epoch_began
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        training_seconds = self._training_seconds or now - self._epoch_began
+        # A callback that reduced the learning rate just now has recorded the epoch's own.
+        logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
+        images = self._images_per_epoch - self._first_step * self._config.batch_size
+        logs["images_per_second"] = images / training_seconds
+        logs["seconds"] = self._seconds_before + now - self._train_began
+        self._check(epoch, logs)
+        self.steps_done = 0
+        if self.best_weights is None or self._is_best(logs):
+            self.best_epoch = epoch + 1
+            self.best_weights = self.model.get_weights()
+            if not are_finite(self.best_weights):
+                self._fall(f"the weights are no longer finite after epoch {epoch + 1}")
+        self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
+        write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
+        if self._checkpoints.is_due(ends_epoch=True) or self.model.stop_training:
+            self._save()
+
+    def _check(self, epoch, logs):
+        """Raise where an epoch's numbers say that what was learned is lost."""
+        if not math.isfinite(logs["loss"]):
+            self._fall(f"the loss became {logs['loss']} in epoch {epoch + 1}")
+        guess = 1 / self._num_classes
+        learned = max((row["accuracy"] for row in self.history), default=0.0)
+        if logs["accuracy"] < _CHANCE * guess and learned > _LEARNED * guess:
+            self._fall(
+                f"training fell back to chance in epoch {epoch + 1}: accuracy "
+                f"{logs['accuracy']:.3f} after {learned:.3f}"
+            )
+
+    def _fall(self, reason):
+        """Set the run back to its last good state and raise what happened."""
+        if self.fall:
+            rate = f"{self._config.learning_rate:.3g}"
+            raise TrainingError(
+                f"{reason}, for the second time, at a learning rate of {rate} at most: use a lower "
+                "--learning-rate, --clip-norm 1, or --precision float32"
+            )
+        fall = {"epoch": len(self.history) + 1, "reason": reason}
+        self._checkpoints.wait()
+        if self._good:
+            good = dataclasses.replace(self._good, facts=self._good.facts | {"fall": fall})
+            self._checkpoints.save(good)
+        else:
+            self._checkpoints.clear()
+        raise Fallen(reason, fall)
+
+    def _is_best(self, logs):
+        select = self._config.select
+        best = self.history[self.best_epoch - 1] if self.best_epoch else self._before
+        if select not in logs:
+            return True
+        sign = 1 if SELECTIONS[select] == "max" else -1
+        now, before = ((sign * each[select], -each.get("val_loss", 0)) for each in (logs, best))
+        return now > before
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save(self):
+        """Make a state of what is now."""
+        began = time.perf_counter()
+        variables = self._variables()
+        shapes = [list(variable.shape) for variable in variables]
+        if self.steps_done:
+            variables += self.model.metrics_variables
+        is_best = not self.steps_done and self.best_epoch == len(self.history)
+        facts = {
+            "shapes": shapes,
+            "steps_done": self.steps_done,
+            "history": list(self.history),
+            "best_epoch": self.best_epoch,
+            "before": self._before,
+            "counters": [
+                {name: getattr(callback, name) for name in _COUNTERS if hasattr(callback, name)}
+                for callback in self._others
+            ],
+            "stopped": self.model.stop_training,
+            "fingerprint": self._fingerprint,
+            "network": self.network,
+            "batch_size": self._config.batch_size,
+            "learning_rate": self._config.learning_rate,
+            "fall": self.fall,
+            "seconds": self._seconds_before + began - self._train_began,
+        }
+        # Copies, since a backend may write to its own memory in the next step.
+        arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+        if not are_finite(arrays):
+            ended = len(self.history) + bool(self.steps_done)
+            self._fall(f"numbers of the network are no longer finite in epoch {ended}")
+        state = State(facts, arrays, None if is_best else self.best_weights)
+        if is_best:
+            self._good = state
+        self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)
+
+
+def are_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Return whether all numbers are finite."""
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+def _is_scheduled(optimizer):
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    return isinstance(optimizer._learning_rate, schedule)

@@ -1,0 +1,177 @@
+"""Recorder: counters of other callbacks, the best epoch, falls, states to continue from."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.training import Run, TrainingError
+from cnn_cifar10.training.checkpoint import Checkpoints
+from cnn_cifar10.training.recorder import Fallen, Recorder
+
+
+@pytest.fixture
+def tiny_model():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+class _Plateau(keras.callbacks.Callback):
+    """Counts epochs, as callbacks do whose counters Keras would begin anew."""
+
+    def on_train_begin(self, logs=None):
+        self.wait = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.wait += 1
+        self.model.stop_training = self.wait == 3
+
+
+def recorder_of(path, model, plateau, config=TrainingConfig(), every=0, **more):  # noqa: B008 (it is frozen)
+    run = Run(path)
+    recorder = Recorder(
+        run,
+        config,
+        Checkpoints(run.checkpoints_path, every),
+        images_per_epoch=1,
+        num_classes=10,
+        fingerprint="data",
+        network={},
+        others=[plateau],
+        **more,
+    )
+    recorder.set_model(model)
+    plateau.set_model(model)
+    return recorder
+
+
+def end_epoch(epoch, callbacks, accuracy=0.5):
+    for callback in callbacks:
+        callback.on_epoch_begin(epoch)
+        callback.on_test_begin()
+        callback.on_epoch_end(epoch, {"loss": 1.0, "accuracy": accuracy, "val_accuracy": accuracy})
+        if isinstance(callback, Recorder):
+            callback._checkpoints.wait()
+
+
+def test_counters_of_other_callbacks_and_their_verdict_are_continued(tmp_path, tiny_model):
+    plateau = _Plateau()
+    recorder = recorder_of(tmp_path, tiny_model, plateau)
+    for callback in (plateau, recorder):
+        callback.on_train_begin()
+    for epoch in range(2):
+        end_epoch(epoch, (plateau, recorder))
+
+    again = _Plateau()
+    resumed = recorder_of(tmp_path, tiny_model, again)
+    assert resumed.restore() == 2
+    assert not resumed.stopped
+    for callback in (again, resumed):
+        callback.on_train_begin()
+    assert again.wait == 2
+    end_epoch(2, (again, resumed))
+    last = recorder_of(tmp_path, tiny_model, _Plateau())
+    assert last.restore() == 3
+    assert last.stopped
+
+
+def test_of_epochs_that_are_as_good_the_one_with_the_lower_loss_is_kept(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, (accuracy, loss) in enumerate(((0.5, 1), (0.8, 0.9), (0.8, 0.4), (0.8, 0.5))):
+        recorder.on_epoch_begin(epoch)
+        logs = {"loss": 1.0, "accuracy": 0.5, "val_accuracy": accuracy, "val_loss": loss}
+        recorder.on_epoch_end(epoch, logs)
+    assert recorder.best_epoch == 3
+
+
+def test_the_best_epoch_is_kept_not_the_last(tmp_path, tiny_model):
+    model = tiny_model
+    recorder = recorder_of(tmp_path, model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, accuracy in enumerate((0.3, 0.8, 0.5)):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        end_epoch(epoch, [recorder], accuracy)
+    assert recorder.best_epoch == 2
+    assert recorder.best_weights[0] == 1
+    resumed = recorder_of(tmp_path, model, _Plateau())
+    model.set_weights([np.full((1, 1), 9), np.zeros(1)])
+    assert resumed.restore() == 3
+    assert resumed.best_epoch == 2
+    assert model.get_weights()[0] == 2
+
+
+def test_a_state_within_an_epoch_holds_its_steps_and_metrics(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    end_epoch(0, [recorder])
+    recorder.on_epoch_begin(1)
+    tiny_model.reset_metrics()
+    tiny_model.train_on_batch(np.ones((4, 1)), np.ones((4, 1)))
+    metrics = [variable.numpy() for variable in tiny_model.metrics_variables]
+    for step in range(3):
+        recorder.on_train_batch_begin(step)
+    recorder._checkpoints.wait()
+
+    tiny_model.reset_metrics()
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau())
+    assert resumed.restore() == 1
+    assert resumed.steps_done == 2
+    resumed.on_train_begin()
+    resumed.on_epoch_begin(1)
+    for variable, before in zip(tiny_model.metrics_variables, metrics, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), before)
+
+
+@pytest.mark.parametrize(
+    ("logs", "reason"),
+    [
+        ({"loss": float("nan"), "accuracy": 0.5}, "the loss became nan in epoch 3"),
+        ({"loss": 2.3, "accuracy": 0.11}, "fell back to chance in epoch 3: accuracy 0.110"),
+    ],
+)
+def test_after_a_fall_the_last_good_state_is_the_newest(tmp_path, tiny_model, logs, reason):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, accuracy in enumerate((0.6, 0.4)):  # the second is not the best
+        tiny_model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        end_epoch(epoch, [recorder], accuracy)
+    recorder.on_epoch_begin(2)
+    with pytest.raises(Fallen, match=reason) as error:
+        recorder.on_epoch_end(2, {**logs, "val_accuracy": 0.1})
+    recorder._checkpoints.close()
+
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau(), fall=error.value.fall)
+    assert resumed.restore() == 1
+    assert tiny_model.get_weights()[0] == 0
+    assert resumed.fall["epoch"] == 3
+    resumed.on_train_begin()
+    resumed.on_epoch_begin(1)
+    with pytest.raises(TrainingError, match="for the second time"):
+        resumed.on_epoch_end(1, {**logs, "val_accuracy": 0.1})
+
+
+def test_what_never_learned_has_not_fallen(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, accuracy in enumerate((0.1, 0.15, 0.1, 0.6, 0.3)):
+        end_epoch(epoch, [recorder], accuracy)
+    assert len(recorder.history) == 5
+
+
+@pytest.mark.parametrize("at", ["state", "best"])
+def test_no_state_holds_a_number_that_is_not_finite(tmp_path, tiny_model, at):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), every=0 if at == "state" else 1e9)
+    recorder.on_train_begin()
+    end_epoch(0, [recorder])
+    recorder.on_epoch_begin(1)
+    tiny_model.set_weights([np.full((1, 1), np.inf), np.zeros(1)])
+    with pytest.raises(Fallen, match="no longer finite"):
+        if at == "best":
+            recorder.on_epoch_end(1, {"loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.7})
+        recorder.on_train_batch_begin(0)
+        recorder.on_train_batch_begin(1)
+    recorder._checkpoints.close()
+    assert all(np.isfinite(array).all() for array in Checkpoints(tmp_path / "checkpoints").load().variables)
