@@ -29,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unicodedata
 import zipfile
@@ -515,6 +516,7 @@ def watch(command, here):
     """Run Python at a terminal; return what it says, its seconds and its memory over time."""
     environment = os.environ | {"XDG_CACHE_HOME": str(here / "cache")}
     terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))  # a bar needs a width
     began, said, memory = time.perf_counter(), b"", []
     process = subprocess.Popen(
         [sys.executable, *map(os.fspath, command)],

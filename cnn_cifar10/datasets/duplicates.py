@@ -7,12 +7,12 @@ import numpy as np
 
 from cnn_cifar10.utils import usable_cores
 
-_GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as eyes weigh them
+_GREY = np.array([0.299, 0.587, 0.114], "float32")  # of red, green and blue, as eyes weigh them
 _CONTRAST = 5.0  # standard deviation of grey levels below which an image is flat
 _FREQUENCIES = 4  # of a thumbnail, in each direction, by which neighbors are found
 _NEIGHBORS = 6  # of each image that are compared with it
 _FARTHEST = 0.6  # that they may be apart; unrelated images are 1.4 apart
-_CHUNK = 128  # pairs at once, so that all of them fit the processor's cache
+_CHUNK = 512  # pairs at once: few, to fit the processor's cache, many for each thread's start
 _LARGEST = 0.5, 0.6  # share of the contrast that may differ: on average, and at one place
 _CORRELATED = 0.6  # less than copies that were measured, and than any pair that is _COMPARED
 _COMPARED = 1.7  # times as much as that is measured
@@ -127,7 +127,8 @@ def _neighbors(places, firsts, asked):
     from scipy.spatial import KDTree
 
     tree, most = KDTree(places[firsts]), {"distance_upper_bound": _FARTHEST, "workers": -1}
-    _, found = tree.query(places[asked], _NEIGHBORS + 1, eps=1, **most)
+    # Some may be others than the nearest, but not where these are a third as far, as copies are.
+    _, found = tree.query(places[asked], _NEIGHBORS + 1, eps=2, **most)
     pairs = np.stack([np.repeat(asked, found.shape[1]), np.append(firsts, -1)[found].ravel()], 1)
     pairs = np.sort(pairs[(pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])], axis=1)
     return np.unique(pairs, axis=0)

@@ -165,7 +165,8 @@ class _Record(NamedTuple):
 
 
 def _checksum(record):
-    return zlib.crc32(repr(tuple(record)).encode())
+    *others, thumbnail = record
+    return zlib.crc32(thumbnail or b"", zlib.crc32(repr(others).encode()))
 
 
 def _enter(scan, i, record):
