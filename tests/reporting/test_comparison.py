@@ -1,6 +1,7 @@
 """Runs side by side: what the page says, which runs it takes, counts by hand."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cnn_cifar10.reporting import (
     format_table,
     name_runs,
     read_results,
+    read_tables,
     summarize_results,
     summary_columns,
     write_comparison,
@@ -22,6 +24,7 @@ from cnn_cifar10.reporting import (
 from cnn_cifar10.reporting.predictions import Predictions
 from cnn_cifar10.utils import InputError
 
+REPOSITORY = Path(__file__).parents[2]
 NAMES = ("cat", "dog", "owl")
 LABELS = [0, 0, 1, 1, 2, 2]
 PREDICTED = {
@@ -125,6 +128,21 @@ def test_trainings_of_one_kind_are_one_table_and_notes_have_a_column_where_there
     columns = summary_columns()
     del columns["note"]
     assert format_summaries(summaries) == format_table(summaries, columns)
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    tables = [REPOSITORY / "reports" / name for name in ("results.csv", "gpu/results.csv")]
+    best = {}
+    for row in summarize_results(read_tables(tables)):
+        best.setdefault((row["full"], row["model"], row["mflops"]), row)
+    keys = (
+        *("run", "dataset", "mean", "std", "note", "seeds", "epochs", "seconds"),
+        *("compile_seconds", "parameters", "hardware"),
+    )
+    columns = {key: summary_columns()[key] for key in keys}
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for full in (True, False):
+        assert format_table([row for row in best.values() if row["full"] == full], columns) in readme
 
 
 def test_runs_are_named_shortly_where_they_stay_distinct():
