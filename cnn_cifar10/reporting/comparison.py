@@ -33,9 +33,10 @@ def write_comparison(
     """Write a comparison of runs on one data set as a page with its figures.
 
     Full trainings come first, and short ones are apart. The files are `comparison.md`,
-    `accuracy.png`, `pareto.png` (where operations are known) and, of the runs whose reports hold predictions of the same images, `confusions.png` and
-    `agreement.png`. To choose by validation accuracy, these are images of the validation
-    split. Figures of an earlier comparison are deleted.
+    `accuracy.png`, `pareto.png` (where operations are known) and, of the runs whose reports hold
+    predictions of the same images, `confusions.png` and `agreement.png`. To choose by validation
+    accuracy, these are images of the validation split. Figures of an earlier comparison are
+    deleted.
 
     Args:
         output_dir: Folder to write to; created where missing.
@@ -58,18 +59,15 @@ def write_comparison(
     if any(row["mflops"] for row in summaries):
         title += ": accuracy against cost"
         figures["pareto.png"] = plotting.plot_pareto(named, title)
-    predictions = comparable_predictions(summaries, reports_dir, split)
+    predictions = comparable_predictions(named, reports_dir, split)
     agreement = compare_predictions(predictions) if len(predictions) > 1 else None
     if agreement:
-        names = {old["run"]: new["run"] for old, new in zip(summaries, named, strict=True)}
         figures["confusions.png"] = plotting.plot_confusion_matrices(
-            {names[run]: each.confusion_matrix for run, each in predictions.items()},
+            {name: each.confusion_matrix for name, each in predictions.items()},
             next(iter(predictions.values())).class_names,
         )
         figures["agreement.png"] = plotting.plot_agreement(
-            agreement["matrix"],
-            [names[run] for run in predictions],
-            "share of images classified the same",
+            agreement["matrix"], list(predictions), "share of images classified the same"
         )
     text = fill_template(
         "comparison.md",
@@ -113,9 +111,10 @@ def format_summaries(summaries: list[dict], metric: str = HEADLINE) -> str:
 
 
 def name_runs(summaries: list[dict]) -> list[dict]:
-    """Return summaries whose runs have short names for figures, as `resnet20` for `cifar10-resnet20`.
+    """Return summaries whose runs have short names, for figures.
 
-    A name is cut before that of its network. If that makes two names the same, all are kept.
+    A name begins with that of its network, `resnet20` for `cifar10-resnet20`. If that makes two
+    names the same, all stay as they are.
 
     Args:
         summaries: What `summarize_results` returns.

@@ -142,7 +142,8 @@ def test_the_tables_of_the_readme_are_those_of_the_results():
     columns = {key: summary_columns()[key] for key in keys}
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     for full in (True, False):
-        assert format_table([row for row in best.values() if row["full"] == full], columns) in readme
+        rows = [row for row in best.values() if row["full"] == full]
+        assert format_table(rows, columns) in readme
 
 
 def test_runs_are_named_shortly_where_they_stay_distinct():

@@ -112,9 +112,7 @@ def test_report_reads_from_top_to_bottom(report_dir, facts):
     assert "batch size, halved" not in text
 
 
-def test_seconds_of_compiling_stand_beside_those_of_training(
-    tmp_path, dataset, facts, evaluations
-):
+def test_seconds_of_compiling_stand_beside_those_of_training(tmp_path, dataset, facts, evaluations):
     given = {"dataset": dataset, "evaluations": evaluations, "history": HISTORY}
     facts = {**facts, "seconds": 1000.0, "compile_seconds": 14.94}
     report = write_report(tmp_path, facts=facts, **given)
@@ -130,7 +128,9 @@ def test_a_training_that_fell_back_to_chance_says_so_first(tmp_path, dataset, fa
     fall = {"epoch": 4, "reason": "training fell back to chance in epoch 4"}
     given = {"dataset": dataset, "evaluations": evaluations, "history": HISTORY}
     report = write_report(tmp_path, facts={**facts, "fall": fall}, **given)
-    said = "It went on at half the learning rate after this: training fell back to chance in epoch 4."
+    said = (
+        "It went on at half the learning rate after this: training fell back to chance in epoch 4."
+    )
     assert said in report["headline"]
     assert said in (tmp_path / "report.md").read_text()
 
