@@ -11,8 +11,8 @@ from cnn_cifar10.utils import InputError
 
 def add_arguments(parser):
     help = "tables of results, one row a run (default: reports/results.csv)"
-    default = [Path("reports/results.csv")]
-    options.add(parser, "--results", Path, help, nargs="+", default=default, metavar="FILE")
+    options.add(parser, "--results", Path, help, nargs="+", metavar="FILE")
+    parser.set_defaults(results=[Path("reports/results.csv")])
     choices = ("accuracy", "validation_accuracy")
     help = "what to compare: accuracy of the test split, or, to choose, of the validation split"
     options.add(parser, "--metric", "accuracy", help, choices=choices)

@@ -69,7 +69,7 @@ def plot_pareto(rows: list[dict], title: str = "") -> Figure:
         (row for row in rows if row["mflops"]), key=lambda row: (row["mflops"], -row["mean"])
     )
     front = _front(rows)
-    figure, axes = style.new_axes(9.2, 6.2, title)
+    figure, axes = style.new_axes(10, 6.4, title)
     corners = [[row[key] for row in front] for key in ("mflops", "mean")]
     axes.step(*corners, where="post", color=style.PALE_BLUE, linewidth=2.5, zorder=1)
     axes.set_xscale("log")
@@ -83,14 +83,12 @@ def plot_pareto(rows: list[dict], title: str = "") -> Figure:
     _join_trainings(axes, rows)
     line = Line2D([], [], color=style.PALE_BLUE, linewidth=2.5, label=_ON_LINE)
     _add_legend(figure, map(_is_full, rows), [line])
-    style.name_points(
-        figure,
-        axes,
-        [
-            (row["mflops"], row["mean"], _name(row), _KINDS[_is_full(row)][1]["color"])
-            for row in (*front, *(row for row in rows if row not in front))
-        ],
-    )
+    others = sorted((row for row in rows if row not in front), key=lambda row: -row["mean"])
+    points = [
+        (row["mflops"], row["mean"], _name(row), _KINDS[_is_full(row)][1]["color"])
+        for row in (*front, *others)
+    ]
+    style.name_points(figure, axes, points)
     return figure
 
 
@@ -123,7 +121,7 @@ def _join_trainings(axes: Axes, rows: list[dict]) -> None:
     for row in itertools.filterfalse(_is_full, rows):
         above = best.get((row.get("model"), row["mflops"]), -math.inf)
         if above > row["mean"]:
-            axes.vlines(row["mflops"], row["mean"], above, **look)
+            axes.plot([row["mflops"]] * 2, [row["mean"], above], **look)
 
 
 def _add_legend(figure: Figure, kinds: Iterable[bool], more: Iterable[Line2D] = ()) -> None:
