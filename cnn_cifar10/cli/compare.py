@@ -10,7 +10,9 @@ from cnn_cifar10.utils import InputError
 
 
 def add_arguments(parser):
-    options.add_shared(parser, "--results")
+    help = "tables of results, one row a run (default: reports/results.csv)"
+    options.add(parser, "--results", Path, help, nargs="+", metavar="FILE")
+    parser.set_defaults(results=[Path("reports/results.csv")])
     choices = ("accuracy", "validation_accuracy")
     help = "what to compare: accuracy of the test split, or, to choose, of the validation split"
     options.add(parser, "--metric", "accuracy", help, choices=choices)
@@ -21,26 +23,27 @@ def add_arguments(parser):
 def run(args):
     from cnn_cifar10 import reporting
 
-    print(f"Comparing the runs in {args.results} by {args.metric}")
-    recorded = reporting.read_results(args.results)
+    tables = ", ".join(map(str, args.results))
+    print(f"Comparing the runs in {tables} by {args.metric}")
+    recorded = reporting.read_tables(args.results)
     rows = reporting.summarize_results(recorded, args.metric)
     if not rows:
         raise InputError(
-            f"{args.results}: no run has a figure for --metric {args.metric}; data without a test "
+            f"{tables}: no run has a figure for --metric {args.metric}; data without a test "
             "split are compared by --metric validation_accuracy"
         )
     titles = sorted({row["dataset"] for row in rows})
     choices = ", ".join(map(repr, titles))
     if args.dataset and args.dataset not in titles:
-        raise InputError(f"{args.results}: no run is on {args.dataset!r}: choose from {choices}")
+        raise InputError(f"{tables}: no run is on {args.dataset!r}: choose from {choices}")
     if args.output and not args.dataset and len(titles) > 1:
         raise InputError(f"a page is of one data set: choose one with --dataset from {choices}")
     rows = [row for row in rows if args.dataset in (None, row["dataset"])]
     left = [row for row in recorded if row[args.metric] is None]
     if left := [row["run"] for row in left if args.dataset in (None, row["dataset"])]:
         print(f"Without a figure for {args.metric}, and left out: {', '.join(left)}")
-    print(reporting.format_table(rows, reporting.summary_columns(args.metric)))
+    print(reporting.format_summaries(rows, args.metric))
     if args.output:
-        reporting.write_comparison(args.output, rows, args.results.parent, args.metric)
+        reporting.write_comparison(args.output, rows, args.results[0].parent, args.metric)
         options.say_made(page=args.output / "comparison.md")
     return rows

@@ -99,7 +99,7 @@ def show_percents(axis: Axis) -> None:
 def label_log_axis(axis: Axis) -> None:
     """Label 1, 2, 5, 10, ... as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_locator(NullLocator())
 
 

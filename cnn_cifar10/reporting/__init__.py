@@ -3,13 +3,17 @@
 from cnn_cifar10.reporting.comparison import (
     comparable_predictions,
     compare_predictions,
+    format_summaries,
+    name_runs,
     write_comparison,
 )
 from cnn_cifar10.reporting.inspection import describe_data, inspect_folder
 from cnn_cifar10.reporting.report_page import format_metrics, format_per_class
 from cnn_cifar10.reporting.results import (
+    FULL_EPOCHS,
     add_result,
     read_results,
+    read_tables,
     result_columns,
     summarize_results,
     summarize_times,
@@ -24,8 +28,10 @@ from cnn_cifar10.reporting.run_report import (
 from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell, format_table
 
 __all__ = [
-    "Markdown", "add_result", "check_report_place", "comparable_predictions", "compare_predictions",
-    "describe_data", "escape_markdown", "format_cell", "format_metrics", "format_per_class",
-    "format_table", "inspect_folder", "read_report", "read_results", "remove_report", "report_run",
-    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
+    "FULL_EPOCHS", "Markdown", "add_result", "check_report_place", "comparable_predictions",
+    "compare_predictions", "describe_data", "escape_markdown", "format_cell", "format_metrics",
+    "format_per_class", "format_summaries", "format_table", "inspect_folder", "name_runs",
+    "read_report", "read_results", "read_tables", "remove_report", "report_run",
+    "result_columns", "summarize_results", "summarize_times", "summary_columns",
+    "write_comparison",
 ]  # fmt: skip

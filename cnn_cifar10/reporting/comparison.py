@@ -1,5 +1,6 @@
 """Comparison of runs: accuracy against cost, confusion matrices, agreement."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from cnn_cifar10.evaluation import HEADLINE
 from cnn_cifar10.reporting.predictions import Predictions, read_predictions
-from cnn_cifar10.reporting.results import summary_columns
+from cnn_cifar10.reporting.results import FULL_EPOCHS, summary_columns
 from cnn_cifar10.reporting.tables import (
     escape_markdown,
     fill_template,
@@ -17,6 +18,13 @@ from cnn_cifar10.reporting.tables import (
 from cnn_cifar10.utils import InputError, write_figure, write_page
 
 _FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
+_PARTS = {
+    True: f"## Full trainings\n\nOf {FULL_EPOCHS} epochs or more.",
+    False: (
+        f"## Short trainings\n\nOf fewer than {FULL_EPOCHS} epochs. They say what their time "
+        "buys, and not what these networks reach in full."
+    ),
+}
 
 
 def write_comparison(
@@ -24,10 +32,11 @@ def write_comparison(
 ) -> None:
     """Write a comparison of runs on one data set as a page with its figures.
 
-    The files are `comparison.md`, `accuracy.png`, `pareto.png` (where operations are known)
-    and, of the runs whose reports hold predictions of the same images, `confusions.png` and
-    `agreement.png`. To choose by validation accuracy, these are images of the validation
-    split. Figures of an earlier comparison are deleted.
+    Full trainings come first, and short ones are apart. The files are `comparison.md`,
+    `accuracy.png`, `pareto.png` (where operations are known) and, of the runs whose reports hold
+    predictions of the same images, `confusions.png` and `agreement.png`. To choose by validation
+    accuracy, these are images of the validation split. Figures of an earlier comparison are
+    deleted.
 
     Args:
         output_dir: Folder to write to; created where missing.
@@ -45,11 +54,12 @@ def write_comparison(
         raise InputError(f"a comparison is of runs on one data set, received {datasets or 'none'}")
     split, _ = split_and_metric(metric)
     title = datasets[0] if split == "test" else f"{datasets[0]}, {split} split"
-    figures = {"accuracy.png": plotting.plot_comparison(summaries, title)}
+    named = name_runs(summaries)
+    figures = {"accuracy.png": plotting.plot_comparison(named, title)}
     if any(row["mflops"] for row in summaries):
         title += ": accuracy against cost"
-        figures["pareto.png"] = plotting.plot_pareto(summaries, title)
-    predictions = comparable_predictions(summaries, reports_dir, split)
+        figures["pareto.png"] = plotting.plot_pareto(named, title)
+    predictions = comparable_predictions(named, reports_dir, split)
     agreement = compare_predictions(predictions) if len(predictions) > 1 else None
     if agreement:
         figures["confusions.png"] = plotting.plot_confusion_matrices(
@@ -64,7 +74,7 @@ def write_comparison(
         figures,
         dataset=escape_markdown(datasets[0]),
         metric=metric.replace("_", " ").capitalize(),
-        table=format_table(summaries, summary_columns(metric)),
+        tables=format_summaries(summaries, metric),
         models=len(predictions),
         split=split,
         agreement=agreement,
@@ -78,17 +88,56 @@ def write_comparison(
     write_page(output_dir / "comparison.md", [text])
 
 
+def format_summaries(summaries: list[dict], metric: str = HEADLINE) -> str:
+    """Format summaries as Markdown: a table of full trainings, and one of short trainings.
+
+    Args:
+        summaries: What `summarize_results` returns.
+        metric: What was summarized.
+
+    Returns:
+        The tables under their headings; where there are full or short ones alone, a table
+        without a heading. Notes have a column where there are any.
+    """
+    columns = summary_columns(metric)
+    if not any(row["note"] for row in summaries):
+        del columns["note"]
+    kinds = {full: [row for row in summaries if row["full"] == full] for full in _PARTS}
+    if not all(kinds.values()):
+        return format_table(summaries, columns)
+    return "\n\n".join(
+        f"{_PARTS[full]}\n\n{format_table(rows, columns)}" for full, rows in kinds.items()
+    )
+
+
+def name_runs(summaries: list[dict]) -> list[dict]:
+    """Return summaries whose runs have short names, for figures.
+
+    A name begins with that of its network, `resnet20` for `cifar10-resnet20`. If that makes two
+    names the same, all stay as they are.
+
+    Args:
+        summaries: What `summarize_results` returns.
+    """
+    named = [
+        {**row, "run": re.sub(rf"(^|/)[^/]*?-(?={re.escape(row['model'])}\b)", r"\1", row["run"])}
+        for row in summaries
+    ]
+    count, before = (len({row["run"] for row in rows}) for rows in (named, summaries))
+    return named if count == before else summaries
+
+
 def comparable_predictions(
     summaries: list[dict], reports_dir: str | Path, split: str = "test", limit: int = 8
 ) -> dict[str, Predictions]:
     """Return the predictions of runs that were measured on the same images of the same data.
 
     Args:
-        summaries: What `summarize_results` returns, the most accurate first.
+        summaries: What `summarize_results` returns.
         reports_dir: Folder of the reports of the runs.
         split: Split of the predictions, `"test"` or `"validation"`; a report keeps
             those of one split.
-        limit: Number of runs at most.
+        limit: Number of runs at most; the first ones are taken.
 
     Returns:
         Dict of names of runs to the `Predictions` of the first seed that has any.

@@ -33,8 +33,11 @@ def format_headline(report: dict[str, Any]) -> str:
         )
     text += (
         f"; trained with seed {facts['seed']} for {facts['epochs']} epochs in "
-        f"{facts['seconds']:,.0f} seconds on {format_hardware(facts['hardware'])}."
+        f"{facts['seconds']:,.0f} seconds{_format_compiling(facts)} on "
+        f"{format_hardware(facts['hardware'])}."
     )
+    if fall := facts.get("fall"):
+        text += f" It went on at half the learning rate after this: {fall['reason']}."
     if facts["fingerprint"] != data["fingerprint"]:
         text += (
             " The model was trained with other splits than these (their fingerprints differ), so "
@@ -43,6 +46,12 @@ def format_headline(report: dict[str, Any]) -> str:
     if split == "test":
         return text
     return f"{text} {_no_test(report) or 'The test split was not used.'}"
+
+
+def _format_compiling(facts):
+    """Return which of the seconds compiling took; older runs do not tell, or tell zero."""
+    seconds = facts.get("compile_seconds")
+    return f", {seconds:,.1f} of them compiling," if seconds else ""
 
 
 def _no_test(report):
@@ -92,6 +101,8 @@ def _format_settings(facts):
         "split fingerprint": facts["fingerprint"],
         "epoch kept": {0: "0, the classifier alone"}.get(kept := facts.get("best_epoch"), kept),
         "parameters": f"{facts['parameters']:,}",
+        "seconds of training": f"{facts['seconds']:,.1f}",
+        "seconds of compiling, among them": facts.get("compile_seconds"),
         "images per second": f"{facts['images_per_second']:,.0f}",
         "precision": facts["precision"],
         "backend": facts["backend"],

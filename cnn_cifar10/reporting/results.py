@@ -6,9 +6,10 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from cnn_cifar10.evaluation import HEADLINE, METRICS, compared_metrics
 from cnn_cifar10.reporting.tables import find_column, format_cell, split_and_metric
 from cnn_cifar10.utils import InputError, write_csv
 
-_MEANS = ("seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
+FULL_EPOCHS = 8
+"""Epochs from which a training counts as full.
+
+A shorter one says what its time buys, and not what the network reaches.
+"""
+
+_TIMES = ("seconds", "compile_seconds", "images_per_second")
+_MEANS = (*_TIMES, "mflops", "megabytes", "latency_ms")
 _SHOWN = ("dataset", "model", "parameters", "epochs", "hardware")
 _HIDDEN = {"fingerprint": "data", "config": "config"}
 _SAME = ("model", "seed")  # what a run without an id is known by, whatever copy of the data
@@ -31,16 +39,18 @@ def result_columns() -> tuple[str, ...]:
     The metrics are of the test split, and the headline's also of the others, such as
     `validation_accuracy`. `mflops` are for one image, `megabytes` on disk. `latency_ms`, from one
     image to its probabilities, is measured where the run was evaluated. `seconds` and
-    `images_per_second` are of training. `id` is the run's own, and `config` a digest of what
-    was asked for, besides the seed and where the data are.
+    `images_per_second` are of training; `compile_seconds` are those of the `seconds` that
+    compiling took. `id` is the run's own, and `config` a digest of what was asked for, besides
+    the seed and where the data are. `note` is what a reader must know of the run, such as that
+    its training fell back to chance; you may write it into the table yourself.
     """
     compared = compared_metrics()
     further = [name for name, metric in METRICS.items() if metric.recorded and name not in compared]
     return (
         *("run", "model", "dataset", "seed", "epochs"),
         *(*compared, *further, f"validation_{HEADLINE}", f"train_{HEADLINE}"),
-        *("parameters", "mflops", "megabytes", "latency_ms", "seconds", "images_per_second"),
-        *("precision", "backend", "hardware", "fingerprint", "commit", "id", "config"),
+        *("parameters", "mflops", "megabytes", "latency_ms", *_TIMES),
+        *("precision", "backend", "hardware", "fingerprint", "commit", "id", "config", "note"),
     )
 
 
@@ -54,8 +64,8 @@ def summary_columns(metric: str = HEADLINE) -> dict[str, str]:
     split, name = split_and_metric(metric)
     others = [other for other in compared_metrics() if split == "test" and other != name]
     keys = (
-        *("run", "dataset", "mean", "std", *others, "seeds", "epochs", "seconds"),
-        *("images_per_second", "parameters", "mflops", "megabytes", "latency_ms", "hardware"),
+        *("run", "dataset", "mean", "std", "note", *others, "seeds", "epochs", *_TIMES),
+        *("parameters", "mflops", "megabytes", "latency_ms", "hardware"),
     )
     return {key: find_column(key).heading or key for key in keys} | {
         "mean": metric.replace("_", " ")
@@ -68,7 +78,8 @@ def add_result(
     """Add a run to a table of results, or replace the row of the same `run`.
 
     Rows are sorted by data set, model, seed and run. A table that lacks columns gets those
-    that the row fills. It keeps the cells of other rows, and columns of its own, as they are.
+    that the row fills. It keeps the cells of other rows, and columns of its own, as they are,
+    and the note of a row that it replaces by one without a note.
 
     Args:
         results_csv: Path of the table; created where missing.
@@ -96,6 +107,8 @@ def add_result(
         others = [pair for pair in rows if pair[0]["run"] != row["run"]]
         known, replaced = next((pair for pair in rows if pair[0]["run"] == row["run"]), (row, {}))
         refuse_other_run(f"{results_csv}: the row", known, row)
+        if not new.get("note"):
+            new["note"] = replaced.get("note", "")
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
         header = tuple(dict.fromkeys((*header, *(column for column in columns if new[column]))))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]
@@ -203,6 +216,29 @@ def _read_table(results_csv, columns):
     return header, rows
 
 
+def read_tables(tables: Sequence[str | Path]) -> list[dict]:
+    """Read several tables of results as one.
+
+    Args:
+        tables: Paths of the tables.
+
+    Returns:
+        The rows. A run of another folder than the first table's is named with the path to it,
+        as in `gpu/cifar10-resnet18-seed0`, which leads to its report.
+
+    Raises:
+        InputError: As for `read_results`.
+    """
+    rows, first = [], Path(tables[0]).parent
+    for table in map(Path, tables):
+        folder = Path(os.path.relpath(table.parent, first))
+        rows += [
+            row | {"run": row["run"] if folder == Path() else f"{folder.as_posix()}/{row['run']}"}
+            for row in read_results(table)
+        ]
+    return rows
+
+
 def _parse(column, cell, place):
     kind = find_column(column).type
     if kind is str or not cell:
@@ -229,10 +265,12 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
 
     Returns:
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `parameters`, `epochs`, `hardware`, `fingerprint` and `config`, `mean` and `std` of the
-        metric (sample standard deviation; `None` for a single run), `n`, `runs`, `seeds`, and
-        the means of the metrics that are compared, of `seconds`, `images_per_second`, `mflops`,
-        `megabytes` and `latency_ms`. Sorted by data set, then the highest mean first.
+        `parameters`, `epochs`, `hardware`, `fingerprint` and `config`, `full` (whether it had
+        `FULL_EPOCHS` epochs or more, or an unknown number), `mean` and `std` of the metric
+        (sample standard deviation; `None` for a single run), `n`, `runs`, `seeds`, `note` (the
+        different notes of the runs), and the means of the metrics that are compared, of
+        `seconds`, `compile_seconds`, `images_per_second`, `mflops`, `megabytes` and
+        `latency_ms`. Sorted by data set, full trainings first, then the highest mean first.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -247,16 +285,20 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
         summaries.append(
             {
                 **dict(zip(("run", *_SHOWN, *_HIDDEN), same, strict=True)),
+                "full": group[0]["epochs"] is None or group[0]["epochs"] >= FULL_EPOCHS,
                 "mean": statistics.fmean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "n": len(values),
                 "runs": [row["run"] for row in group],
                 "seeds": [row["seed"] for row in group],
+                "note": "; ".join(dict.fromkeys(row["note"] for row in group if row["note"])),
                 **{key: _mean(row[key] for row in group) for key in averaged},
             }
         )
     _tell_apart(summaries)
-    return sorted(summaries, key=lambda row: (row["dataset"], -row["mean"], row["run"]))
+    return sorted(
+        summaries, key=lambda row: (row["dataset"], not row["full"], -row["mean"], row["run"])
+    )
 
 
 def _tell_apart(summaries):

@@ -368,4 +368,5 @@ def result_row(
         row[column] = metrics.get(split, {}).get(name) if name in METRICS else facts.get(column)
     row |= {"run": printable(facts["run"]), "hardware": format_hardware(facts["hardware"])}
     # Older runs have neither an id nor a digest.
-    return row | costs | {"config": digest_config(facts) if facts.get("id") else None}
+    row |= {"config": digest_config(facts) if facts.get("id") else None}
+    return row | costs | {"note": facts.get("fall", {}).get("reason")}

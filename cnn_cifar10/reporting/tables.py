@@ -31,12 +31,13 @@ _TEXT, _COUNT, _SCORE = Column(str), Column(int), Column(format=".4f")
 
 COLUMNS: dict[str, Column] = {
     **dict.fromkeys(("run", "model", "dataset", "backend", "hardware", "fingerprint"), _TEXT),
-    **dict.fromkeys(("commit", "variant", "settings", "failure", "id", "config"), _TEXT),
+    **dict.fromkeys(("commit", "variant", "settings", "failure", "id", "config", "note"), _TEXT),
     "precision": Column(str, ".4f"),  # of a run, a number format; of a class, a number
     **dict.fromkeys(("seed", "epochs", "parameters", "train_images"), _COUNT),
     **dict.fromkeys(("mean", "std", "recall", "recall_low", "recall_high", "f1"), _SCORE),
     **dict.fromkeys(("share", "confidence"), Column(format=".1%")),
     "seconds": Column(format=".1f"),
+    "compile_seconds": Column(format=".1f", heading="compiling"),
     "images_per_second": Column(format=".0f", heading="images/s"),
     "mflops": Column(format=".1f", heading="MFLOPs"),
     "megabytes": Column(format=".1f", heading="MB"),

@@ -270,6 +270,32 @@ def test_compare_as_json_holds_what_the_table_shows(reports, tmp_path, capsys):
     assert "page: " in printed.err
 
 
+def test_tables_of_several_folders_are_compared_with_their_predictions(reports, digits, capsys):
+    other = reports.parent / "gpu" / "results.csv"
+    row = {"run": "digits-big-seed0", "model": "big", "dataset": digits.title, "accuracy": 1.0}
+    add_result(other, {**row, "epochs": 30, "mflops": 96.0})
+    (other.parent / row["run"]).mkdir()
+    np.savez_compressed(
+        other.parent / row["run"] / "predictions.npz",
+        split="test",
+        labels=digits.test.labels,
+        predictions=digits.test.labels,
+        confidences=np.ones(len(digits.test)),
+        class_names=np.array(digits.class_names),
+    )
+    page = reports.parent / "page"
+    tables = ["--results", str(reports), str(other)]
+    assert main(["compare", *tables, "--output", str(page), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert f"Comparing the runs in {reports}, {other} by accuracy" in printed.err
+    assert [row["run"] for row in json.loads(printed.out)] == [
+        "gpu/digits-big",
+        "digits-big",
+        "digits-small",
+    ]
+    assert "all 3 models classify" in (page / "comparison.md").read_text(encoding="utf-8")
+
+
 def test_a_page_is_of_one_data_set(reports, digits, tmp_path, capsys):
     add_result(reports, {"run": "pets-a-seed0", "model": "a", "dataset": "pets", "accuracy": 0.5})
     page = tmp_path / "page"

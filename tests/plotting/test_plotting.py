@@ -486,6 +486,38 @@ def test_comparison_writes_mean_deviation_and_number_of_runs():
     assert bar[:, 0] == pytest.approx([0.888, 0.912])
 
 
+SHORT = {"full": False, "epochs": 3, "n": 1, "std": None, "mflops": 100.0}
+SHORT_AND_FULL = [
+    {**SHORT, "run": "deep, short", "model": "deep", "mean": 0.75},
+    {**SHORT, "run": "best of all", "model": "other", "mean": 0.95},
+    {**SHORT, "full": True, "run": "deep", "model": "deep", "mean": 0.9, "mflops": 100.0},
+    {**SHORT, "full": True, "run": "other", "model": "other", "mean": 0.8, "mflops": 100.0},
+]
+
+
+def test_short_trainings_are_below_full_ones_and_look_different():
+    figure = plotting.plot_comparison(SHORT_AND_FULL)
+    axes = figure.axes[0]
+    names = ["deep, short, 3 epochs", "best of all, 3 epochs", "other", "deep"]
+    assert texts(axes.get_yticklabels()) == names
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines if len(line.get_xdata())}
+    assert {(style.BLUE, "o"), (style.ORANGE, "^")} <= looks
+    assert texts(figure.legends[0].texts) == ["full training", "short training"]
+    assert not plotting.plot_comparison(SUMMARIES).legends
+
+
+def test_a_short_training_is_joined_to_a_better_full_one_of_its_network():
+    figure = plotting.plot_pareto(SHORT_AND_FULL)
+    axes = figure.axes[0]
+    (joined,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert joined.get_xydata().tolist() == [[100, 0.75], [100, 0.9]]
+    points = [line for line in axes.lines if line.get_marker() != "None"]
+    assert {line.get_ydata()[0]: line.get_marker() for line in points} == {0.75: "^", 0.95: "^", 0.9: "o", 0.8: "o"}
+    assert texts(figure.legends[0].texts)[:2] == ["full training", "short training"]
+    assert "deep, short, 3 epochs" in texts(axes.texts)
+    assert not plotting.plot_pareto(SUMMARIES).legends
+
+
 def front(rows):
     """The corners of the line of the best, as `(million operations, accuracy)`."""
     return list(map(tuple, plotting.plot_pareto(rows).axes[0].lines[0].get_xydata().tolist()))
@@ -499,13 +531,13 @@ def test_runs_that_another_beats_at_no_more_cost_are_not_on_the_line():
     assert front(sorted(LONG_RUNS, key=lambda row: row["run"])) == corners
 
 
-def test_points_of_the_line_stand_out_and_every_run_is_named():
+def test_every_run_is_a_point_with_its_name():
     figure = plotting.plot_pareto(LONG_RUNS, "title")
     axes = figure.axes[0]
-    line, *points = axes.lines
-    assert len(points) == len(LONG_RUNS)
-    corners = set(line.get_xdata())
-    assert {p.get_xdata()[0] for p in points if p.get_color() == style.BLUE} == corners
+    _, *points = axes.lines
+    assert {(p.get_xdata()[0], p.get_ydata()[0]) for p in points} == {
+        (row["mflops"], row["mean"]) for row in LONG_RUNS
+    }
     assert sorted(texts(axes.texts)) == sorted(row["run"] for row in LONG_RUNS)
     assert axes.get_title(loc="left") == "title"
 

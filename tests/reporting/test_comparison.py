@@ -1,17 +1,22 @@
 """Runs side by side: what the page says, which runs it takes, counts by hand."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cnn_cifar10.reporting import (
+    FULL_EPOCHS,
     add_result,
     comparable_predictions,
     compare_predictions,
+    format_summaries,
     format_table,
+    name_runs,
     read_results,
+    read_tables,
     summarize_results,
     summary_columns,
     write_comparison,
@@ -19,6 +24,7 @@ from cnn_cifar10.reporting import (
 from cnn_cifar10.reporting.predictions import Predictions
 from cnn_cifar10.utils import InputError
 
+REPOSITORY = Path(__file__).parents[2]
 NAMES = ("cat", "dog", "owl")
 LABELS = [0, 0, 1, 1, 2, 2]
 PREDICTED = {
@@ -74,7 +80,8 @@ def test_the_page_holds_the_table_the_figures_and_the_counts(reports):
     text = (reports / "new" / "page" / "comparison.md").read_text(encoding="utf-8")
     assert text.startswith("# Comparison on three pets\n")
     assert text.endswith(")\n")
-    assert format_table(summaries, summary_columns()) in text
+    assert format_summaries(summaries) in text
+    assert "Short trainings" not in text
     assert (
         "Of the 6 images of the test split, all 3 models classify 2 correctly, and no model "
         "classifies 1 correctly; on 3, some models are right and some are wrong."
@@ -88,6 +95,69 @@ def test_the_page_holds_the_table_the_figures_and_the_counts(reports):
             assert image.format == "PNG"
             assert 300 <= image.width <= 1600
             assert 200 <= image.height <= 1600
+
+
+def test_short_trainings_stand_apart_under_the_full_ones(tmp_path):
+    add_run(tmp_path, "pets-quick-seed0", accuracy=0.9, epochs=FULL_EPOCHS - 1)
+    add_run(tmp_path, "pets-slow-seed0", accuracy=0.7, epochs=FULL_EPOCHS, note="fell in epoch 2")
+    summaries = summaries_of(tmp_path)
+    write_comparison(tmp_path / "page", summaries, tmp_path)
+    text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
+    full, short = summaries
+    places = [
+        text.index(part)
+        for part in (
+            "## Full trainings\n\nOf 8 epochs or more.",
+            format_table([full], summary_columns()),
+            "## Short trainings\n\nOf fewer than 8 epochs.",
+            format_table([short], summary_columns()),
+            "## Accuracy",
+        )
+    ]
+    assert places == sorted(places)
+    assert "fell in epoch 2" in text
+    assert (full["run"], short["run"]) == ("pets-slow", "pets-quick")
+
+
+@pytest.mark.parametrize("epochs", [1, 30])
+def test_trainings_of_one_kind_are_one_table_and_notes_have_a_column_where_there_are_any(
+    tmp_path, epochs
+):
+    add_run(tmp_path, "pets-a-seed0", epochs=epochs)
+    summaries = summaries_of(tmp_path)
+    columns = summary_columns()
+    del columns["note"]
+    assert format_summaries(summaries) == format_table(summaries, columns)
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    tables = [REPOSITORY / "reports" / name for name in ("results.csv", "gpu/results.csv")]
+    best = {}
+    for row in summarize_results(read_tables(tables)):
+        best.setdefault((row["full"], row["model"], row["mflops"]), row)
+    keys = (
+        *("run", "dataset", "mean", "std", "note", "seeds", "epochs", "seconds"),
+        *("compile_seconds", "parameters", "hardware"),
+    )
+    columns = {key: summary_columns()[key] for key in keys}
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for full in (True, False):
+        rows = [row for row in best.values() if row["full"] == full]
+        assert format_table(rows, columns) in readme
+
+
+def test_runs_are_named_shortly_where_they_stay_distinct():
+    def short(*runs):
+        return [row["run"] for row in name_runs([{"run": r, "model": m} for r, m in runs])]
+
+    assert short(("c10-resnet20", "resnet20"), ("gpu/c10-resnet20-h100", "resnet20")) == [
+        "resnet20",
+        "gpu/resnet20-h100",
+    ]
+    assert short(("mine", "resnet20"), ("great-a", "a"), ("x-ab", "a")) == ["mine", "a", "x-ab"]
+    assert short(("a-m", "m"), ("b-m", "m")) == ["a-m", "b-m"]
+    assert short(("a-m", "m"), ("a-m", "m")) == ["m", "m"]
+    assert short(("a-b.py:f", "b.py:f")) == ["b.py:f"]
 
 
 def test_a_page_replaces_the_one_before(reports):
@@ -195,7 +265,7 @@ def test_a_page_to_choose_by_holds_nothing_of_the_test_split(tmp_path, split):
     summaries = summarize_results(read_results(tmp_path / "results.csv"), "validation_accuracy")
     write_comparison(tmp_path / "page", summaries, tmp_path, "validation_accuracy")
     text = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8")
-    assert format_table(summaries, summary_columns("validation_accuracy")) in text
+    assert format_summaries(summaries, "validation_accuracy") in text
     assert ("Of the 6 images of the validation split, all" in text) == (split == "validation")
     for figure in ("confusions.png", "agreement.png"):
         assert (tmp_path / "page" / figure).exists() == (split == "validation")

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.reporting import (
+    FULL_EPOCHS,
     Markdown,
     add_result,
     escape_markdown,
+    format_cell,
     format_table,
     read_report,
     read_results,
+    read_tables,
     result_columns,
     summarize_results,
     summarize_times,
@@ -57,7 +60,7 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
     assert tuple(rows[2]) == result_columns()
     assert rows[2] | {"commit": ""} == {
         **dict.fromkeys(result_columns()),
-        **dict.fromkeys(("precision", "backend", "commit", "id", "config"), ""),
+        **dict.fromkeys(("precision", "backend", "commit", "id", "config", "note"), ""),
         **given,
         "accuracy": 0.9313,
         "loss": 0.25,
@@ -184,6 +187,20 @@ def test_the_table_of_the_repository_stays_as_it_is_where_nothing_new_is_measure
     assert path.read_bytes() == before
 
 
+def test_rows_of_the_repository_hold_what_their_reports_measured():
+    table = REPORTS / "gpu" / "results.csv"
+    reports = {path.parent.name: read_report(path.parent) for path in table.parent.glob("*/*.json")}
+    assert sum("h100" in name for name in reports) == 7
+    for found in read_results(table):
+        if report := reports.get(found["run"]):
+            costs = {key: found[key] for key in ("mflops", "megabytes", "latency_ms")}
+            row = result_row(report["facts"], report["metrics"], costs)
+            row["fingerprint"] = row["fingerprint"][:12]
+            assert found["compile_seconds"] > 0
+            for column in set(row) - {"commit", "note"}:
+                assert format_cell(column, row[column]) == format_cell(column, found[column])
+
+
 def test_every_table_of_the_repository_is_read():
     for path in sorted(REPORTS.glob("**/results.csv")):
         assert read_results(path), path
@@ -219,14 +236,17 @@ def test_summary_by_hand(tmp_path):
         "hardware": "",
         "fingerprint": "",
         "config": "",
+        "full": True,
         "mean": 0.95,
         "std": None,
         "n": 1,
         "runs": ["d-m-wide-seed0"],
         "seeds": [0],
+        "note": "",
         "tta_accuracy": None,
         "macro_f1": None,
         "seconds": None,
+        "compile_seconds": None,
         "images_per_second": None,
         "mflops": None,
         "megabytes": None,
@@ -251,6 +271,66 @@ def test_runs_of_other_lengths_are_not_averaged(tmp_path):
         (20, 0.9),
         (5, 0.5),
     ]
+
+
+def test_full_trainings_come_first_and_an_unknown_length_counts_as_full(tmp_path):
+    path = tmp_path / "results.csv"
+    for run, epochs, accuracy in (
+        ("a", FULL_EPOCHS - 1, 0.9),
+        ("b", FULL_EPOCHS, 0.5),
+        ("c", None, 0.6),
+        ("d", 1, 0.95),
+    ):
+        add_result(path, row(run, epochs=epochs, accuracy=accuracy))
+    summaries = summarize_results(read_results(path))
+    assert [(s["run"], s["full"]) for s in summaries] == [
+        ("c", True),
+        ("b", True),
+        ("d", False),
+        ("a", False),
+    ]
+
+
+def test_tables_of_other_folders_are_read_as_one_and_runs_name_the_folder(tmp_path):
+    tables = [tmp_path / "a" / name for name in ("results.csv", "gpu/results.csv", "speed.csv")]
+    tables.append(tmp_path / "results.csv")
+    for number, path in enumerate(tables):
+        add_result(path, row("d-m-seed0", epochs=number))
+    rows = read_tables(tables)
+    assert [(found["run"], found["epochs"]) for found in rows] == [
+        ("d-m-seed0", 0),
+        ("gpu/d-m-seed0", 1),
+        ("d-m-seed0", 2),
+        ("../d-m-seed0", 3),
+    ]
+    assert read_tables(tables[:1]) == read_results(tables[0])
+    assert read_tables([tables[1], tables[1]])[1]["run"] == "d-m-seed0"
+
+
+def test_a_note_stays_where_the_run_is_measured_again_unless_there_is_a_new_one(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", note="too high a learning rate"))
+    add_result(path, row("d-m-seed0", accuracy=0.6))
+    (found,) = read_results(path)
+    assert (found["accuracy"], found["note"]) == (0.6, "too high a learning rate")
+    add_result(path, row("d-m-seed0", note="fell back to chance"))
+    assert read_results(path)[0]["note"] == "fell back to chance"
+
+
+def test_each_note_of_several_seeds_is_shown_once(tmp_path):
+    path = tmp_path / "results.csv"
+    for seed, note in enumerate(("slow", None, "slow", "fell")):
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, note=note))
+    (summary,) = summarize_results(read_results(path))
+    assert summary["note"] == "slow; fell"
+
+
+def test_a_row_notes_that_training_fell_and_what_compiling_took():
+    facts = {"run": "r", "hardware": {"cpu": "A", "cores": 2, "gpu": None}, "compile_seconds": 1.5}
+    measured = result_row(facts, {}, {})
+    assert (measured["compile_seconds"], measured["note"]) == (1.5, None)
+    fallen = {**facts, "fall": {"epoch": 4, "reason": "the loss became nan in epoch 4"}}
+    assert result_row(fallen, {}, {})["note"] == "the loss became nan in epoch 4"
 
 
 def test_runs_on_other_hardware_are_not_averaged(tmp_path):
@@ -381,7 +461,8 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
     path = tmp_path / "results.csv"
     costs = {"mflops": 81.64, "megabytes": 1.16, "latency_ms": 3.34, "images_per_second": 1999.6}
     for seed in (0, 1):
-        add_result(path, row(f"d-m-seed{seed}", seed=seed, macro_f1=0.25, seconds=10, **costs))
+        values = {"macro_f1": 0.25, "seconds": 10, "compile_seconds": 1 + seed}
+        add_result(path, row(f"d-m-seed{seed}", seed=seed, note="fell", **values, **costs))
     table = format_table(summarize_results(read_results(path)), summary_columns())
     headings, _, cells = (
         [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()
@@ -391,11 +472,13 @@ def test_summaries_are_shown_under_their_headings(tmp_path):
         "dataset": "d",
         "accuracy": "0.5000",
         "std": "0.0000",
+        "note": "fell",
         "with TTA": "",
         "macro F1": "0.2500",
         "seeds": "0, 1",
         "epochs": "",
         "seconds": "10.0",
+        "compiling": "1.5",
         "images/s": "2000",
         "parameters": "",
         "MFLOPs": "81.6",

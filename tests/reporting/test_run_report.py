@@ -112,6 +112,29 @@ def test_report_reads_from_top_to_bottom(report_dir, facts):
     assert "batch size, halved" not in text
 
 
+def test_seconds_of_compiling_stand_beside_those_of_training(tmp_path, dataset, facts, evaluations):
+    given = {"dataset": dataset, "evaluations": evaluations, "history": HISTORY}
+    facts = {**facts, "seconds": 1000.0, "compile_seconds": 14.94}
+    report = write_report(tmp_path, facts=facts, **given)
+    assert "in 1,000 seconds, 14.9 of them compiling, on A Processor" in report["headline"]
+    text = (tmp_path / "report.md").read_text()
+    assert re.search(r"\| seconds of training +\| 1,000\.0 ", text)
+    assert re.search(r"\| seconds of compiling, among them +\| 14\.94 ", text)
+    report = write_report(tmp_path, facts={**facts, "compile_seconds": 0.0}, **given)
+    assert "in 1,000 seconds on A Processor" in report["headline"]
+
+
+def test_a_training_that_fell_back_to_chance_says_so_first(tmp_path, dataset, facts, evaluations):
+    fall = {"epoch": 4, "reason": "training fell back to chance in epoch 4"}
+    given = {"dataset": dataset, "evaluations": evaluations, "history": HISTORY}
+    report = write_report(tmp_path, facts={**facts, "fall": fall}, **given)
+    said = (
+        "It went on at half the learning rate after this: training fell back to chance in epoch 4."
+    )
+    assert said in report["headline"]
+    assert said in (tmp_path / "report.md").read_text()
+
+
 def test_every_image_of_the_report_exists_and_is_small(report_dir):
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (report_dir / "report.md").read_text())
     assert sorted(links) == [
