@@ -1,7 +1,7 @@
 """List the networks and their options, or explain one."""
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import InputError, references
+from cnn_cifar10.utils import InputError, printable, references
 
 
 def add_arguments(parser):
@@ -19,7 +19,8 @@ def run(args):
         _trust(args.name or "")
     if args.name:
         network = find_network(args.name)
-        print(f"{args.name}  {_count(network)}\n\n{network.document}\n")
+        document = "\n".join(map(printable, network.document.splitlines()))
+        print(f"{args.name}  {_count(network)}\n\n{document}\n")
         print("options:" if network.options else "It has no options.")
         for option, default in network.options.items():
             print(f"  {option}={default!r}")

@@ -278,7 +278,7 @@ def _measure(config, answer):
             # A copy, since Keras changes what it reads.
             model = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
         _require(isinstance(model, keras.Model), "holds no network")
-        needed = sum(math.prod(each.shape) * _bytes(each.dtype) for each in model.variables)
+        needed = sum(math.prod(each.shape) * _bytes(each.dtype) for each in model.weights)
         sizes = [math.prod(size or 1 for size in each.shape[1:]) for each in _outputs(model)]
         # A class of one's own may have neither.
         shapes = [getattr(model, f"{what}_shape", None) for what in ("input", "output")]

@@ -829,9 +829,6 @@ EXPORTS["onnx_no_probabilities"] = _graph(
 EXPORTS["onnx_not_a_number"] = _graph(
     [_node("Div", ["zero", "zero"], ["nan"]), *classify("nan")], ("zero", np.zeros(1, "float32"))
 )
-EXPORTS["onnx_declares_other_classes"] = _graph(
-    classify(), outputs=[("probabilities", TensorProto.FLOAT, ["n", 7])]
-)
 EXPORTS["onnx_gives_one_row"] = _graph(
     [
         *classify()[:-1],
