@@ -1,6 +1,7 @@
 """Measure a trained model again, and write its report and its row anew."""
 
 from cnn_cifar10.cli import options
+from cnn_cifar10.utils import printable
 
 
 def add_arguments(parser):
@@ -8,5 +9,6 @@ def add_arguments(parser):
 
 
 def run(args):
-    print(f"Evaluating {args.run}; report: {options.report_folder(args, args.run)}")
+    report = options.report_folder(args, args.run)
+    print(f"Evaluating {printable(args.run)}; report: {printable(report)}")
     return options.report(*options.open_run_and_data(args), args)

@@ -1,18 +1,26 @@
 """List the networks and their options, or explain one."""
 
+from cnn_cifar10.cli import options
+from cnn_cifar10.utils import InputError, printable, references
+
 
 def add_arguments(parser):
     parser.add_argument(
         "name", nargs="?", help="network, or path/to/file.py:function (default: all networks)"
     )
+    trust = "let the models of this network run its file, which you have read, when they are opened"
+    options.add(parser, "--trust", False, trust)
 
 
 def run(args):
     from cnn_cifar10.architectures import NETWORKS, find_network, list_models
 
+    if args.trust:
+        _trust(args.name or "")
     if args.name:
         network = find_network(args.name)
-        print(f"{args.name}  {_count(network)}\n\n{network.document}\n")
+        document = "\n".join(map(printable, network.document.splitlines()))
+        print(f"{args.name}  {_count(network)}\n\n{document}\n")
         print("options:" if network.options else "It has no options.")
         for option, default in network.options.items():
             print(f"  {option}={default!r}")
@@ -25,6 +33,14 @@ def run(args):
         if network.options:
             print(f"{'':16} " + ", ".join(f"{k}={v!r}" for k, v in network.options.items()))
     return [_row(name, NETWORKS[name]) for name in list_models()]
+
+
+def _trust(name):
+    digest = references.digest_of(name) if ":" in name else None
+    if digest is None:
+        raise InputError(f"--trust needs a file of your own, path/to/file.py:function, not {name!r}")
+    references.trust(digest)
+    print(f"{name} may run when its models are opened, until it changes")
 
 
 def _count(network):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs import FOLDER, TrainingConfig, type_name
-from cnn_cifar10.utils import InputError, read_assignment, read_value
+from cnn_cifar10.utils import InputError, printable, read_assignment, read_value
 
 _SHARED = {
     "run": (Path, "folder of the run, such as models/<run>"),
@@ -117,12 +117,13 @@ def read_model_options(words: Sequence[str], model: str) -> dict[str, Any]:
 def describe(config: TrainingConfig) -> str:
     """Return what is trained on what, such as `"custom_cnn (width=8) on digits"`."""
     options = ", ".join(f"{name}={value}" for name, value in config.model_options.items())
-    return f"{config.model}{f' ({options})' if options else ''} on {config.source}"
+    return printable(f"{config.model}{f' ({options})' if options else ''} on {config.source}")
 
 
 def say_made(**places: Path) -> None:
     """Print the last line of a command: what it made, and where."""
-    print("   ".join(f"{name.replace('_', ' ')}: {path}" for name, path in places.items()))
+    made = (f"{name.replace('_', ' ')}: {printable(path)}" for name, path in places.items())
+    print("   ".join(made))
 
 
 def verbosity(args: argparse.Namespace) -> int:
@@ -174,6 +175,6 @@ def report(run, dataset, args) -> dict[str, Any]:
     document = report_run(
         run, dataset, folder, args.results, splits, tta=args.tta, diagnostics=args.diagnostics
     )
-    print(document["headline"])
+    print(printable(document["headline"]))
     say_made(model=run.path, report=folder / "report.md", **places)
     return document

@@ -126,7 +126,7 @@ def _end(args, faults, seen):
     if len(faults) > _NAMED:
         lines.append(f"and {len(faults) - _NAMED:,} more; --csv FILE lists them all")
     if len(faults) == seen:
-        raise InputError("\n  ".join(lines))
+        raise InputError(*lines)
     message = f"cnn-cifar10: {len(faults):,} of {seen:,} images cannot be read:"
     print("\n  ".join([message, *lines]), file=sys.stderr)
     args.exit_code = getattr(args, "exit_code", 1)

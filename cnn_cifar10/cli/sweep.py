@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.configs import find_study, list_studies
+from cnn_cifar10.utils import printable
 
 CONTINUES = True
 _FIELDS = (
@@ -42,7 +43,7 @@ def run(args):
     config = study.config(study.reference, study.seeds[0])
     output = args.output or Path("reports/studies") / f"{config.source}-{study.name}"
     runs = f"{len(study.variants)} variants x {len(study.seeds)} seeds"
-    print(f"Study {study.name}: {study.question}")
+    print(printable(f"Study {study.name}: {study.question}"))
     print(f"{runs} of {options.describe(config)}; study: {output}")
 
     from cnn_cifar10.experiments import run_study, write_study

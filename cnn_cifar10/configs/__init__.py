@@ -1,6 +1,7 @@
 """Configs of trainings, studies and searches, as data."""
 
 from cnn_cifar10.configs.choices import (
+    FITS,
     LOSSES,
     OPTIMIZERS,
     SCHEDULES,
@@ -30,7 +31,7 @@ from cnn_cifar10.configs.training import (
 )
 
 __all__ = [
-    "ALGORITHMS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES",
+    "ALGORITHMS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES",
     "SCHEDULES", "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer",
     "Schedule", "Search", "Study", "TrainingConfig", "changed_space", "find_study", "list_studies",
     "make_config", "parse_values", "read_claims", "read_config", "read_space", "type_name",

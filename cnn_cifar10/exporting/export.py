@@ -156,7 +156,7 @@ def _predict(predict, images):
 def _remove_export(folder):
     """Delete what an earlier export added to a run's folder."""
     for name in (DESCRIPTION, CHECKSUMS, _CARD, *(each.file for each in FORMATS.values())):
-        if (folder / name).is_dir():
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
             shutil.rmtree(folder / name)
         else:
             (folder / name).unlink(missing_ok=True)

@@ -8,8 +8,9 @@ from cnn_cifar10.inference.artifact import (
     read_description,
     shipped_artifact,
 )
-from cnn_cifar10.inference.classifier import Classifier, Prediction, open_session
+from cnn_cifar10.inference.classifier import Classifier, Prediction
 from cnn_cifar10.inference.outputs import csv_rows, embeddings_file, sorted_images
+from cnn_cifar10.inference.session import open_session
 
 __all__ = [
     "DESCRIPTION", "MODEL_FILE", "SHIPPED", "ArtifactError", "Classifier", "Prediction", "csv_rows",

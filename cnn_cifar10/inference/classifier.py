@@ -19,6 +19,7 @@ from cnn_cifar10.inference.artifact import (
     read_description,
     shipped_artifact,
 )
+from cnn_cifar10.inference.session import check_file, open_session
 from cnn_cifar10.utils import InputError, read_checked, usable_cores
 
 if TYPE_CHECKING:
@@ -117,15 +118,18 @@ class Classifier:
             **options: `mirror`, `threshold` and `embed`, as for the class.
 
         Raises:
-            InputError: If there is no exported model, its files were changed, or
-                an option is out of range.
+            InputError: If there is no exported model, its files were changed or cannot be
+                right, or an option is out of range.
         """
-        folder = folder or shipped_artifact()
+        folder = Path(folder or shipped_artifact())
         description = read_description(folder)
         shape = tuple(description["input"]["shape"][1:])
-        session = open_session(read_checked(folder, MODEL_FILE, ArtifactError))
         names, metrics = tuple(description["class_names"]), description["metrics"]
         fit = description["input"].get("fit", "crop")  # which all models had, before it was kept
+        place = folder / MODEL_FILE
+        check_file(place)
+        model = read_checked(folder, MODEL_FILE, ArtifactError)
+        session = open_session(model, place, shape, len(names))
         return cls(session, names, shape, metrics=metrics, fit=fit, **options)
 
     def probabilities(self, images: np.ndarray | ImageFiles) -> np.ndarray:
@@ -271,18 +275,3 @@ def _resize(map, size):
     from PIL import Image
 
     return np.asarray(Image.fromarray(map).resize(size, Image.Resampling.BILINEAR))
-
-
-def open_session(model: bytes) -> "onnxruntime.InferenceSession":
-    """Return ONNX Runtime's session of a model.
-
-    Args:
-        model: Bytes of the ONNX file.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    # Threads that wait for the next run would keep the cores busy.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

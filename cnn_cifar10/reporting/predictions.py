@@ -15,6 +15,10 @@ from cnn_cifar10.utils import InputError, printable
 
 _ALL_CLASSES, _TOP = 50, 5
 _AT_ONCE = 2_000  # images, so that memory stays flat
+_ARRAYS = ("labels", "predictions", "confidences")
+_MOST_BYTES = 2**28
+# What reading a broken or hostile archive of arrays raises.
+_FAULTS = (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, RuntimeError)
 _KEYS = ("true_class", "predicted_class", "confidence", "true_probability")
 
 
@@ -135,12 +139,28 @@ def read_predictions(path: str | Path) -> Predictions:
         InputError: If the file cannot be read, or holds no predictions.
     """
     try:
+        utils.check_size(path, _MOST_BYTES)
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES:,} bytes")
         with open(path, "rb") as opened, np.load(opened) as file:
-            arrays = {key: file[key] for key in ("labels", "predictions", "confidences")}
-            names = tuple(file["class_names"].tolist())
-            return Predictions(file["split"].item(), **arrays, class_names=names)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: holds no predictions ({error}); evaluate again") from error
+            arrays = {key: file[key] for key in _ARRAYS}
+            names = tuple(map(printable, file["class_names"].tolist()))
+            _check_arrays(arrays, len(names))
+            return Predictions(printable(file["split"].item()), **arrays, class_names=names)
+    except (*_FAULTS, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path}: holds no predictions ({utils.first_line(error)}); evaluate again"
+        ) from error
+
+
+def _check_arrays(arrays, classes):
+    sizes = {each.shape for each in arrays.values()}
+    kinds = [arrays[key].dtype.kind for key in _ARRAYS]
+    if len(sizes) != 1 or len(*sizes) != 1 or kinds != ["u", "u", "f"]:
+        raise ValueError("arrays of other types or sizes")
+    if any(len(arrays[key]) and arrays[key].max() >= classes for key in _ARRAYS[:2]):
+        raise ValueError("labels of more classes than it names")
 
 
 def save_predictions(path: Path, split: str, evaluation: Evaluation) -> None:

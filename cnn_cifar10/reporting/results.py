@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from cnn_cifar10.evaluation import HEADLINE, METRICS, compared_metrics
 from cnn_cifar10.reporting.tables import find_column, format_cell, split_and_metric
-from cnn_cifar10.utils import InputError, write_csv
+from cnn_cifar10.utils import InputError, printable, write_csv
 
 FULL_EPOCHS = 8
 """Epochs from which a training counts as full.
@@ -212,7 +212,8 @@ def _read_table(results_csv, columns):
             raise InputError(f"{place}: expected {len(header)} cells, received {len(texts)}")
         cells = dict(zip(header, texts, strict=True))
         values = {column: _parse(column, cells.get(column), place) for column in columns}
-        rows.append(({**values, **{key: cells[key] for key in cells if key not in values}}, cells))
+        others = {key: printable(cells[key]) for key in cells if key not in values}
+        rows.append(({**values, **others}, cells))
     return header, rows
 
 
@@ -241,8 +242,10 @@ def read_tables(tables: Sequence[str | Path]) -> list[dict]:
 
 def _parse(column, cell, place):
     kind = find_column(column).type
-    if kind is str or not cell:
+    if not cell:
         return cell if kind is str else None
+    if kind is str:
+        return printable(cell)
     try:
         number = kind(cell)
     except ValueError:

@@ -1,6 +1,5 @@
 """Report of a run: evaluation, files, the document in report.json, the row in the results."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -54,6 +53,7 @@ _SOMETIMES = (
 )
 _MATRIX_CLASSES = 100  # of which report.json holds the confusion matrix
 _UNEQUAL = 1.5  # times as many images as the smallest class has
+_REPORT = ("facts", "split", "metrics", "per_class", "most_confused", "headline")  # in part
 _ISSUES = {"true_class": "label", "predicted_class": "suggested", "true_probability": "score"}
 
 
@@ -304,11 +304,14 @@ def read_report(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "report.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        report = utils.read_object(path, "report", InputError)
+        if missing := [key for key in _REPORT if key not in report]:
+            raise InputError(f"{path}: does not say {', '.join(missing)}")
+    except InputError as error:
         raise InputError(
-            f"{path}: no report ({error}); run `cnn-cifar10 evaluate`, or name it with --report"
+            f"{error}; run `cnn-cifar10 evaluate`, or name a report with --report"
         ) from error
+    return utils.printable_document(report, keep=("config", "network"))
 
 
 def _check_evaluations(dataset, evaluations):

@@ -10,17 +10,31 @@ checkpoints/    only while unfinished: the states to continue from
 """
 
 import csv
-import json
 import logging
 import secrets
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.configs import TrainingConfig, read_config
-from cnn_cifar10.utils import InputError, references, remove_listed, replacing, write_json
+from cnn_cifar10.training.model_file import check_network, read_model_file
+from cnn_cifar10.utils import (
+    JSON_BYTES,
+    MODEL_BYTES,
+    InputError,
+    check_size,
+    first_line,
+    printable,
+    printable_document,
+    read_bounded,
+    read_object,
+    references,
+    remove_listed,
+    replacing,
+    require,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +42,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LAYERS = "cnn_cifar10.architectures.layers:FusedBatchNormalization"
+
+_FACTS: dict[str, type] = {
+    **dict.fromkeys(("run", "model", "dataset", "fingerprint"), str),
+    **dict.fromkeys(("class_names", "input_shape"), list),
+    **dict.fromkeys(("config", "hardware", "network"), dict),
+}
+"""What a run's `run.json` says, in part; `network` came later than the others."""
 
 
 class RunError(InputError):
@@ -73,7 +94,9 @@ class Run:
     def id(self) -> str | None:
         """Twelve hexadecimal digits that tell it from runs of the same name; at first `None`."""
         path = self.path / "id"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+        if not path.exists():
+            return None
+        return printable(read_bounded(path, 1000, RunError).decode("utf-8", "replace").strip())
 
     def begin(self, config: TrainingConfig, overwrite: bool) -> str:
         """Make the folder of a run that begins or goes on, and return the run's id.
@@ -102,46 +125,79 @@ class Run:
         return read_config(self.config_path)
 
     def facts(self) -> dict[str, Any]:
-        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
-        try:
-            return json.loads(self.facts_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{self.facts_path}: damaged ({error}); train again") from error
+        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs.
+
+        Raises:
+            RunError: If it is damaged.
+        """
+        facts = read_object(self.facts_path, "facts of the run", RunError)
+        for key, kind in _FACTS.items():
+            fits = isinstance(facts.get(key, kind()), kind)
+            require(fits, RunError, f"{self.facts_path}: {key} must be a {kind.__name__}", facts.get(key))
+        return printable_document(facts, keep=("config", "network"))
 
     def history(self) -> dict[str, list[float]]:
         """Return the columns of `history.csv`."""
-        with open(self.history_path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+        try:
+            data = read_bounded(self.history_path, JSON_BYTES, RunError).decode("utf-8")
+            rows = list(csv.DictReader(data.splitlines()))
+            return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+        except (ValueError, TypeError, csv.Error) as error:  # a text, or too few or many cells
+            raise RunError(f"{self.history_path}: no history of a run: {error}") from error
 
     def load_model(self) -> "keras.Model":
-        """Return the trained `keras.Model`."""
+        """Return the trained `keras.Model`.
+
+        Raises:
+            RunError: If the file cannot be what was trained, or needs code that nobody here
+                asked for.
+        """
+        path, facts = self.model_path, self.facts()
+        check_size(path, MODEL_BYTES, RunError)
+        try:
+            found = read_model_file(path)
+
+            import keras
+
+            self._load_code(found.others, facts.get("network"))
+            check_network(found, facts.get("input_shape"), len(facts.get("class_names", ())))
+            return keras.saving.load_model(path, safe_mode=True)
+        except RunError:
+            raise
+        except Exception as error:  # h5py and Keras raise nearly any type on broken files
+            raise RunError(f"{path}: cannot be loaded: {first_line(error)}") from error
+
+    def _load_code(self, names, network):
+        """Register the classes that the model holds, and say if its network's file changed.
+
+        Code of one's own is run only where the model needs it, and somebody named it here before.
+        """
         import keras
 
-        self._load_network()
-        try:
-            return keras.saving.load_model(self.model_path)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            reason = str(error).partition("\n")[0]
-            raise RunError(f"{self.model_path}: cannot be loaded ({reason})") from error
-
-    def _load_network(self):
-        """Register the layers that the model may hold, and say if its network's file changed."""
-        network = self.facts().get("network", {"source": _LAYERS})
         references.load(_LAYERS)
-        source = network["source"]
-        if is_own(network):
+        known = keras.saving.get_custom_objects()
+        missing = sorted(name for name in names if name not in known)
+        source = (network or {}).get("source", "")
+        if missing and (not source or is_own(network)):
+            raise RunError(f"{self.model_path}: needs {missing[0]}, which no code here defines")
+        if not network or is_own(network):
             return
-        try:
-            if references.source_of(source) != network:
-                logger.warning(
-                    "%s: %s changed since this run was trained; its model is as it was then",
-                    self.path,
-                    source,
-                )
+        digest = references.digest_of(source)
+        if digest is None:
+            logger.warning("%s: the code of its network is not at hand: %s", *self._shown(source))
+        elif digest != network.get("sha256"):
+            changed = "%s: %s changed since this run was trained; its model is as it was then"
+            logger.warning(changed, *self._shown(source))
+        if missing and not references.is_trusted(digest):
+            raise RunError(
+                f"{self.model_path}: needs {missing[0]}, and the code of its network was not run "
+                f"here before; read {source}, then allow it: cnn-cifar10 models {source} --trust"
+            )
+        if missing:
             references.load(source)
-        except (InputError, OSError, TypeError) as error:
-            logger.warning("%s: the code of its network is not at hand (%s)", self.path, error)
+
+    def _shown(self, source):
+        return printable(self.path), printable(source)
 
 
 def is_own(network: dict[str, str]) -> bool:
@@ -161,4 +217,18 @@ def open_run(path: str | Path) -> Run:
     if not run.is_finished:
         state = "unfinished" if run.is_begun else "no"
         raise RunError(f"{path}: holds {state} training run; train with --output {path}")
+    _check_facts(run.facts(), f"{run.facts_path}:")
     return run
+
+
+def _check_facts(facts, place):
+    """Raise a `RunError` unless these are what `run.json` of a finished run says."""
+    if missing := [key for key in _FACTS if key not in facts and key != "network"]:
+        raise RunError(f"{place} damaged: does not say {', '.join(missing)}")
+    names, shape, hardware = (facts[key] for key in ("class_names", "input_shape", "hardware"))
+    right = len(names) > 1 and all(isinstance(name, str) for name in names)
+    require(right, RunError, f"{place} class_names must be 2 or more names", names[:5])
+    right = len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)
+    require(right, RunError, f"{place} input_shape must be height, width, channels", shape[:5])
+    right = isinstance(hardware.get("cpu"), str) and type(hardware.get("cores")) is int
+    require(right, RunError, f"{place} hardware must have a cpu and cores", hardware)

@@ -31,7 +31,7 @@ from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.prepare import prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
-from cnn_cifar10.training.run import Run, RunError
+from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import (
     InputError,
     describe_hardware,
@@ -160,6 +160,9 @@ def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboar
     fitted, examples, seconds, before = prepare(
         model, config, dataset, head=not run.is_begun, verbose=verbose
     )
+    network = references.source_of(find_network(config.model).builder)
+    if not is_own(network):
+        references.trust(network["sha256"])  # somebody asked for it: its models may need it
     own = _build_callbacks(config)
     if tensorboard:
         own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
@@ -171,7 +174,7 @@ def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboar
         images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
         num_classes=dataset.num_classes,
         fingerprint=fingerprint,
-        network=references.source_of(find_network(config.model).builder),
+        network=network,
         seconds_before=seconds,
         before=before,
         fall=fall,

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnn_cifar10.utils.bounded import JSON_BYTES, parse_object, read_bounded
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -33,12 +35,10 @@ def write_json(path: Path, document: Any) -> None:
 def read_object(path: str | Path, what: str, error: type[Exception]) -> dict[str, Any]:
     """Return the dict that a JSON file holds, or raise an `error` that calls it `what`."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+        data = read_bounded(path, JSON_BYTES, error)
+    except OSError as fault:
         raise error(f"{path}: cannot read the {what}: {fault}") from fault
-    if not isinstance(found, dict):
-        raise error(f"{path}: holds no {what}: expected a JSON object")
-    return found
+    return parse_object(data, path, what, error)
 
 
 def write_page(path: Path, paragraphs: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.machinery
 import importlib.util
 import inspect
 import pkgutil
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
+from cnn_cifar10.utils.files import cache_folder
+
+_TRUSTED = "trusted_code"  # a folder of the cache: a file for each digest
 
 
 def load(reference: Any) -> Any:
@@ -64,6 +68,42 @@ def find_file(reference: str) -> tuple[Path, str] | None:
     except (ImportError, ValueError):
         spec = None
     return (Path(spec.origin), name) if spec and spec.origin and spec.has_location else None
+
+
+def digest_of(reference: str) -> str | None:
+    """Return the SHA-256 of the file of a reference; `None` if there is none.
+
+    Nothing is run for it, not even the package that a module is in.
+    """
+    place, _, _ = reference.rpartition(":")
+    if place.endswith(".py"):
+        path = Path(place)
+    else:
+        spec, folders, parts = None, None, place.split(".")
+        for count in range(1, len(parts) + 1):
+            name = ".".join(parts[:count])
+            spec = importlib.machinery.PathFinder.find_spec(name, folders) if name else None
+            if spec is None:
+                return None
+            folders = spec.submodule_search_locations or []
+        path = Path(spec.origin or "") if spec else Path()
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def trust(digest: str) -> None:
+    """Note that a file of code, by its SHA-256, is one that somebody here asked to run."""
+    with contextlib.suppress(OSError):  # without a cache, it is asked for again
+        folder = cache_folder() / _TRUSTED
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / digest).touch()
+
+
+def is_trusted(digest: str | None) -> bool:
+    """Return whether a file of code is one that somebody here asked to run."""
+    return digest is not None and (cache_folder() / _TRUSTED / digest).is_file()
 
 
 def name_of(function: Callable) -> str:

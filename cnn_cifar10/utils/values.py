@@ -1,9 +1,7 @@
-"""Values as people type them (`true`, `None`, `0.5`, `1,2,3`, JSON), and names to print."""
+"""Values as people type them: `true`, `None`, `0.5`, `1,2,3`, JSON."""
 
 import contextlib
 import json
-import os
-import re
 from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
@@ -15,25 +13,6 @@ _WORDS = {
     **dict.fromkeys(("false", "no", "off"), False),
     **dict.fromkeys(_NONE, None),
 }
-
-# Control characters, line separators, marks that turn the direction of what follows, surrogates.
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(name: str | os.PathLike) -> str:
-    """Return the name of a file or a class as any console, page or table can show it.
-
-    Bytes that are no UTF-8, and characters that would break a line or cannot be
-    written, become escapes such as `\\xff`. Other names stay as they are.
-    """
-    return _UNPRINTABLE.sub(_escape, os.fspath(name))
-
-
-def _escape(match):
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a file name that is no UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def read_assignment(text: str) -> tuple[str, str]:
