@@ -6,12 +6,20 @@ run.json        what happened: data, split fingerprint, seed, versions, commit,
 id              tells the run from others of the same name
 history.csv     one row an epoch
 model.keras     the trained model, in float32
+SHA256SUMS      checksums of these, once the run is finished
 checkpoints/    only while unfinished: the states to continue from
+
+What an unfinished run holds is in its states, each with its own checksum: the other
+files are written anew from them. A file of a finished run is read only if it is the
+one that SHA256SUMS lists; runs of before, without such a list, are read as they are.
 """
 
+import contextlib
 import csv
+import io
 import json
 import logging
+import re
 import secrets
 import shutil
 import zipfile
@@ -20,7 +28,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.configs import TrainingConfig, read_config
-from cnn_cifar10.utils import InputError, references, remove_listed, replacing, write_json
+from cnn_cifar10.utils import (
+    CHECKSUMS,
+    InputError,
+    clear_parts,
+    digest,
+    format_json,
+    read_checksums,
+    references,
+    remove_listed,
+    replacing,
+    write_checksums,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -61,64 +81,157 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def _old_state(self) -> Path:
+        return self.path / "checkpoint.npz"
+
+    @property
+    def holds_old_state(self) -> bool:
+        """Whether there is a state of version 0.1, which is not read any more."""
+        return self._old_state.exists()
+
+    @property
     def is_finished(self) -> bool:
         return self.facts_path.exists()
 
     @property
     def is_begun(self) -> bool:
         """Whether there is a state to continue from."""
-        return any(self.checkpoints_path.glob("[0-9]*-*.npz"))
+        return self.newest_state > 0
+
+    @property
+    def newest_state(self) -> int:
+        """Number of the newest state; they count from 1. 0 where there is none."""
+        names = (path.name for path in self.checkpoints_path.glob("*-*.npz"))
+        numbers = (name.partition("-")[0] for name in names)
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of a finished run that its checksums are of."""
+        return self.config_path, self.facts_path, self.history_path, self.model_path
 
     @property
     def id(self) -> str | None:
         """Twelve hexadecimal digits that tell it from runs of the same name; at first `None`."""
+        if self.is_finished:
+            with contextlib.suppress(RunError):  # who reads `facts` is told
+                return self.facts().get("id")
         path = self.path / "id"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+        known = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return known.strip() if re.fullmatch("[0-9a-f]{12}\n", known) else None
 
-    def begin(self, config: TrainingConfig, overwrite: bool) -> str:
+    def begin(self, config: TrainingConfig, overwrite: bool, known: str | None = None) -> str:
         """Make the folder of a run that begins or goes on, and return the run's id.
 
         It stays the same when the run is overwritten.
+
+        Args:
+            config: What is trained.
+            overwrite: Whether the run that is there is deleted.
+            known: The id of the run that goes on.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if overwrite and self.config_path.exists():
+        run_id = known or self.id or secrets.token_hex(6)
+        clear_parts(self.path)
+        if overwrite:
             self.clear()
         write_json(self.config_path, config.to_dict())
-        if not self.id:
-            with replacing(self.path / "id") as part:
-                part.write_text(secrets.token_hex(6) + "\n", encoding="utf-8")
-        return self.id or ""
+        with replacing(self.path / "id") as part:
+            part.write_text(f"{run_id}\n", encoding="utf-8")
+        return run_id
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Write `run.json`, which makes it a finished run, after the checksums of all files."""
+        texts = {self.facts_path.name: format_json(facts)}
+        others = [path for path in self.files if path != self.facts_path]
+        write_checksums(self.path, others, texts)
+        write_json(self.facts_path, facts)
 
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""
-        remove_listed(self.path)
-        for path in (self.facts_path, self.history_path, self.model_path):
-            path.unlink(missing_ok=True)
+        self.facts_path.unlink(missing_ok=True)  # first, since with it a run counts as finished
         for path in (self.checkpoints_path, self.path / "tensorboard"):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(path)
+        remove_listed(self.path)
+        for path in (self.history_path, self.model_path, self._old_state):
+            path.unlink(missing_ok=True)
 
     def config(self) -> TrainingConfig:
-        """Return the run's configuration."""
-        return read_config(self.config_path)
+        """Return the run's configuration.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        known = self.facts() if self.is_finished else self._last_state()
+        if "config" not in known:
+            return read_config(self.config_path)
+        config = TrainingConfig.from_dict(known["config"])
+        with contextlib.suppress(InputError):
+            if read_config(self.config_path) == config:
+                return config
+        source = self.facts_path if self.is_finished else self.checkpoints_path
+        logger.warning("%s: damaged or changed; %s has what it was", self.config_path, source)
+        return config
+
+    def _last_state(self):
+        from cnn_cifar10.training.checkpoint import Checkpoints  # which raises this file's error
+
+        state = Checkpoints(self.checkpoints_path).load()
+        return state.facts if state else {}
 
     def facts(self) -> dict[str, Any]:
-        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs."""
-        try:
-            return json.loads(self.facts_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{self.facts_path}: damaged ({error}); train again") from error
+        """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs.
+
+        Raises:
+            RunError: If it is damaged.
+        """
+        with _named(self.facts_path):
+            facts = json.loads(self._read(self.facts_path))
+            if not isinstance(facts, dict):
+                raise ValueError("it holds no JSON object")
+            return facts
 
     def history(self) -> dict[str, list[float]]:
-        """Return the columns of `history.csv`."""
-        with open(self.history_path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+        """Return the columns of `history.csv`.
+
+        Raises:
+            RunError: If it is damaged.
+        """
+        with _named(self.history_path):
+            text = self._read(self.history_path).decode("utf-8")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+
+    def mend(self) -> None:
+        """Write `config.json` of a finished run anew if it is damaged; its lock is held.
+
+        Raises:
+            RunError: If a file is damaged that nothing else holds.
+        """
+        text = format_json(self.facts().get("config"))
+        if read_checksums(self.path).get(self.config_path.name) == digest(text.encode()):
+            with replacing(self.config_path) as part:
+                part.write_text(text, encoding="utf-8")
+        for path in self.files:
+            with _named(path):
+                self._read(path)
+
+    def _read(self, path):
+        """Return the bytes of a file, if it is the one that is listed where there is a list."""
+        data = path.read_bytes()
+        sums = read_checksums(self.path) if self.is_finished else {}
+        if sums and sums.get(path.name) != digest(data):
+            raise ValueError(f"it is not the file that {CHECKSUMS} lists")
+        return data
 
     def load_model(self) -> "keras.Model":
         """Return the trained `keras.Model`."""
         import keras
 
         self._load_network()
+        with _named(self.model_path):
+            self._read(self.model_path)
         try:
             return keras.saving.load_model(self.model_path)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
@@ -142,6 +255,18 @@ class Run:
             references.load(source)
         except (InputError, OSError, TypeError) as error:
             logger.warning("%s: the code of its network is not at hand (%s)", self.path, error)
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Name a file that is damaged, and what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunError(
+            f"{path}: damaged ({reason}); put back a copy, or train again with --overwrite"
+        ) from error
 
 
 def is_own(network: dict[str, str]) -> bool:

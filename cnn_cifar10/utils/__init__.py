@@ -1,7 +1,14 @@
-"""Errors, files, checksums, environment and overlays: what every room uses."""
+"""Errors, files, checksums, locks, signals, environment: what every room uses."""
 
 from cnn_cifar10.utils import references
-from cnn_cifar10.utils.checksums import CHECKSUMS, read_checked, remove_listed, write_checksums
+from cnn_cifar10.utils.checksums import (
+    CHECKSUMS,
+    digest,
+    read_checked,
+    read_checksums,
+    remove_listed,
+    write_checksums,
+)
 from cnn_cifar10.utils.environment import (
     cpu_flags,
     describe_hardware,
@@ -12,24 +19,37 @@ from cnn_cifar10.utils.environment import (
     require_package,
     usable_cores,
 )
-from cnn_cifar10.utils.errors import InputError, require
+from cnn_cifar10.utils.errors import InputError, describe_os_error, format_size, require
 from cnn_cifar10.utils.files import (
     cache_folder,
+    check_space,
+    check_writable,
+    clear_parts,
+    format_csv,
+    format_json,
     read_object,
+    read_sealed,
     replacing,
     write_csv,
     write_figure,
     write_json,
     write_page,
+    write_sealed,
 )
+from cnn_cifar10.utils.locks import only_process, working_in
 from cnn_cifar10.utils.overlays import overlay
 from cnn_cifar10.utils.quiet import is_no_retracing, quiet_tensorflow
+from cnn_cifar10.utils.signals import Postponed, Terminated, postpone_in_imports, sigterm_raises
 from cnn_cifar10.utils.values import printable, read_assignment, read_list, read_value
 
 __all__ = [
-    "CHECKSUMS", "InputError", "cache_folder", "cpu_flags", "describe_hardware", "format_hardware",
-    "git_commit", "gpu_names", "is_no_retracing", "overlay", "package_versions", "printable",
-    "quiet_tensorflow", "read_assignment", "read_checked", "read_list", "read_object", "read_value",
-    "references", "remove_listed", "replacing", "require", "require_package", "usable_cores",
-    "write_checksums", "write_csv", "write_figure", "write_json", "write_page",
+    "CHECKSUMS", "InputError", "Postponed", "Terminated", "cache_folder", "check_space",
+    "check_writable", "clear_parts", "cpu_flags", "describe_hardware", "describe_os_error",
+    "digest", "format_csv", "format_hardware", "format_json", "format_size", "git_commit",
+    "gpu_names", "is_no_retracing", "only_process", "overlay", "package_versions",
+    "postpone_in_imports", "printable", "quiet_tensorflow", "read_assignment", "read_checked",
+    "read_checksums", "read_list", "read_object", "read_sealed", "read_value", "references",
+    "remove_listed", "replacing", "require", "require_package", "sigterm_raises", "usable_cores",
+    "working_in", "write_checksums", "write_csv", "write_figure", "write_json", "write_page",
+    "write_sealed",
 ]  # fmt: skip

@@ -1,4 +1,18 @@
-"""Errors of input that cannot be used."""
+"""Errors of input that cannot be used, and of files."""
+
+import errno
+import shutil
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CURES = {
+    **dict.fromkeys(_FULL, "free some, or name a folder on another disk"),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM), "name another place, or change its permissions"
+    ),
+    errno.EIO: "the disk may be failing",
+    errno.ENOTDIR: "a part of the path is a file; name another place",
+}
 
 
 class InputError(ValueError):
@@ -9,3 +23,29 @@ def require(holds: object, error: type[Exception], expected: str, received: obje
     """Raise an error that says what was expected and what was received, unless that holds."""
     if not holds:
         raise error(f"{expected}, received {received!r}")
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return one line of an error of the system: the file, what happened, what to do."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    reason = error.strerror
+    if error.errno in _FULL:
+        reason += f", {format_size(free_space(Path(error.filename)))} are free"
+    cure = _CURES.get(error.errno or 0)
+    return f"{error.filename}: {reason}{f'; {cure}' if cure else ''}"
+
+
+def free_space(path: Path) -> int:
+    """Return the bytes that are free where a path is or will be."""
+    return shutil.disk_usage(existing_part(path)).free
+
+
+def existing_part(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
+def format_size(count: int) -> str:
+    """Return a number of bytes as people read it, such as `"12.3 MB"`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
