@@ -304,7 +304,7 @@ def _run_processes(search, state, objective, workers, table):
                 if process.exitcode > 0 or (name == "chief" and process.exitcode):
                     code = process.exitcode
                     raise InputError(
-                        f"{state}: its {name} ended with code {code}; see what it said"
+                        f"{state}: its {name} ended with code {code}; it said why"
                     )
                 if process.exitcode:
                     running[name] = start(name)

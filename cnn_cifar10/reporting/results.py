@@ -132,7 +132,7 @@ def _check_table(results_csv, data):
     known = sums.read_text(encoding="utf-8", errors="replace") if sums.exists() else ""
     if known and digest(data) not in known:
         logger.warning(
-            "%s: changed since it was written, by hand or by damage: see that its figures are right",
+            "%s: changed since it was written, by hand or by damage; check its figures",
             results_csv,
         )
 

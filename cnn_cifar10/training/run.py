@@ -209,10 +209,13 @@ class Run:
         Raises:
             RunError: If a file is damaged that nothing else holds.
         """
-        text = format_json(self.facts().get("config"))
-        if read_checksums(self.path).get(self.config_path.name) == digest(text.encode()):
-            with replacing(self.config_path) as part:
-                part.write_text(text, encoding="utf-8")
+        config = self.facts().get("config")
+        listed = read_checksums(self.path).get(self.config_path.name)
+        if listed == digest(format_json(config).encode()):
+            try:
+                self._read(self.config_path)
+            except (OSError, ValueError):
+                write_json(self.config_path, config)
         for path in self.files:
             with _named(path):
                 self._read(path)
