@@ -151,7 +151,8 @@ def _export_formats(run, facts, formats, calibration, images, labels):
                 faults.append(fault)
         if faults:
             raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
-        _remove_export(run)
+        write_checksums(run.path, run.files)
+        _remove_export(run.path)
         for file in (FORMATS[name].file for name in formats):
             (Path(folder) / file).rename(run.path / file)
     return rows
@@ -163,15 +164,13 @@ def _predict(predict, images):
     return np.concatenate([predict(batch) for batch in batches])
 
 
-def _remove_export(run):
+def _remove_export(folder):
     """Delete what an earlier export added to a run's folder."""
     for name in (DESCRIPTION, _CARD, *(each.file for each in FORMATS.values())):
-        path = run.path / name
-        if path.is_dir():
-            shutil.rmtree(path)
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
         else:
-            path.unlink(missing_ok=True)
-    write_checksums(run.path, run.files)
+            (folder / name).unlink(missing_ok=True)
 
 
 def _size(path):

@@ -38,7 +38,7 @@ class State:
 
     facts: dict[str, Any]
     variables: Sequence[np.ndarray]
-    best: Sequence[np.ndarray] | None = None
+    best: list[np.ndarray] | None = None
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Checkpoints:
     _cost: float = 0.0  # seconds of a processor that the last one took
     _number: int = 0  # of the last state
     _kept: list[tuple[str, str]] = field(default_factory=list)  # a state and its best weights
-    _best: tuple[Sequence[np.ndarray] | None, str] = (None, "")  # the last ones, and their file
+    _best: tuple[list[np.ndarray] | None, str] = (None, "")  # the last ones, and their file
 
     def is_due(self, ends_epoch: bool) -> bool:
         """Return whether it is time for a state; within an epoch states are made half as often."""

@@ -386,7 +386,7 @@ def _validation_batches(config, dataset):
 def _validate(model, batches, epoch, callbacks, epochs):
     """End an epoch whose steps are done, as `fit` does."""
     model.stop_training = False
-    each = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs)
+    each = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=0, verbose=0)
     each.on_train_begin()
     each.on_epoch_begin(epoch)
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}

@@ -149,6 +149,7 @@ def test_killed_between_two_files_of_the_state_no_trial_is_lost(tmp_path):
     oracle = tmp_path / "state" / "oracle.json"
     state = json.loads(oracle.read_text())
     # The file of the fourth trial was written, and the oracle's was not.
+    del state["sha256"]  # as in the files of versions before
     started = state["start_order"].pop()
     state["end_order"].remove(started)
     state["seed_state"] -= len(RANGES)

@@ -247,7 +247,7 @@ def test_an_export_replaces_the_one_before(quick, run, digits, digits_report):
     assert there() == {"onnx"}
     assert json.loads((run.path / "artifact.json").read_text()) == document
     assert "model.tflite" not in (run.path / "SHA256SUMS").read_text()
-    assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", "part"))]
+    assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", ".part"))]
 
 
 def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digits_report):

@@ -135,7 +135,9 @@ def test_result_of_the_same_run_is_replaced(tmp_path):
     assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
     assert after[2] == before[2]
     assert len(after) == 3
-    assert {file.name for file in tmp_path.iterdir()} <= {"results.csv", ".results.csv.lock"}
+    assert {file.name for file in tmp_path.iterdir()} <= {
+        *("results.csv", "results.csv.sha256", ".results.csv.lock"),
+    }
 
 
 def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):
