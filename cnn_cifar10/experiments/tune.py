@@ -42,6 +42,7 @@ from cnn_cifar10.utils import (
     only_process,
     read_object,
     read_sealed,
+    replacing,
     sigterm_raises,
     write_json,
     write_sealed,
@@ -202,7 +203,8 @@ class _Tuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FatalError(describe_os_error(error)) from error
         except Exception as error:
             # KerasTuner's messages do not get from a worker to its chief.
-            report.failure_path(run).write_text(_reason(error), encoding="utf-8")
+            with replacing(report.failure_path(run)) as part:
+                part.write_text(_reason(error), encoding="utf-8")
             accuracy = 0.0  # asked for, and not used of a trial that failed
         return {OBJECTIVE.name: accuracy}
 

@@ -1,7 +1,9 @@
 """Errors of input that cannot be used, and of files."""
 
+import contextlib
 import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -27,13 +29,25 @@ def require(holds: object, error: type[Exception], expected: str, received: obje
 
 def describe_os_error(error: OSError) -> str:
     """Return one line of an error of the system: the file, what happened, what to do."""
+    cure = _CURES.get(error.errno or 0)
     if error.filename is None or error.strerror is None:
-        return str(error)
+        return f"{error}; {cure}" if cure else str(error)
     reason = error.strerror
     if error.errno in _FULL:
         reason += f", {format_size(free_space(Path(error.filename)))} are free"
-    cure = _CURES.get(error.errno or 0)
     return f"{error.filename}: {reason}{f'; {cure}' if cure else ''}"
+
+
+@contextlib.contextmanager
+def naming_file(path: Path, part: Path | None = None) -> Iterator[None]:
+    """Name a file in errors of the system that name none, or only the part of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(part), part):  # that of another file
+            raise
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def free_space(path: Path) -> int:
@@ -48,4 +62,7 @@ def existing_part(path: Path) -> Path:
 
 def format_size(count: int) -> str:
     """Return a number of bytes as people read it, such as `"12.3 MB"`."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.0f} KB"

@@ -13,7 +13,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnn_cifar10.utils.errors import InputError, existing_part, format_size, free_space
+from cnn_cifar10.utils.errors import (
+    InputError,
+    existing_part,
+    format_size,
+    free_space,
+    naming_file,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,16 +36,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".part{os.getpid()}.{path.name}")
     try:
-        yield part
-        _sync(part)
-        os.replace(part, path)
-        if os.name == "posix":
-            _sync(path.parent)
-    except OSError as error:
-        if error.filename not in (None, str(part), part):  # that of another file
-            raise
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise OSError(error.errno, reason, str(path)) from error
+        with naming_file(path, part):
+            yield part
+            _sync(part)
+            os.replace(part, path)
+            if os.name == "posix":
+                _sync(path.parent)
     finally:
         if part.exists():
             part.unlink()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cnn_cifar10.utils.errors import InputError
+from cnn_cifar10.utils.errors import InputError, naming_file
 from cnn_cifar10.utils.files import check_writable
 
 
@@ -36,11 +36,8 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
     except filelock.Timeout as error:
         raise InputError(f"{what} by {_holder(lock)}; wait for it, or end it") from error
     with held:
-        if os.name == "posix":  # elsewhere nobody may write to a file that is locked
-            known = {"pid": os.getpid(), "host": socket.gethostname()}
-            known["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
-            lock.write_text(json.dumps(known), encoding="utf-8")
         try:
+            _sign(lock)
             yield
         finally:
             if made and os.listdir(lock.parent) == [lock.name]:  # nothing came of it
@@ -51,6 +48,16 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
 def working_in(folder: Path) -> "contextlib.AbstractContextManager[None]":
     """Hold a folder's lock while a block runs, as `only_process` does."""
     return only_process(folder / ".lock", f"{folder}: is being written")
+
+
+def _sign(lock):
+    """Write who holds a lock into its file."""
+    if os.name != "posix":  # elsewhere nobody may write to a file that is locked
+        return
+    known = {"pid": os.getpid(), "host": socket.gethostname()}
+    known["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+    with naming_file(lock):
+        lock.write_text(json.dumps(known), encoding="utf-8")
 
 
 def _holder(lock):
