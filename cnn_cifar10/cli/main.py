@@ -32,7 +32,14 @@ import sys
 from collections.abc import Sequence
 
 from cnn_cifar10 import __version__
-from cnn_cifar10.utils import InputError, quiet_tensorflow
+from cnn_cifar10.utils import (
+    InputError,
+    Terminated,
+    describe_os_error,
+    postpone_in_imports,
+    quiet_tensorflow,
+    sigterm_raises,
+)
 
 COMMANDS = (
     *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "serve"),
@@ -47,31 +54,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process where omitted.
 
     Returns:
-        Exit code: 0 done, 1 done in part, 2 input that cannot be used, 130 interrupted.
+        Exit code: 0 done, 1 done in part, 2 input that cannot be used, 130 interrupted (Ctrl-C),
+        143 terminated (SIGTERM).
     """
     quiet_tensorflow()
+    postpone_in_imports()
     argv = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A log shows each line when it is printed, in an encoding that may lack its letters.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     args = _parse(argv)
+    to_stderr = contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
     try:
-        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        with sigterm_raises(), to_stderr:
             document = args.command.run(args)
         if args.json:
             print(json.dumps(document, indent=2))
     except BrokenPipeError:  # who reads has enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (InputError, OSError) as error:
+    except InputError as error:
         return _end(error, 2)
+    except OSError as error:
+        return _end(describe_os_error(error), 2)
     except ModuleNotFoundError as error:
         backend = (error.name or "").partition(".")[0]
         if backend not in ("tensorflow", "jax", "torch"):
             raise
         how = f"pip install {backend}, or set KERAS_BACKEND to tensorflow, jax or torch"
         return _end(f"{backend}, which Keras would run on, is not installed: {how}", 2)
-    except KeyboardInterrupt:
-        return _end(f"interrupted{_next_command(args, argv)}", 130, before="\n")
+    except KeyboardInterrupt as error:
+        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        return _end(f"{what}{_next_command(args, argv)}", code, before="\n")
     return getattr(args, "exit_code", 0)
 
 
@@ -85,7 +98,7 @@ def _next_command(args, argv):
     if not hasattr(args.command, "CONTINUES"):
         return ""
     same = [word for word in argv if word != "--overwrite"]
-    return f"; continue with: cnn-cifar10 {shlex.join(getattr(args, 'next_command', same))}"
+    return f"; continue with: cnn-cifar10 {shlex.join(same)}"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -142,13 +142,6 @@ def open_run_and_data(args):
     return run, load_data(config)
 
 
-def report_words(args: argparse.Namespace) -> list[str]:
-    """Return the words that ask `evaluate` for the report that these arguments ask for."""
-    given = {option: getattr(args, option[2:].replace("-", "_")) for option in REPORT}
-    pairs = [(option, str(value)) for option, value in given.items() if value]
-    return [word for pair in pairs for word in pair if word != "True"]
-
-
 def report_folder(args: argparse.Namespace, run: Path) -> Path:
     """Return the folder of the report on the run in a folder."""
     return args.report or Path("reports") / run.name
@@ -171,10 +164,20 @@ def report(run, dataset, args) -> dict[str, Any]:
                 f"(their fingerprints differ); name a folder for their report with --report, since "
                 f"{folder} is for the run's own"
             )
-    splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
-    document = report_run(
-        run, dataset, folder, args.results, splits, tta=args.tta, diagnostics=args.diagnostics
-    )
+    document = report_run(run, dataset, folder, args.results, **_asked(args))
     print(printable(document["headline"]))
     say_made(model=run.path, report=folder / "report.md", **places)
     return document
+
+
+def known_report(run, args) -> dict[str, Any] | None:
+    """Return the report of a finished `Run`, if all of it that is asked for is there."""
+    from cnn_cifar10.reporting import find_report
+
+    folder = report_folder(args, run.path)
+    return find_report(run.facts(), folder, args.results, **_asked(args))
+
+
+def _asked(args):
+    splits = ("train", "validation") if args.no_test else ("train", "validation", "test")
+    return {"splits": splits, "tta": args.tta, "diagnostics": args.diagnostics}

@@ -8,8 +8,8 @@ is as they say.
 
 Writes the run (model, history, everything about it) to models/<run>, the report
 with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
-it with Ctrl-C at any time: the same command continues where it stopped, unless
---overwrite starts it anew.
+it with Ctrl-C at any time: the same command continues where it stopped, in training
+or in the report, unless --overwrite starts it anew. Once all is there, it says so.
 """
 
 import functools
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
-from cnn_cifar10.utils import InputError, printable
+from cnn_cifar10.utils import InputError, printable, working_in
 
 CONTINUES = True
 
@@ -42,14 +42,21 @@ def add_arguments(parser):
 
 def run(args):
     config, lines, dataset = prepare(args)
+    with working_in(output_folder(args, config)):
+        return _train_and_report(args, config, lines, dataset)
+
+
+def _train_and_report(args, config, lines, dataset):
     run = _check_places(args, config)
-    print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {run.path}")
 
     from cnn_cifar10.datasets import ImageFiles
     from cnn_cifar10.reporting import describe_data, remove_report
     from cnn_cifar10.training import check_size, load_data, train
 
-    check_size(config)
+    is_finished = run.is_finished and not args.overwrite
+    if not is_finished:
+        print(f"Training {options.describe(config)}; epochs: {config.epochs}; run: {run.path}")
+        check_size(config)
     dataset = dataset or load_data(config)
     _check_report(args, config, run, dataset.title)
     if args.overwrite:
@@ -68,9 +75,11 @@ def run(args):
         save_every=args.save_every,
         verbose=options.verbosity(args),
     )
-    # What is left to do when this is interrupted now.
-    args.next_command = ["evaluate", str(trained.path), *options.report_words(args)]
-    return options.report(trained, dataset, args)
+    known = options.known_report(trained, args) if is_finished else None
+    if is_finished:
+        left = "nothing is left to do" if known else "its report is written now"
+        print(f"{run.path}: this run is finished; {left} (--overwrite trains it anew)")
+    return known or options.report(trained, dataset, args)
 
 
 def prepare(args):
@@ -86,7 +95,7 @@ def prepare(args):
     chooses_model = is_folder and not any(asked)
     recipes = ("finetune", "transfer", "standard") if chooses_model else (None,)
     for name in (_read_config(args, recipe).name for recipe in recipes):
-        if began := _unfinished(args, given, args.output or Path("models") / name):
+        if began := _begun(args, given, args.output or Path("models") / name):
             return began, (), None
 
     from cnn_cifar10.training import glance, load_data, look_at, make_plan, measure_speed
@@ -140,24 +149,33 @@ def output_folder(args, config):
     return args.output or Path("models") / config.name
 
 
-def _unfinished(args, given, output):
-    """Return the config of the unfinished run in a folder, if it is what the command asks for."""
-    from cnn_cifar10.training import Run
-
-    run = Run(output)
-    if args.overwrite or run.is_finished or not run.config_path.exists():
+def _begun(args, given, output):
+    """Return the config of the run in a folder, finished or not, if the command asks for it."""
+    if args.overwrite or not (output / "config.json").exists():
         return None
-    began, config = run.config(), _read_config(args)
+    began, config = _config_of(output), _read_config(args)
     asked = {**RECIPES.get(args.recipe, {}), **given}
     if args.config:
         asked = dict.fromkeys({*config.to_dict()} - ({"epochs", "small_epochs"} - {*given}))
-    agree = [
+    agree = began and all(
         getattr(began, name) == getattr(config, name) for name in asked if name != "model_options"
-    ]
-    if not all(agree) or not config.model_options.items() <= began.model_options.items():
+    )
+    if not agree or not config.model_options.items() <= began.model_options.items():
         return None
-    print(f"{output}: an unfinished run of these options goes on, as its config.json says")
+    with working_in(output):  # another process may be training it: said before anything is loaded
+        state = "a finished" if (output / "run.json").exists() else "an unfinished"
+    print(f"{output}: {state} run of these options goes on, as its config.json says")
     return began
+
+
+def _config_of(output):
+    try:
+        return read_config(output / "config.json")
+    except InputError:  # damaged: what else is there knows it too, if the run came so far
+        from cnn_cifar10.training import Run
+
+        run = Run(output)
+        return run.config() if run.is_finished or run.is_begun else None
 
 
 def _given(args):

@@ -8,7 +8,7 @@ import keras_tuner
 from keras_tuner import oracles
 
 from cnn_cifar10.configs import Search
-from cnn_cifar10.utils import write_json
+from cnn_cifar10.utils import write_sealed
 
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 
@@ -25,12 +25,12 @@ class _Durable:
     on_end: Callable[[str], None] | None = None
 
     def save(self):
-        write_json(self.folder / "oracle.json", self.get_state())
+        write_sealed(self.folder / "oracle.json", self.get_state())
 
     def _save_trial(self, trial):  # not public, but what writes a trial has no public name
         path = self.folder / f"trial_{trial.trial_id}" / "trial.json"
         path.parent.mkdir(exist_ok=True)
-        write_json(path, trial.get_state())
+        write_sealed(path, trial.get_state())
 
     def set_state(self, state):
         for trial_id in set(self.trials) - set(state["start_order"]):

@@ -13,7 +13,7 @@ from cnn_cifar10.configs import Search
 from cnn_cifar10.experiments.trainings import format_settings, write_report
 from cnn_cifar10.reporting import format_cell, format_table
 from cnn_cifar10.training import Run
-from cnn_cifar10.utils import InputError, write_csv, write_json
+from cnn_cifar10.utils import InputError, read_sealed, write_csv, write_json
 
 COMPLETED, FAILED, UNFINISHED = "completed", "failed", "unfinished"
 
@@ -46,12 +46,12 @@ def read_trials(search: Search, state: str | Path) -> list[dict[str, Any]]:
     path = Path(state) / "oracle.json"
     if not path.exists():
         return []
-    order = json.loads(path.read_text(encoding="utf-8"))["start_order"]
+    order = read_sealed(path, "state of the search", InputError)["start_order"]
     return [_read_trial(search, path.with_name(f"trial_{name}")) for name in order]
 
 
 def _read_trial(search, folder):
-    trial = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+    trial = read_sealed(folder / "trial.json", "state of the trial", InputError)
     status = {"COMPLETED": COMPLETED, "FAILED": FAILED}.get(trial["status"], UNFINISHED)
     values, length = search.decode(trial["hyperparameters"]["values"])
     run = trial_run(folder)

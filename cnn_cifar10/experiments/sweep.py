@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs import Study, TrainingConfig
-from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models, only_process
+from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
 from cnn_cifar10.reporting import add_result, read_results
 from cnn_cifar10.training import Run, TrainingError
-from cnn_cifar10.utils import InputError, describe_hardware, format_hardware, git_commit
+from cnn_cifar10.utils import (
+    InputError,
+    clear_parts,
+    describe_hardware,
+    format_hardware,
+    git_commit,
+    only_process,
+)
 
 RUN_COLUMNS = (
     "run", "variant", "seed", "dataset", "model", "train_images", "epochs", "validation_accuracy",
@@ -60,9 +67,9 @@ def run_study(
             trained, or the table is of another study or of other data.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    table, busy = output / "runs.csv", f"{output}: another process runs this study"
-    with only_process(output / ".sweep.lock", busy), many_models():
+    table = output / "runs.csv"
+    with only_process(output / ".sweep.lock", f"{output}: this study is run"), many_models():
+        clear_parts(output)
         _train_missing(study, table, Path(models), keep, progress)
     return read_runs(study, table)
 

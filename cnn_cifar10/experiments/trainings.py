@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import keras
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -18,7 +17,7 @@ from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import get_policy
 from cnn_cifar10.training import Run, build_model, load_data, train
-from cnn_cifar10.utils import InputError, is_no_retracing, write_figure, write_page
+from cnn_cifar10.utils import is_no_retracing, write_figure, write_page
 
 _DATA = (*("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),)
 
@@ -45,25 +44,9 @@ class Trainer:
     def train(self, config: TrainingConfig, run: Run) -> None:
         """Train a run, or what is left of it."""
         try:
-            if not (run.is_finished and run.config() == config):
-                train(config, run.path, dataset=self.load(config), verbose=0)
+            train(config, run.path, dataset=self.load(config), verbose=0)
         finally:
             keras.utils.clear_session()  # which keeps something of every model
-
-
-@contextlib.contextmanager
-def only_process(lock: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a study or a search.
-
-    Raises:
-        InputError: If another process holds it.
-    """
-    try:
-        held = filelock.FileLock(lock).acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise InputError(f"{what}; wait for it") from error
-    with held:
-        yield
 
 
 @contextlib.contextmanager

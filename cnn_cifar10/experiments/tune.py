@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,13 +32,26 @@ from cnn_cifar10.architectures import find_network
 from cnn_cifar10.configs import RATE_FACTOR, SPACE, Search, TrainingConfig
 from cnn_cifar10.experiments import search_report as report
 from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
-from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models, only_process
+from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
 from cnn_cifar10.training import Run
-from cnn_cifar10.utils import InputError, write_json
+from cnn_cifar10.utils import (
+    InputError,
+    Terminated,
+    clear_parts,
+    describe_os_error,
+    only_process,
+    read_object,
+    read_sealed,
+    replacing,
+    sigterm_raises,
+    write_json,
+    write_sealed,
+)
 
 _ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _STARTS_FILE = "starts.json"
-_STARTS = 3  # of a trial whose process dies before it has finished another epoch
+_STARTS = 3  # of a trial whose process dies before there is another state of its run
+_PATIENCE = 8.0  # seconds that processes get to save what they have done
 _OUT_OF_MEMORY = re.compile(r"resource_?exhausted|out of memory|MemoryError", re.IGNORECASE)
 
 
@@ -62,8 +76,8 @@ def run_search(
 
     Stopped at any moment and called again, it goes on where it stopped, even in the
     middle of a trial. A trial whose loss is no longer a number, that runs out
-    of memory, or whose process dies three times in the same epoch, gets its row as
-    failed. The test split is not used.
+    of memory, or whose process is killed three times without another state of its run, gets
+    its row as failed; Ctrl-C and SIGTERM do not count. The test split is not used.
 
     Args:
         search: `Search`.
@@ -97,9 +111,11 @@ def run_search(
         return report.read_trials(search, state)
     output.mkdir(parents=True, exist_ok=True)
     lock = state.parent / f".{state.name}.lock"
-    with only_process(lock, f"{state}: another process runs this search"):
+    with only_process(lock, f"{state}: this search is run"):
         if overwrite and state.exists():
             shutil.rmtree(state)
+        for folder in (output, state, *state.glob("trial_*")):
+            clear_parts(folder)
         _claim(search, state, objective)
         table = (output / "trials.csv", progress)
         if workers > 1:
@@ -132,7 +148,7 @@ def _claim(search, state, objective):
         wanted["fingerprint"] = trainer.load(configs[0]).fingerprint
     path = state / "search.json"
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_sealed(path, "search", InputError)
         for key in wanted | found:
             if found.get(key) != wanted.get(key):
                 what = "other data" if key == "fingerprint" else f"another {key}"
@@ -141,7 +157,7 @@ def _claim(search, state, objective):
                     "overwrite it"
                 )
     state.mkdir(exist_ok=True)
-    write_json(path, wanted)
+    write_sealed(path, wanted)
 
 
 class _Train(Trainer):
@@ -180,11 +196,15 @@ class _Tuner(keras_tuner.Tuner):
             if math.isnan(accuracy):
                 raise InputError("gave no number")
         except KeyboardInterrupt:
-            (run.path / _STARTS_FILE).unlink(missing_ok=True)
+            _forget_starts(run)
             raise
+        except OSError as error:  # of the disk, not of the trial
+            _forget_starts(run)
+            raise keras_tuner.errors.FatalError(describe_os_error(error)) from error
         except Exception as error:
             # KerasTuner's messages do not get from a worker to its chief.
-            report.failure_path(run).write_text(_reason(error), encoding="utf-8")
+            with replacing(report.failure_path(run)) as part:
+                part.write_text(_reason(error), encoding="utf-8")
             accuracy = 0.0  # asked for, and not used of a trial that failed
         return {OBJECTIVE.name: accuracy}
 
@@ -208,13 +228,20 @@ def _reason(error):
 
 
 def _count_start(run):
-    """Raise if the run's process died too often since it last finished an epoch."""
-    path = run.path / _STARTS_FILE
-    epochs = len(run.history()["epoch"]) if run.history_path.exists() else 0
-    starts = [*(json.loads(path.read_text()) if path.exists() else ()), epochs]
-    if starts.count(epochs) > _STARTS:
-        raise InputError(f"its process died {_STARTS} times in epoch {epochs + 1}")
-    write_json(path, starts)
+    """Raise if the run's process died too often since it last saved what it had done."""
+    path, newest = run.path / _STARTS_FILE, run.newest_state
+    try:
+        before = read_object(path, "starts", InputError)["states"] if path.exists() else []
+    except (InputError, KeyError):  # damaged: none is known to have died
+        before = []
+    starts = [*before, newest]
+    if starts.count(newest) > _STARTS:
+        raise InputError(f"its process was killed {_STARTS} times without another state of the run")
+    write_json(path, {"states": starts})
+
+
+def _forget_starts(run):
+    (run.path / _STARTS_FILE).unlink(missing_ok=True)
 
 
 def _work(search, state, objective, table=None):
@@ -222,13 +249,20 @@ def _work(search, state, objective, table=None):
     tuner = _Tuner(search, state, objective)
     # What is reloaded is the chief's, or that of a process on its own.
     if isinstance(tuner.oracle, keras_tuner.Oracle) and (state / "oracle.json").exists():
+        for path in (state / "oracle.json", *state.glob("trial_*/trial.json")):
+            read_sealed(path, "state of the search", InputError)
         tuner.oracle.reload()
     path, progress = table or (None, False)
     with many_models(), Progress(search.trials, "trial", progress) as bar:
         if path:
             tuner.oracle.on_end = functools.partial(_show, search, state, path, bar)
             _show(search, state, path, bar)
-        tuner.search(verbose=0)
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
 
 
 def _show(search, state, path, bar, ended=None):
@@ -270,20 +304,43 @@ def _run_processes(search, state, objective, workers, table):
                 if process.exitcode is None:
                     continue
                 if process.exitcode > 0 or (name == "chief" and process.exitcode):
-                    raise RuntimeError(f"{name} of {state} ended with code {process.exitcode}")
+                    code = process.exitcode
+                    raise InputError(f"{state}: its {name} ended with code {code}; it said why")
                 if process.exitcode:
                     running[name] = start(name)
                 else:
                     del running[name]
     finally:
-        for process in running.values():
-            process.terminate()
-            process.join()
+        _end(list(running.values()), state)
+
+
+def _end(processes, state):
+    """End processes once they have saved what they have done; it does not count against a trial."""
+    for process in processes:
+        process.terminate()
+    until = time.monotonic() + _PATIENCE
+    for process in processes:
+        process.join(max(0.0, until - time.monotonic()))
+        process.kill()
+        process.join()
+    for folder in state.glob("trial_*"):
+        _forget_starts(report.trial_run(folder))
 
 
 def _work_apart(environment, *arguments):
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # left to the process that started this one
+    try:
+        with sigterm_raises():
+            _work_in_process(*arguments)
+    except Terminated:
+        os.kill(os.getpid(), signal.SIGTERM)  # as who waits for this process expects
+    except (InputError, OSError) as error:
+        said = describe_os_error(error) if isinstance(error, OSError) else error
+        sys.exit(f"{environment['KERASTUNER_TUNER_ID']}: {said}")
+
+
+def _work_in_process(*arguments):
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is ended leaks
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _work(*arguments)

@@ -1,5 +1,6 @@
 """Export of a finished run: the model in other formats, each compared with Keras."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ from cnn_cifar10.exporting.formats import FORMATS
 from cnn_cifar10.exporting.model_card import model_card
 from cnn_cifar10.inference import DESCRIPTION, ArtifactError
 from cnn_cifar10.utils import (
-    CHECKSUMS,
     InputError,
+    clear_parts,
     describe_hardware,
     format_hardware,
     package_versions,
     require_package,
+    working_in,
     write_checksums,
     write_json,
     write_page,
@@ -71,7 +73,15 @@ def export_run(
     count = min(images, len(split))
     chosen = np.sort(np.random.default_rng(0).choice(len(split), count, replace=False))
     examples = split.images[chosen], split.labels[chosen]
-    rows = _export_formats(run, facts, formats, dataset.train.images, *examples)
+    with working_in(run.path):
+        clear_parts(run.path)
+        run.mend()
+        rows = _export_formats(run, facts, formats, dataset.train.images, *examples)
+        return _describe_export(run, facts, report, formats, rows, count, license)
+
+
+def _describe_export(run, facts, report, formats, rows, count, license):
+    """Write `artifact.json`, the card and the checksums."""
     runtimes = dict.fromkeys(filter(None, (FORMATS[name].runtime for name in formats)))
     values, names = {"dtype": "float32", "values": "RGB, 0 to 255"}, facts["class_names"]
     shape, fit = [None, *facts["input_shape"]], facts.get("fit", "crop")
@@ -91,9 +101,8 @@ def export_run(
     }
     write_json(run.path / DESCRIPTION, document)
     write_page(run.path / _CARD, [model_card(document, report, license)])
-    own = [run.config_path, run.facts_path, run.history_path, run.model_path]
     exported = [DESCRIPTION, _CARD, *(FORMATS[name].file for name in formats)]
-    write_checksums(run.path, [*own, *(run.path / name for name in exported)])
+    write_checksums(run.path, [*run.files, *(run.path / name for name in exported)])
     return document
 
 
@@ -132,7 +141,8 @@ def _export_formats(run, facts, formats, calibration, images, labels):
         }
 
     rows, faults = [compare("keras", run.model_path, model.predict_on_batch, reference)], []
-    with tempfile.TemporaryDirectory(dir=run.path) as folder:
+    prefix = f".part{os.getpid()}."  # of what `clear_parts` deletes
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=prefix) as folder:
         for name in formats:
             path = Path(folder) / FORMATS[name].file
             predict = FORMATS[name].export(model, path, facts["class_names"], calibration)
@@ -141,6 +151,7 @@ def _export_formats(run, facts, formats, calibration, images, labels):
                 faults.append(fault)
         if faults:
             raise ArtifactError(f"{run.path}: not exported: {'; '.join(faults)}")
+        write_checksums(run.path, run.files)
         _remove_export(run.path)
         for file in (FORMATS[name].file for name in formats):
             (Path(folder) / file).rename(run.path / file)
@@ -155,7 +166,7 @@ def _predict(predict, images):
 
 def _remove_export(folder):
     """Delete what an earlier export added to a run's folder."""
-    for name in (DESCRIPTION, CHECKSUMS, _CARD, *(each.file for each in FORMATS.values())):
+    for name in (DESCRIPTION, _CARD, *(each.file for each in FORMATS.values())):
         if (folder / name).is_dir() and not (folder / name).is_symlink():
             shutil.rmtree(folder / name)
         else:

@@ -21,6 +21,7 @@ from cnn_cifar10.reporting.results import (
 )
 from cnn_cifar10.reporting.run_report import (
     check_report_place,
+    find_report,
     read_report,
     remove_report,
     report_run,
@@ -29,9 +30,8 @@ from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell,
 
 __all__ = [
     "FULL_EPOCHS", "Markdown", "add_result", "check_report_place", "comparable_predictions",
-    "compare_predictions", "describe_data", "escape_markdown", "format_cell", "format_metrics",
-    "format_per_class", "format_summaries", "format_table", "inspect_folder", "name_runs",
-    "read_report", "read_results", "read_tables", "remove_report", "report_run",
-    "result_columns", "summarize_results", "summarize_times", "summary_columns",
-    "write_comparison",
+    "compare_predictions", "describe_data", "escape_markdown", "find_report", "format_cell",
+    "format_metrics", "format_per_class", "format_summaries", "format_table", "inspect_folder",
+    "name_runs", "read_report", "read_results", "read_tables", "remove_report", "report_run",
+    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
 ]  # fmt: skip

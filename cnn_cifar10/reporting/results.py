@@ -3,8 +3,10 @@
 import collections
 import csv
 import hashlib
+import io
 import itertools
 import json
+import logging
 import math
 import os
 import re
@@ -17,7 +19,16 @@ from filelock import FileLock
 
 from cnn_cifar10.evaluation import HEADLINE, METRICS, compared_metrics
 from cnn_cifar10.reporting.tables import find_column, format_cell, split_and_metric
-from cnn_cifar10.utils import InputError, printable, write_csv
+from cnn_cifar10.utils import (
+    InputError,
+    clear_parts,
+    digest,
+    format_csv,
+    printable,
+    replacing,
+)
+
+logger = logging.getLogger(__name__)
 
 FULL_EPOCHS = 8
 """Epochs from which a training counts as full.
@@ -112,11 +123,38 @@ def add_result(
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
         header = tuple(dict.fromkeys((*header, *(column for column in columns if new[column]))))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]
-        write_csv(results_csv, header, cells)
+        _write_table(results_csv, header, cells)
 
 
 def _lock(results_csv):
     return FileLock(results_csv.with_name(f".{results_csv.name}.lock"))
+
+
+def _write_table(results_csv, header, cells):
+    """Write a table, and before it the checksums of what is there and of what comes."""
+    clear_parts(results_csv.parent, f"{results_csv.name}*")
+    text = format_csv(header, cells)
+    known = [results_csv.read_bytes()] if results_csv.exists() else []
+    sums = [f"{digest(data)}  {results_csv.name}\n" for data in (text.encode(), *known)]
+    with replacing(_checksum_path(results_csv)) as part:
+        part.write_text("".join(sums), encoding="utf-8")
+    with replacing(results_csv) as part:
+        part.write_bytes(text.encode())
+
+
+def _checksum_path(results_csv):
+    return results_csv.with_name(f"{results_csv.name}.sha256")
+
+
+def _check_table(results_csv, data):
+    """Say where a table is not as it was written: people edit it, and disks fail."""
+    sums = _checksum_path(results_csv)
+    known = sums.read_text(encoding="utf-8", errors="replace") if sums.exists() else ""
+    if known and digest(data) not in known:
+        logger.warning(
+            "%s: changed since it was written, by hand or by damage; check its figures",
+            results_csv,
+        )
 
 
 def remove_result(results_csv: str | Path, run: str) -> None:
@@ -126,7 +164,7 @@ def remove_result(results_csv: str | Path, run: str) -> None:
         with _lock(results_csv):
             header, rows = _read_table(results_csv, result_columns())
             kept = [cells for row, cells in rows if row["run"] != run]
-            write_csv(results_csv, header, [[*cells.values()] for cells in kept])
+            _write_table(results_csv, header, [[*cells.values()] for cells in kept])
 
 
 def refuse_other_run(what: str, known: Mapping[str, Any], run: Mapping[str, Any]) -> None:
@@ -187,7 +225,8 @@ def read_results(results_csv: str | Path, columns: Iterable[str] | None = None) 
         not known are text.
 
     Raises:
-        InputError: If there is no table or it is malformed; the message says where.
+        InputError: If there is no table or it is malformed; the message says where. Where it was
+            changed since it was written, a warning says so.
     """
     _, rows = _read_table(results_csv, tuple(columns or result_columns()))
     return [row for row, _ in rows]
@@ -196,8 +235,10 @@ def read_results(results_csv: str | Path, columns: Iterable[str] | None = None) 
 def _read_table(results_csv, columns):
     """Return the header, and for each run a pair of its values and its cells as they are."""
     try:
-        with open(results_csv, newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
+        data = Path(results_csv).read_bytes()
+        _check_table(Path(results_csv), data)
+        text = io.StringIO(data.decode("utf-8"), newline="")
+        header, *lines = list(csv.reader(text)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
     if "run" not in header or len(set(header)) < len(header):

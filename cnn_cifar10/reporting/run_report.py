@@ -1,6 +1,6 @@
 """Report of a run: evaluation, files, the document in report.json, the row in the results."""
 
-import os
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cnn_cifar10.training import Run
+
+logger = logging.getLogger(__name__)
 
 _SPLITS = ("train", "validation", "test")
 _TOP_CONFUSIONS, _TOP_MISTAKES = 10, 12
@@ -94,7 +96,18 @@ def report_run(
         raise InputError(f"{run.path}: its model has other classes than {dataset.title}")
     own_data = facts["fingerprint"] == dataset.fingerprint
     check_report_place(facts, output_dir, results_csv if own_data else None)
-    model = run.load_model()
+    with utils.working_in(Path(output_dir)):
+        utils.clear_parts(Path(output_dir))
+        model = run.load_model()
+        report = _evaluate(run, model, dataset, output_dir, splits, tta, diagnostics)
+        if own_data:
+            costs = profile_model(model, run.model_path)
+            add_result(results_csv, result_row(facts, report["metrics"], costs))
+    return report
+
+
+def _evaluate(run, model, dataset, output_dir, splits, tta, diagnostics):
+    """Evaluate a run's model and write its report."""
     skipped = {"validation"} if run.config().use_validation else set()
     images = {name: dataset.split(name) for name in _SPLITS if name in {*splits} - skipped}
     images = {name: split for name, split in images.items() if len(split)}
@@ -116,19 +129,54 @@ def report_run(
         validation = evaluations.get("validation") if name == "test" else None
         title = f"{dataset.title} {name} split"
         found = diagnose(model, images[name], evaluations[name], validation, title)
-    report = write_report(
+    return write_report(
         output_dir,
-        facts=facts,
+        facts=run.facts(),
         dataset=dataset,
         evaluations=evaluations,
         history=run.history(),
         augmented=augmented,
         diagnostics=found,
     )
-    if own_data:
-        costs = profile_model(model, run.model_path)
-        add_result(results_csv, result_row(facts, report["metrics"], costs))
-    return report
+
+
+def find_report(
+    facts: Mapping[str, Any],
+    report_dir: str | Path,
+    results_csv: str | Path,
+    splits: tuple[str, ...] = _SPLITS,
+    *,
+    tta: bool = False,
+    diagnostics: bool = False,
+) -> dict[str, Any] | None:
+    """Return the report of a run, if that and its row are there with all that is asked for.
+
+    Args:
+        facts: What `run.json` holds.
+        report_dir: Folder of the report.
+        results_csv: Path of the table of results.
+        splits: As for `report_run`.
+        tta: As for `report_run`.
+        diagnostics: As for `report_run`.
+    """
+    report_dir, results_csv = Path(report_dir), Path(results_csv)
+    needed = (report_dir / "report.json", report_dir / "report.md", results_csv)
+    if not all(path.exists() for path in needed):
+        return None
+    try:
+        report = read_report(report_dir)
+    except InputError:
+        return None
+    asked = {split for split in splits if facts["examples"][split]}
+    judged = [each for split, each in report["metrics"].items() if split != "train"]
+    is_whole = (
+        report["facts"].get("id") == facts.get("id")
+        and asked == set(report["metrics"])
+        and (not tta or all("tta_accuracy" in each for each in judged))
+        and (not diagnostics or "diagnostics" in report)
+        and any(row["run"] == printable(facts["run"]) for row in read_results(results_csv))
+    )
+    return report if is_whole else None
 
 
 def check_report_place(
@@ -152,7 +200,7 @@ def check_report_place(
     """
     report_dir, folders = Path(report_dir), [Path(report_dir)]
     if (report_dir / "report.json").exists() and not overwrite:
-        refuse_other_run(f"{report_dir}: the report", read_report(report_dir)["facts"], run)
+        refuse_other_run(f"{report_dir}: the report", _known_facts(report_dir, run), run)
     if results_csv is not None:
         folders.append(Path(results_csv).parent)
         if Path(results_csv).exists() and not overwrite:
@@ -160,9 +208,16 @@ def check_report_place(
                 if row["run"] == printable(run["run"]):
                     refuse_other_run(f"{results_csv}: the row", row, run)
     for folder in folders:
-        place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not (place.is_dir() and os.access(place, os.W_OK)):
-            raise InputError(f"{folder}: cannot be written; name another with --report, --results")
+        utils.check_writable(folder, InputError, "name another with --report, --results")
+
+
+def _known_facts(report_dir, run):
+    """Return the facts in a report; those of the run where the report is damaged."""
+    try:
+        return read_report(report_dir)["facts"]
+    except (InputError, KeyError, TypeError):
+        logger.warning("%s: the report is damaged; it is written anew", report_dir)
+        return run
 
 
 def remove_report(run: str, report_dir: str | Path, results_csv: str | Path) -> None:

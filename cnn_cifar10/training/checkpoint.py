@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnn_cifar10.training.run import RunError
+from cnn_cifar10.utils import check_space, format_size, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +30,15 @@ class State:
     """What a training continues from.
 
     Args:
-        facts: What JSON can hold; `facts["best_epoch"]` is the epoch that `best` belongs to.
+        facts: What JSON can hold.
         variables: All that training changes, in the order of `Recorder`.
-        best: Weights of the best epoch; `None` where `variables` hold them, or where there is no
-            such epoch yet.
+        best: Weights of the best epoch, the same object as long as they are the same; `None`
+            where `variables` hold them, or where there is no such epoch yet.
     """
 
     facts: dict[str, Any]
     variables: Sequence[np.ndarray]
-    best: Sequence[np.ndarray] | None = None
+    best: list[np.ndarray] | None = None
 
 
 @dataclass
@@ -51,8 +51,8 @@ class Checkpoints:
 
     Args:
         folder: Where they are; made with the first of them.
-        every: Seconds between two states; `None` for 10 to 300, so that saving takes less than 3%
-            of the time.
+        every: Seconds between two states, 0 for one after every step; `None` for 10 to 300, so that
+            saving takes less than 3% of the time.
     """
 
     folder: Path
@@ -64,10 +64,12 @@ class Checkpoints:
     _cost: float = 0.0  # seconds of a processor that the last one took
     _number: int = 0  # of the last state
     _kept: list[tuple[str, str]] = field(default_factory=list)  # a state and its best weights
-    _best: tuple[int, str] = (-1, "")  # the last best weights: their epoch and file
+    _best: tuple[list[np.ndarray] | None, str] = (None, "")  # the last ones, and their file
 
     def is_due(self, ends_epoch: bool) -> bool:
         """Return whether it is time for a state; within an epoch states are made half as often."""
+        if self.every == 0:
+            return True
         if self._pending and not self._pending.done():
             return False
         now, every = time.monotonic(), self.every
@@ -91,15 +93,30 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Wait for the state that is being written, and raise what went wrong."""
-        if self._pending:
-            self._pending.result()
-            self._pending = None
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
+
+    def check_space(self, variables: int, weights: int) -> None:
+        """Raise where the disk is too small for the states of a run and its model.
+
+        Args:
+            variables: Bytes of all that training changes.
+            weights: Bytes of the model's weights.
+
+        Raises:
+            RunError: If it is.
+        """
+        there = sum(path.stat().st_size for path in self.folder.glob("*.npz"))
+        needed = (_KEPT + 1) * (variables + weights) + weights  # one more while it is written
+        cure = "free some, or name a folder on another disk with --output"
+        check_space(self.folder, needed - there, RunError, cure)
 
     def clear(self) -> None:
         """Delete all states."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
-        self._kept, self._best = [], (-1, "")
+        self._kept, self._best = [], (None, "")
 
     def close(self) -> None:
         """Wait, and end the thread."""
@@ -114,7 +131,7 @@ class Checkpoints:
         Raises:
             RunError: If there are states, but none is whole.
         """
-        paths = sorted(self.folder.glob("[0-9]*-*.npz"), reverse=True)
+        paths = self._paths()
         for path in paths:
             try:
                 facts, variables = _read(path)
@@ -122,43 +139,54 @@ class Checkpoints:
             except RunError as error:
                 logger.warning("%s; the state before it is tried", error)
                 continue
-            self._number = int(paths[0].name.partition("-")[0])
+            self._number = _number(paths[0])
             self._kept = [(path.name, facts["best"])]
-            self._best = facts["best_epoch"], facts["best"]
+            self._best = best, facts["best"]
             return State(facts, variables, best)
         if paths:
             raise RunError(f"{self.folder}: all states are damaged; start again with --overwrite")
         return None
+
+    def _paths(self):
+        """Return the files of states, the newest first."""
+        paths = (path for path in self.folder.glob("*-*.npz") if _number(path))
+        return sorted(paths, key=_number, reverse=True)
 
     def _write(self, state, seconds):
         began = time.thread_time()
         self.folder.mkdir(parents=True, exist_ok=True)
         facts, best = state.facts, ""
         if state.best is not None:
-            if self._best[0] != facts["best_epoch"]:
-                name = _write(self.folder, "best", {}, state.best)
-                self._best = facts["best_epoch"], name
+            if self._best[0] is not state.best:
+                self._best = state.best, _write(self.folder, "best", {}, state.best)
             best = self._best[1]
         self._number += 1
         name = _write(self.folder, f"{self._number:08d}", facts | {"best": best}, state.variables)
         self._kept = [*self._kept, (name, best)][-_KEPT:]
-        for path in set(self.folder.iterdir()):
+        for path in set(self.folder.glob("*.npz")):
             if not any(path.name in names for names in self._kept):
                 path.unlink()
         self._cost = seconds + time.thread_time() - began
 
 
+def _number(path):
+    number = path.name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
+
+
 def _write(folder, stem, facts, arrays):
     """Write a file, and return its name."""
-    numbered = {str(number): array for number, array in enumerate(arrays)}
-    part = folder / f"part.{stem}.npz"
-    with open(part, "w+b") as file:
-        np.savez(file, facts=json.dumps(facts), **numbered)
-        file.flush()
-        os.fsync(file.fileno())
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return part.replace(folder / f"{stem}-{digest[:32]}.npz").name
+    path, numbered = folder / f"{stem}.npz", {str(i): array for i, array in enumerate(arrays)}
+    try:
+        with replacing(path) as part:
+            np.savez(part, facts=json.dumps(facts), **numbered)
+            with open(part, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        needed = format_size(sum(array.nbytes for array in arrays))
+        reason = f"{error.strerror} ({needed} are needed)"
+        raise OSError(error.errno, reason, error.filename) from error
+    return path.replace(folder / f"{stem}-{digest[:32]}.npz").name
 
 
 def _read(path):
@@ -169,8 +197,8 @@ def _read(path):
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise RunError(f"{path}: no such file") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest()[:32] != path.stem.rpartition("-")[2]:
         raise RunError(f"{path}: damaged")
     with np.load(io.BytesIO(data)) as file:

@@ -12,7 +12,7 @@ import numpy as np
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.run import Run, RunError, is_own
-from cnn_cifar10.utils import InputError, write_csv
+from cnn_cifar10.utils import InputError, Postponed, write_csv
 
 # What Keras's callbacks count with, and set back when training begins.
 _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
@@ -43,8 +43,9 @@ class Recorder(keras.callbacks.Callback):
     Adds `learning_rate`, `images_per_second` and `seconds` since training began
     to the epoch's logs. It comes after all other callbacks, whose counters belong
     to the state. That holds all that training changes: weights, seeds of dropout, optimizer,
-    metrics, the numbers other callbacks count with. States are made between two steps, when one
-    is due, so a run killed at any moment continues as if it had not been.
+    metrics, the numbers other callbacks count with. States are made between two steps, of training
+    or of validation, when one is due or a signal asks training to stop, so a run killed at any
+    moment continues as if it had not been.
 
     Args:
         run: The `Run` to write to.
@@ -61,6 +62,8 @@ class Recorder(keras.callbacks.Callback):
             weights are kept where no epoch is better.
         fall: What is known of a fall that this training recovers from.
         others: Callbacks whose counters belong to the state.
+        run_facts: What else a state says about its run.
+        signals: Ctrl-C and SIGTERM, which wait for a state of the steps that are done.
 
     Attributes:
         history: One dict of numbers an epoch.
@@ -86,13 +89,16 @@ class Recorder(keras.callbacks.Callback):
         before: dict[str, float] | None = None,
         fall: dict[str, Any] | None = None,
         others: Sequence[keras.callbacks.Callback] = (),
+        run_facts: dict[str, Any] | None = None,
+        signals: Postponed | None = None,
     ):
         super().__init__()
         self._run, self._config, self._checkpoints = run, config, checkpoints
         self._images_per_epoch, self._num_classes = images_per_epoch, num_classes
         self._fingerprint = fingerprint
         self.network = network
-        self._others = others
+        self._others, self._run_facts = others, run_facts or {}
+        self._signals = signals or Postponed()
         self._seconds_before, self._before = seconds_before, before
         self.fall = fall
         self._counters: list[dict[str, float]] = []
@@ -142,8 +148,22 @@ class Recorder(keras.callbacks.Callback):
             self.best_weights = self.model.get_weights()
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall
+        self._good = state
         self._continue_with(facts)
+        self._write_history()
         return len(self.history)
+
+    def check_space(self) -> None:
+        """Raise where the disk is too small for the states of the model and for the model.
+
+        Raises:
+            RunError: If it is.
+        """
+        sizes = (
+            sum(4 * math.prod(variable.shape) for variable in variables)
+            for variables in (self._variables(), self.model.variables)
+        )
+        self._checkpoints.check_space(*sizes)
 
     def _continue_with(self, facts):
         """Go on with the batch size and the learning rate in use, if they are others now."""
@@ -167,6 +187,11 @@ class Recorder(keras.callbacks.Callback):
                     setattr(callback, name, numbers[name])
         self._train_began = time.perf_counter()
 
+    def on_train_end(self, logs=None):
+        # The rest of an epoch that was begun, and the epochs after it, are two trainings to Keras.
+        self._counters = self._count()
+        self._seconds_before += time.perf_counter() - self._train_began
+
     def on_epoch_begin(self, epoch, logs=None):
         for variable, array in zip(self.model.metrics_variables, self._metrics, strict=False):
             variable.assign(array)  # of the steps that were done before
@@ -179,15 +204,31 @@ class Recorder(keras.callbacks.Callback):
         # Costs a step nothing, since no numbers are asked for: `on_train_batch_end` waits for them.
         if batch:
             self.steps_done += 1
-            if self._checkpoints.is_due(ends_epoch=False):
-                if hasattr(self.model, "jax_state_sync"):
-                    self.model.jax_state_sync()
-                self._save()
+            self._signals.hold()
+            self._save_if_due(ends_epoch=False)
 
     def on_test_begin(self, logs=None):
         # Waits for the last step: JAX, and PyTorch on a GPU, compute after they return.
         keras.ops.convert_to_numpy(self.model.optimizer.iterations)
         self._training_seconds = time.perf_counter() - self._epoch_began
+        self.steps_done = max(1, self._images_per_epoch // self._config.batch_size)
+        self._metrics = _copies(self.model.metrics_variables)  # which validation sets back
+        self._signals.hold()
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self._save_if_due(ends_epoch=False)
+
+    def _save_if_due(self, ends_epoch):
+        """Make a state if it is time for one or a signal waits for it, which then acts."""
+        asked = self._signals.received is not None
+        is_last = self.model.stop_training or len(self.history) == self._config.epochs
+        if asked or (ends_epoch and is_last) or self._checkpoints.is_due(ends_epoch):
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()
+            self._save()
+        if asked:
+            self._checkpoints.wait()
+            self._signals.act()
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
@@ -195,19 +236,25 @@ class Recorder(keras.callbacks.Callback):
         # A callback that reduced the learning rate just now has recorded the epoch's own.
         logs.setdefault("learning_rate", float(self.model.optimizer.learning_rate))
         images = self._images_per_epoch - self._first_step * self._config.batch_size
-        logs["images_per_second"] = images / training_seconds
+        known = self.history[-1]["images_per_second"] if self.history else 0.0
+        logs["images_per_second"] = images / training_seconds if images > 0 else known
         logs["seconds"] = self._seconds_before + now - self._train_began
         self._check(epoch, logs)
-        self.steps_done = 0
+        self.steps_done, self._metrics = 0, []
         if self.best_weights is None or self._is_best(logs):
             self.best_epoch = epoch + 1
             self.best_weights = self.model.get_weights()
             if not are_finite(self.best_weights):
                 self._fall(f"the weights are no longer finite after epoch {epoch + 1}")
         self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
-        write_csv(self._run.history_path, self.history[0], [row.values() for row in self.history])
-        if self._checkpoints.is_due(ends_epoch=True) or self.model.stop_training:
-            self._save()
+        self._write_history()
+        self._signals.hold()
+        self._save_if_due(ends_epoch=True)
+
+    def _write_history(self):
+        if self.history:
+            rows = [row.values() for row in self.history]
+            write_csv(self._run.history_path, self.history[0], rows)
 
     def _check(self, epoch, logs):
         """Raise where an epoch's numbers say that what was learned is lost."""
@@ -250,24 +297,27 @@ class Recorder(keras.callbacks.Callback):
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
 
+    def _count(self):
+        """Return what the other callbacks have counted."""
+        return [
+            {name: getattr(callback, name) for name in _COUNTERS if hasattr(callback, name)}
+            for callback in self._others
+        ]
+
     def _save(self):
         """Make a state of what is now."""
         began = time.perf_counter()
         variables = self._variables()
         shapes = [list(variable.shape) for variable in variables]
-        if self.steps_done:
-            variables += self.model.metrics_variables
         is_best = not self.steps_done and self.best_epoch == len(self.history)
         facts = {
+            **self._run_facts,
             "shapes": shapes,
             "steps_done": self.steps_done,
             "history": list(self.history),
             "best_epoch": self.best_epoch,
             "before": self._before,
-            "counters": [
-                {name: getattr(callback, name) for name in _COUNTERS if hasattr(callback, name)}
-                for callback in self._others
-            ],
+            "counters": self._count(),
             "stopped": self.model.stop_training,
             "fingerprint": self._fingerprint,
             "network": self.network,
@@ -277,7 +327,9 @@ class Recorder(keras.callbacks.Callback):
             "seconds": self._seconds_before + began - self._train_began,
         }
         # Copies, since a backend may write to its own memory in the next step.
-        arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+        arrays = _copies(variables)
+        if self.steps_done:
+            arrays += self._metrics or _copies(self.model.metrics_variables)
         if not are_finite(arrays):
             ended = len(self.history) + bool(self.steps_done)
             self._fall(f"numbers of the network are no longer finite in epoch {ended}")
@@ -285,6 +337,10 @@ class Recorder(keras.callbacks.Callback):
         if is_best:
             self._good = state
         self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)
+
+
+def _copies(variables):
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def are_finite(arrays: Iterable[np.ndarray]) -> bool:

@@ -6,11 +6,19 @@ run.json        what happened: data, split fingerprint, seed, versions, commit,
 id              tells the run from others of the same name
 history.csv     one row an epoch
 model.keras     the trained model, in float32
+SHA256SUMS      checksums of these, once the run is finished
 checkpoints/    only while unfinished: the states to continue from
+
+What an unfinished run holds is in its states, each with its own checksum: the other
+files are written anew from them. A file of a finished run is read only if it is the
+one that SHA256SUMS lists; runs of before, without such a list, are read as they are.
 """
 
+import contextlib
 import csv
+import io
 import logging
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -20,19 +28,24 @@ from typing import TYPE_CHECKING, Any
 from cnn_cifar10.configs import TrainingConfig, read_config
 from cnn_cifar10.training.model_file import check_network, read_model_file
 from cnn_cifar10.utils import (
-    JSON_BYTES,
+    CHECKSUMS,
     MODEL_BYTES,
     InputError,
     check_size,
+    clear_parts,
+    digest,
     first_line,
+    format_json,
+    parse_object,
     printable,
     printable_document,
     read_bounded,
-    read_object,
+    read_checksums,
     references,
     remove_listed,
     replacing,
     require,
+    write_checksums,
     write_json,
 )
 
@@ -82,47 +95,106 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def _old_state(self) -> Path:
+        return self.path / "checkpoint.npz"
+
+    @property
+    def holds_old_state(self) -> bool:
+        """Whether there is a state of version 0.1, which is not read any more."""
+        return self._old_state.exists()
+
+    @property
     def is_finished(self) -> bool:
         return self.facts_path.exists()
 
     @property
     def is_begun(self) -> bool:
         """Whether there is a state to continue from."""
-        return any(self.checkpoints_path.glob("[0-9]*-*.npz"))
+        return self.newest_state > 0
+
+    @property
+    def newest_state(self) -> int:
+        """Number of the newest state; they count from 1. 0 where there is none."""
+        names = (path.name for path in self.checkpoints_path.glob("*-*.npz"))
+        numbers = (name.partition("-")[0] for name in names)
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of a finished run that its checksums are of."""
+        return self.config_path, self.facts_path, self.history_path, self.model_path
 
     @property
     def id(self) -> str | None:
         """Twelve hexadecimal digits that tell it from runs of the same name; at first `None`."""
+        if self.is_finished:
+            with contextlib.suppress(RunError):  # who reads `facts` is told
+                return self.facts().get("id")
         path = self.path / "id"
-        if not path.exists():
-            return None
-        return printable(read_bounded(path, 1000, RunError).decode("utf-8", "replace").strip())
+        known = (
+            read_bounded(path, 1000, RunError).decode("utf-8", "replace") if path.exists() else ""
+        )
+        return known.strip() if re.fullmatch("[0-9a-f]{12}\n", known) else None
 
-    def begin(self, config: TrainingConfig, overwrite: bool) -> str:
+    def begin(self, config: TrainingConfig, overwrite: bool, known: str | None = None) -> str:
         """Make the folder of a run that begins or goes on, and return the run's id.
 
         It stays the same when the run is overwritten.
+
+        Args:
+            config: What is trained.
+            overwrite: Whether the run that is there is deleted.
+            known: The id of the run that goes on.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if overwrite and self.config_path.exists():
+        run_id = known or self.id or secrets.token_hex(6)
+        clear_parts(self.path)
+        if overwrite:
             self.clear()
         write_json(self.config_path, config.to_dict())
-        if not self.id:
-            with replacing(self.path / "id") as part:
-                part.write_text(secrets.token_hex(6) + "\n", encoding="utf-8")
-        return self.id or ""
+        with replacing(self.path / "id") as part:
+            part.write_text(f"{run_id}\n", encoding="utf-8")
+        return run_id
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Write `run.json`, which makes it a finished run, after the checksums of all files."""
+        texts = {self.facts_path.name: format_json(facts)}
+        others = [path for path in self.files if path != self.facts_path]
+        write_checksums(self.path, others, texts)
+        write_json(self.facts_path, facts)
 
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""
-        remove_listed(self.path)
-        for path in (self.facts_path, self.history_path, self.model_path):
-            path.unlink(missing_ok=True)
+        self.facts_path.unlink(missing_ok=True)  # first, since with it a run counts as finished
         for path in (self.checkpoints_path, self.path / "tensorboard"):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(path)
+        remove_listed(self.path)
+        for path in (self.history_path, self.model_path, self._old_state):
+            path.unlink(missing_ok=True)
 
     def config(self) -> TrainingConfig:
-        """Return the run's configuration."""
-        return read_config(self.config_path)
+        """Return the run's configuration.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        known = self.facts() if self.is_finished else self._last_state()
+        if "config" not in known:
+            return read_config(self.config_path)
+        config = TrainingConfig.from_dict(known["config"])
+        with contextlib.suppress(InputError):
+            if read_config(self.config_path) == config:
+                return config
+        source = self.facts_path if self.is_finished else self.checkpoints_path
+        logger.warning("%s: damaged or changed; %s has what it was", self.config_path, source)
+        return config
+
+    def _last_state(self):
+        from cnn_cifar10.training.checkpoint import Checkpoints  # which raises this file's error
+
+        state = Checkpoints(self.checkpoints_path).load()
+        return state.facts if state else {}
 
     def facts(self) -> dict[str, Any]:
         """Return what `run.json` holds; `facts["class_names"]` go with the model's outputs.
@@ -130,20 +202,49 @@ class Run:
         Raises:
             RunError: If it is damaged.
         """
-        facts = read_object(self.facts_path, "facts of the run", RunError)
+        with _named(self.facts_path):
+            data = self._read(self.facts_path)
+        facts = parse_object(data, self.facts_path, "facts of the run", RunError)
         for key, kind in _FACTS.items():
-            fits = isinstance(facts.get(key, kind()), kind)
-            require(fits, RunError, f"{self.facts_path}: {key} must be a {kind.__name__}", facts.get(key))
+            fits, place = isinstance(facts.get(key, kind()), kind), f"{self.facts_path}: {key}"
+            require(fits, RunError, f"{place} must be a {kind.__name__}", facts.get(key))
         return printable_document(facts, keep=("config", "network"))
 
     def history(self) -> dict[str, list[float]]:
-        """Return the columns of `history.csv`."""
-        try:
-            data = read_bounded(self.history_path, JSON_BYTES, RunError).decode("utf-8")
-            rows = list(csv.DictReader(data.splitlines()))
+        """Return the columns of `history.csv`.
+
+        Raises:
+            RunError: If it is damaged.
+        """
+        with _named(self.history_path):
+            text = self._read(self.history_path).decode("utf-8")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
             return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
-        except (ValueError, TypeError, csv.Error) as error:  # a text, or too few or many cells
-            raise RunError(f"{self.history_path}: no history of a run: {error}") from error
+
+    def mend(self) -> None:
+        """Write `config.json` of a finished run anew if it is damaged; its lock is held.
+
+        Raises:
+            RunError: If a file is damaged that nothing else holds.
+        """
+        config = self.facts().get("config")
+        listed = read_checksums(self.path).get(self.config_path.name)
+        if listed == digest(format_json(config).encode()):
+            try:
+                self._read(self.config_path)
+            except (OSError, ValueError):
+                write_json(self.config_path, config)
+        for path in self.files:
+            with _named(path):
+                self._read(path)
+
+    def _read(self, path):
+        """Return the bytes of a file, if it is the one that is listed where there is a list."""
+        data = read_bounded(path, MODEL_BYTES, RunError)
+        sums = read_checksums(self.path) if self.is_finished else {}
+        if sums and sums.get(path.name) != digest(data):
+            raise ValueError(f"it is not the file that {CHECKSUMS} lists")
+        return data
 
     def load_model(self) -> "keras.Model":
         """Return the trained `keras.Model`.
@@ -154,6 +255,8 @@ class Run:
         """
         path, facts = self.model_path, self.facts()
         check_size(path, MODEL_BYTES, RunError)
+        with _named(path):
+            self._read(path)
         try:
             found = read_model_file(path)
 
@@ -198,6 +301,18 @@ class Run:
 
     def _shown(self, source):
         return printable(self.path), printable(source)
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Name a file that is damaged, and what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunError(
+            f"{path}: damaged ({reason}); put back a copy, or train again with --overwrite"
+        ) from error
 
 
 def is_own(network: dict[str, str]) -> bool:

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
@@ -34,16 +35,19 @@ from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
 from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import (
     InputError,
+    Postponed,
     describe_hardware,
     git_commit,
     package_versions,
     references,
     replacing,
     require_package,
-    write_json,
+    working_in,
 )
 
 logger = logging.getLogger(__name__)
+
+_NOTICE = "The step is finished and saved first; a second Ctrl-C ends at once."
 
 
 def train(
@@ -62,7 +66,10 @@ def train(
     The validation split picks the epoch whose weights are kept; the test split
     is not read. A run that was interrupted continues from its last state when it is called
     again with the same config and output: with the same numbers, except that the torch
-    backend draws other units to drop.
+    backend draws other units to drop. A run that is finished is returned as it is.
+
+    Ctrl-C and SIGTERM wait until the step is done and its state is on disk; a second one does
+    not wait. One process at a time trains a run.
 
     Where a device has too little memory, training goes on from the last state with half the
     batch and half the learning rate; `run.json` says the `batch_size`. A system that is short of
@@ -86,11 +93,11 @@ def train(
         The finished `Run`.
 
     Raises:
-        RunError: If `output` holds another run and `overwrite` is not set.
+        RunError: If `output` holds another run and `overwrite` is not set, or its disk is full.
         TrainingError: If training falls for the second time, or memory is too little for one image.
         DatasetError: If the data cannot be loaded.
-        InputError: If the config names what does not exist, or the network cannot take images
-            of this size (see `check_size`).
+        InputError: If the config names what does not exist, the network cannot take images
+            of this size (see `check_size`), or another process trains this run.
 
     Example:
         >>> run = train(make_config(dataset="digits", epochs=3), "models/digits")
@@ -98,43 +105,96 @@ def train(
         3
     """
     run = Run(Path(output))
-    check_run(run, config, overwrite, tensorboard)
-    if dataset is None:
-        check_size(config)
-        dataset = load_data(config)
-    begin = functools.cache(functools.partial(run.begin, config, overwrite))
-    checkpoints, count = Checkpoints(run.checkpoints_path, save_every), len(dataset.train)
-    state = None if overwrite else checkpoints.load()
+    with working_in(run.path):
+        check_run(run, config, overwrite, tensorboard)
+        is_finished = run.is_finished and not overwrite
+        if dataset is None:
+            if not is_finished:
+                check_size(config)
+            dataset = load_data(config)
+        if is_finished:
+            _check_finished(run, config, dataset)
+        else:
+            with contextlib.closing(Checkpoints(run.checkpoints_path, save_every)) as checkpoints:
+                _train_as_memory_allows(
+                    _Task(
+                        run=run,
+                        config=config,
+                        dataset=dataset,
+                        checkpoints=checkpoints,
+                        callbacks=callbacks,
+                        overwrite=overwrite,
+                        tensorboard=tensorboard,
+                        verbose=verbose,
+                    )
+                )
+    return run
+
+
+class _Task(NamedTuple):
+    """What is trained, and how."""
+
+    run: Run
+    config: TrainingConfig
+    dataset: Dataset
+    checkpoints: Checkpoints
+    callbacks: Sequence[keras.callbacks.Callback]
+    overwrite: bool
+    tensorboard: bool
+    verbose: int
+
+
+def _check_finished(run, config, dataset):
+    """Raise where a finished run is of other data or of another network."""
+    facts = run.facts()
+    if facts["fingerprint"] != dataset.fingerprint:
+        raise RunError(
+            f"{run.path}: the data changed since this run was trained (its fingerprint is "
+            "another); choose another output or overwrite it"
+        )
+    network = references.source_of(find_network(config.model).builder)
+    if facts.get("network", network) != network and not is_own(network):
+        raise RunError(
+            f"{run.path}: {network['source']} changed since this run was trained; choose another "
+            "output or overwrite it"
+        )
+    run.mend()
+    Checkpoints(run.checkpoints_path).clear()  # of a process that was killed here
+
+
+def _train_as_memory_allows(task):
+    """Train what is left of a run: again after a fall, and with less memory if it takes that."""
+    config, count = task.config, len(task.dataset.train)
+    state = None if task.overwrite else task.checkpoints.load()
     known = state.facts if state else {}
+    begin = functools.partial(task.run.begin, config, task.overwrite, known.get("id"))
+    begin = functools.cache(begin)
     fall, batch_size = known.get("fall"), known.get("batch_size", config.batch_size)
-    with contextlib.closing(checkpoints):
-        while True:
-            tried = _in_use(config, batch_size, fall, count)
-            try:
-                _train(run, begin, tried, dataset, checkpoints, fall, callbacks, tensorboard, verbose)
-                return run
-            except Fallen as error:
-                fall = error.fall
-                logger.warning(
-                    "%s: it goes on from the last good state, at half the learning rate", error
-                )
-            except Exception as error:  # each backend has its own for want of memory
-                if not is_out_of_memory(error):
-                    raise
-                size = min(batch_size, count) // 2
-                if not size:
-                    raise TrainingError(
-                        "one image is more than the memory holds: use smaller images or another "
-                        "network"
-                    ) from error
-                logger.warning(
-                    "out of memory: training goes on from the last state with batches of %d images "
-                    "instead of %d, at half the learning rate",
-                    size,
-                    batch_size,
-                )
-                batch_size = size
-            gc.collect()
+    while True:
+        try:
+            _train(task, _in_use(config, batch_size, fall, count), begin, fall)
+            return
+        except Fallen as error:
+            fall = error.fall
+            logger.warning(
+                "%s: it goes on from the last good state, at half the learning rate", error
+            )
+        except Exception as error:  # each backend has its own for want of memory
+            if not is_out_of_memory(error):
+                raise
+            size = min(batch_size, count) // 2
+            if not size:
+                raise TrainingError(
+                    "one image is more than the memory holds: use smaller images or another network"
+                ) from error
+            logger.warning(
+                "out of memory: training goes on from the last state with batches of %d images "
+                "instead of %d, at half the learning rate",
+                size,
+                batch_size,
+            )
+            batch_size = size
+        gc.collect()
 
 
 def _in_use(config, batch_size, fall, count):
@@ -149,8 +209,9 @@ def _in_use(config, batch_size, fall, count):
     return dataclasses.replace(config, batch_size=batch_size, learning_rate=rate)
 
 
-def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboard, verbose):
-    """Train what is left of a run; `begin` returns its id."""
+def _train(task, config, begin, fall):
+    """Train what is left of a run with the config in use; `begin` returns the run's id."""
+    run, dataset, verbose = task.run, task.dataset, task.verbose
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
@@ -164,37 +225,42 @@ def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboar
     if not is_own(network):
         references.trust(network["sha256"])  # somebody asked for it: its models may need it
     own = _build_callbacks(config)
-    if tensorboard:
+    if task.tensorboard:
         own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     steps = steps_per_epoch(dataset.train, config.batch_size)
-    recorder = Recorder(
-        run,
-        config,
-        checkpoints,
-        images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
-        num_classes=dataset.num_classes,
-        fingerprint=fingerprint,
-        network=network,
-        seconds_before=seconds,
-        before=before,
-        fall=fall,
-        others=own,
-    )
-    compile_seconds = _fit(fitted, config, examples, recorder, [*own, *callbacks], verbose)
-    checkpoints.wait()
+    with Postponed(held=False, notice=_NOTICE) as signals:
+        recorder = Recorder(
+            run,
+            config,
+            task.checkpoints,
+            images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
+            num_classes=dataset.num_classes,
+            fingerprint=fingerprint,
+            network=network,
+            seconds_before=seconds,
+            before=before,
+            fall=fall,
+            others=own,
+            run_facts={"id": run_id, "config": task.config.to_dict()},
+            signals=signals,
+        )
+        callbacks = [*own, *task.callbacks, recorder]
+        compile_seconds = _fit(fitted, config, examples, recorder, callbacks, verbose)
+        task.checkpoints.wait()
 
     fitted.set_weights(recorder.best_weights)
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
-    facts = _facts(run, dataset, precision, artifact, recorder)
-    facts |= {"id": run_id, "compile_seconds": round(compile_seconds, 1), "fingerprint": fingerprint}
+    facts = _facts(task, dataset, precision, artifact, recorder)
+    facts |= {"id": run_id, "fingerprint": fingerprint}
+    facts["compile_seconds"] = round(compile_seconds, 1)
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size
     if recorder.fall:
         facts["fall"] = recorder.fall
-    write_json(run.facts_path, facts)
-    checkpoints.clear()
+    run.finish(facts)
+    task.checkpoints.clear()
 
 
 def load_data(config: TrainingConfig) -> Dataset:
@@ -219,13 +285,8 @@ def check_run(
         RunError: If the folder holds another run.
         InputError: If the config names what does not exist, or a package is missing.
     """
-    if run.is_finished and not overwrite:
-        raise RunError(f"{run.path}: holds a finished run; choose another output or overwrite it")
-    if run.is_begun and not overwrite and run.config() != config:
-        raise RunError(
-            f"{run.path}: holds an unfinished run of another config; finish that one, choose "
-            "another output or overwrite it"
-        )
+    if not overwrite:
+        _check_same(run, config)
     get_policy(config.augment)
     network = find_network(config.model)
     if config.head_epochs and ":" not in config.model and "backbone" not in network.options:
@@ -233,6 +294,25 @@ def check_run(
     if tensorboard:
         for package in ("tensorflow", "tensorboard"):
             require_package(package, "TensorBoard logs need")
+
+
+def _check_same(run, config):
+    """Raise where a folder holds a run that the config is not of."""
+    if run.is_finished and run.config() != config:
+        raise RunError(
+            f"{run.path}: holds a finished run of another config; choose another output or "
+            "overwrite it"
+        )
+    if run.is_begun and run.config() != config:
+        raise RunError(
+            f"{run.path}: holds an unfinished run of another config; finish that one, choose "
+            "another output or overwrite it"
+        )
+    if run.holds_old_state:
+        raise RunError(
+            f"{run.path}: holds an unfinished run of version 0.1; finish it with that version, "
+            "choose another output or overwrite it"
+        )
 
 
 def _build_callbacks(config):
@@ -250,6 +330,7 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
     """Fit a model, or go on with it, and return the seconds of compilation."""
     recorder.set_model(model)
     epochs_done, classes = recorder.restore(), dataset.num_classes
+    recorder.check_space()
     if verbose:
         begun = f", goes on after epoch {epochs_done}" if epochs_done else ""
         print(f"{model.name}: {model.count_params():,} parameters{begun}", flush=True)
@@ -259,13 +340,10 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
         "seed": config.seed,
         "small_epochs": config.small_epochs,
     }
-    validation = None
-    if not config.use_validation:
-        pixels = math.prod(dataset.image_shape[:-1])
-        size = max(config.batch_size, min(1024, 2**18 // pixels))
-        validation = evaluation_batches(dataset.validation, classes, batch_size=size)
+    validation = _validation_batches(config, dataset)
     steps = steps_per_epoch(dataset.train, config.batch_size)
     clock = CompileClock({epochs_done, config.small_epochs})
+    callbacks = [clock, *callbacks, *([EpochLines()] if verbose == 2 else [])]
 
     def fit(batches, first, last, steps):
         model.fit(
@@ -274,16 +352,19 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
             initial_epoch=first,
             epochs=last,
             steps_per_epoch=steps,
-            callbacks=[clock, *callbacks, recorder, *([EpochLines()] if verbose == 2 else [])],
+            callbacks=callbacks,
             shuffle=False,
             verbose=1 if verbose == 1 else 0,
         )
 
     epochs = epochs_done if recorder.stopped else config.epochs
     if (done := recorder.steps_done) and epochs > epochs_done:
-        first = epochs_done * steps + done
-        batches = training_batches(dataset.train, classes, first_step=first, **options)
-        fit(batches, epochs_done, epochs_done + 1, steps - done)
+        if done < steps:
+            first = epochs_done * steps + done
+            batches = training_batches(dataset.train, classes, first_step=first, **options)
+            fit(batches, epochs_done, epochs_done + 1, steps - done)
+        else:
+            _validate(model, validation, epochs_done, callbacks, config.epochs)
         epochs_done += 1
         if model.stop_training:
             return clock.seconds
@@ -297,6 +378,26 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
     return clock.seconds + getattr(batches, "compile_seconds", 0.0)
 
 
+def _validation_batches(config, dataset):
+    if config.use_validation:
+        return None
+    pixels = math.prod(dataset.image_shape[:-1])
+    size = max(config.batch_size, min(1024, 2**18 // pixels))
+    return evaluation_batches(dataset.validation, dataset.num_classes, batch_size=size)
+
+
+def _validate(model, batches, epoch, callbacks, epochs):
+    """End an epoch whose steps are done, as `fit` does."""
+    model.stop_training = False
+    each = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=0, verbose=0)
+    each.on_train_begin()
+    each.on_epoch_begin(epoch)
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    found = model.evaluate(batches, callbacks=each, return_dict=True, verbose=0)
+    each.on_epoch_end(epoch, logs | {f"val_{name}": value for name, value in found.items()})
+    each.on_train_end()
+
+
 def _save_artifact(run, artifact):
     # Trained in bfloat16 or not, the artifact computes in float32, so that it
     # gives the same answers, and runs fast, on machines without bfloat16.
@@ -304,11 +405,11 @@ def _save_artifact(run, artifact):
         main_model(artifact).save(part)
 
 
-def _facts(run, dataset, precision, artifact, recorder):
-    config = run.config()
+def _facts(task, dataset, precision, artifact, recorder):
+    config = task.config
     speeds = [row["images_per_second"] for row in recorder.history]
     return {
-        "run": run.path.name,
+        "run": task.run.path.name,
         "model": config.model,
         "network": recorder.network,
         "dataset": dataset.title,

@@ -1,4 +1,4 @@
-"""Errors, files, checksums, environment and overlays: what every room uses."""
+"""Errors, files, checksums, locks, signals, environment: what every room uses."""
 
 from cnn_cifar10.utils import references
 from cnn_cifar10.utils.bounded import (
@@ -8,7 +8,14 @@ from cnn_cifar10.utils.bounded import (
     parse_object,
     read_bounded,
 )
-from cnn_cifar10.utils.checksums import CHECKSUMS, read_checked, remove_listed, write_checksums
+from cnn_cifar10.utils.checksums import (
+    CHECKSUMS,
+    digest,
+    read_checked,
+    read_checksums,
+    remove_listed,
+    write_checksums,
+)
 from cnn_cifar10.utils.environment import (
     cpu_flags,
     describe_hardware,
@@ -19,27 +26,45 @@ from cnn_cifar10.utils.environment import (
     require_package,
     usable_cores,
 )
-from cnn_cifar10.utils.errors import InputError, first_line, require
+from cnn_cifar10.utils.errors import (
+    InputError,
+    describe_os_error,
+    first_line,
+    format_size,
+    require,
+)
 from cnn_cifar10.utils.files import (
     cache_folder,
+    check_space,
+    check_writable,
+    clear_parts,
+    format_csv,
+    format_json,
     read_object,
+    read_sealed,
     replacing,
     write_csv,
     write_figure,
     write_json,
     write_page,
+    write_sealed,
 )
+from cnn_cifar10.utils.locks import only_process, working_in
 from cnn_cifar10.utils.overlays import overlay
 from cnn_cifar10.utils.printing import printable, printable_document
 from cnn_cifar10.utils.quiet import is_no_retracing, quiet_tensorflow
+from cnn_cifar10.utils.signals import Postponed, Terminated, postpone_in_imports, sigterm_raises
 from cnn_cifar10.utils.values import read_assignment, read_list, read_value
 
 __all__ = [
-    "CHECKSUMS", "JSON_BYTES", "MODEL_BYTES", "InputError", "cache_folder", "check_size",
-    "cpu_flags", "describe_hardware", "first_line", "format_hardware", "git_commit",
-    "gpu_names", "is_no_retracing", "overlay", "package_versions", "parse_object", "printable",
-    "printable_document", "quiet_tensorflow", "read_assignment", "read_bounded",
-    "read_checked", "read_list", "read_object", "read_value", "references", "remove_listed",
-    "replacing", "require", "require_package", "usable_cores", "write_checksums", "write_csv",
-    "write_figure", "write_json", "write_page",
+    "CHECKSUMS", "JSON_BYTES", "MODEL_BYTES", "InputError", "Postponed", "Terminated",
+    "cache_folder", "check_size", "check_space", "check_writable", "clear_parts", "cpu_flags",
+    "describe_hardware", "describe_os_error", "digest", "first_line", "format_csv",
+    "format_hardware", "format_json", "format_size", "git_commit", "gpu_names", "is_no_retracing",
+    "only_process", "overlay", "package_versions", "parse_object", "postpone_in_imports",
+    "printable", "printable_document", "quiet_tensorflow", "read_assignment", "read_bounded",
+    "read_checked", "read_checksums", "read_list", "read_object", "read_sealed", "read_value",
+    "references", "remove_listed", "replacing", "require", "require_package", "sigterm_raises",
+    "usable_cores", "working_in", "write_checksums", "write_csv", "write_figure", "write_json",
+    "write_page", "write_sealed",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cnn_cifar10.utils.bounded import MODEL_BYTES, read_bounded
@@ -15,21 +15,40 @@ CHECKSUMS = "SHA256SUMS"
 _LIST_BYTES = 2**24  # of the list
 
 
-def write_checksums(folder: Path, paths: Iterable[Path]) -> None:
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_checksums(
+    folder: Path, paths: Iterable[Path], texts: Mapping[str, str] | None = None
+) -> None:
     """List files of a folder, and all files in folders of it, with their checksums.
 
     Args:
         folder: Where the list is written.
         paths: Files and folders in it.
+        texts: Names of files to what they will hold, if they are written after the list.
     """
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
-        for path in sorted(files)
+    sums = {
+        path.relative_to(folder).as_posix(): digest(path.read_bytes())
+        for path in files
         if path.is_file()
-    ]
+    }
+    sums |= {name: digest(text.encode()) for name, text in (texts or {}).items()}
     with replacing(folder / CHECKSUMS) as part:
+        lines = (f"{sums[name]}  {name}\n" for name in sorted(sums))
         part.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_checksums(folder: str | Path) -> dict[str, str]:
+    """Return the checksums that a folder lists, by name; none where it has no list."""
+    path = Path(folder) / CHECKSUMS
+    if not path.exists():
+        return {}
+    text = read_bounded(path, _LIST_BYTES, InputError).decode("utf-8", "replace")
+    return {name: found for found, _, name in (line.partition("  ") for line in text.splitlines())}
 
 
 def read_checked(
@@ -52,23 +71,15 @@ def read_checked(
     """
     path, sums = Path(folder) / name, Path(folder) / CHECKSUMS
     try:
-        lines = _read_list(sums, error)
-        data = read_bounded(path, limit, error)
+        data, found = read_bounded(path, limit, error), read_checksums(folder)
+        sums.stat()
     except FileNotFoundError as fault:
         raise error(f"{fault.filename}: no such file; export the model again") from fault
     except OSError as fault:
         raise error(f"{fault.filename}: cannot be read: {fault.strerror}") from fault
-    if f"{hashlib.sha256(data).hexdigest()}  {name}" not in lines:
+    if found.get(name) != digest(data):
         raise error(f"{path}: not the file that {sums.name} lists; export the model again")
     return data
-
-
-def _read_list(sums, error=InputError):
-    """Return the lines of a list of checksums."""
-    try:
-        return read_bounded(sums, _LIST_BYTES, error).decode("utf-8").splitlines()
-    except UnicodeDecodeError as fault:
-        raise error(f"{sums}: no list of checksums ({fault}); export the model again") from fault
 
 
 def remove_listed(folder: Path) -> None:
@@ -81,8 +92,7 @@ def remove_listed(folder: Path) -> None:
     if not sums.exists():
         return
     folder = folder.resolve()
-    names = (line.partition("  ")[2] for line in _read_list(sums))
-    paths = [folder / name for name in names if "\0" not in name]
+    paths = [folder / name for name in read_checksums(folder) if name and "\0" not in name]
     inside = [path for path in paths if folder in path.resolve().parents and not path.is_dir()]
     for path in inside:
         path.unlink(missing_ok=True)

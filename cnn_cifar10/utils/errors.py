@@ -1,6 +1,22 @@
-"""Errors of input that cannot be used."""
+"""Errors of input that cannot be used, and of files."""
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 from cnn_cifar10.utils.printing import printable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CURES = {
+    **dict.fromkeys(_FULL, "free some, or name a folder on another disk"),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM), "name another place, or change its permissions"
+    ),
+    errno.EIO: "the disk may be failing",
+    errno.ENOTDIR: "a part of the path is a file; name another place",
+}
 
 _MOST_LETTERS = 500  # of what others wrote
 
@@ -30,3 +46,44 @@ def first_line(error: BaseException) -> str:
 
 def _short(text):
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return one line of an error of the system: the file, what happened, what to do."""
+    cure = _CURES.get(error.errno or 0)
+    if error.filename is None or error.strerror is None:
+        return f"{error}; {cure}" if cure else str(error)
+    reason = error.strerror
+    if error.errno in _FULL:
+        reason += f", {format_size(free_space(Path(error.filename)))} are free"
+    return f"{error.filename}: {reason}{f'; {cure}' if cure else ''}"
+
+
+@contextlib.contextmanager
+def naming_file(path: Path, part: Path | None = None) -> Iterator[None]:
+    """Name a file in errors of the system that name none, or only the part of it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(part), part):  # that of another file
+            raise
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+def free_space(path: Path) -> int:
+    """Return the bytes that are free where a path is or will be."""
+    return shutil.disk_usage(existing_part(path)).free
+
+
+def existing_part(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
+def format_size(count: int) -> str:
+    """Return a number of bytes as people read it, such as `"12.3 MB"`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.0f} KB"

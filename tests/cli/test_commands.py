@@ -635,7 +635,7 @@ def test_interrupting_says_so_and_how_to_go_on(arguments, hint, monkeypatch, cap
     assert capsys.readouterr().err == f"\ncnn-cifar10: interrupted{hint}\n"
 
 
-def test_a_trained_run_needs_its_report_alone(digits_run, digits, tmp_path, monkeypatch, capsys):
+def test_the_same_command_continues_a_report(digits_run, digits, tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -645,8 +645,7 @@ def test_a_trained_run_needs_its_report_alone(digits_run, digits, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--dataset", "digits", "--no-test", "--report", "my report"]) == 130
     assert capsys.readouterr().err.endswith(
-        f"continue with: cnn-cifar10 evaluate {digits_run.path} --report 'my report' "
-        "--results reports/results.csv --no-test\n"
+        "continue with: cnn-cifar10 train --dataset digits --no-test --report 'my report'\n"
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.reporting import add_result, read_report, read_results
+from cnn_cifar10.training import Run
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_the_report_of_another_run_is_refused(run, capsys):
     facts = json.loads((run / "run.json").read_text())
     other = run.parents[1] / "more" / "digits"
     shutil.copytree(run, other)
-    (other / "run.json").write_text(json.dumps({**facts, "id": "0123456789ab", "seed": 5}))
+    Run(other).finish({**facts, "id": "0123456789ab", "seed": 5})
     capsys.readouterr()
     assert main(["evaluate", str(other)]) == 2
     error = capsys.readouterr().err

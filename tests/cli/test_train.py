@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from cnn_cifar10.cli import main, train
 from cnn_cifar10.cli.main import _parse
 from cnn_cifar10.configs import make_config
+from cnn_cifar10.reporting import read_results
 from cnn_cifar10.training import Speed
 from cnn_cifar10.utils import InputError, write_json
 
@@ -164,6 +167,47 @@ def test_an_interruption_of_the_plan_names_the_same_command(at, photos, monkeypa
     assert capsys.readouterr().err.endswith(
         "interrupted; continue with: cnn-cifar10 train --data-dir photos --minutes 2\n"
     )
+
+
+def test_the_same_command_ends_what_is_missing(digits_run, tmp_path, monkeypatch, capsys):
+    """Of a run that was killed before its report, before its row, and of a whole one."""
+    monkeypatch.chdir(tmp_path)
+    run = Path(shutil.copytree(digits_run.path, tmp_path / "models" / "digits"))
+    before = (run / "run.json").read_bytes()
+    words = "--dataset digits --epochs 2 --augment crop --learning-rate 0.05 --output models/digits"
+    command = ["train", *words.split(), "--no-test", "--model-options", "width=8", "depth=1"]
+
+    def lines():
+        assert main(command) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert "models/digits: this run is finished; its report is written now" in "".join(lines())
+    (row,) = read_results("reports/results.csv")
+    report = Path("reports/digits/report.json").read_bytes()
+    Path("reports/results.csv").unlink()
+    assert "its report is written now" in "".join(lines())
+    assert read_results("reports/results.csv")[0]["id"] == row["id"]
+    Path("reports/digits/report.json").write_text("{")
+    assert "its report is written now" in "".join(lines())
+    assert Path("reports/digits/report.json").read_bytes() == report
+    assert "models/digits: this run is finished; nothing is left to do" in lines()[-1]
+    assert (run / "run.json").read_bytes() == before
+    assert main([*command[:-3], "--model-options", "width=16"]) == 2
+    assert "holds a finished run of another config" in capsys.readouterr().err
+
+
+def test_places_that_cannot_be_written_are_said_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cnn_cifar10.training.train", lambda *_, **__: pytest.fail("trains"))
+    Path("file").touch()
+    for option in ("--output", "--report", "--results"):
+        place = "file/results.csv" if option == "--results" else "file/run"
+        assert main(["train", "--dataset", "digits", option, place]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("cnn-cifar10: file")
+        assert "cannot be written" in error
+    assert {path.name for path in tmp_path.iterdir()} <= {"file", "models"}
+    assert not Path("models", "digits-custom_cnn-seed0").exists()
 
 
 def test_lr_find_draws_a_curve_and_gives_the_command(tmp_path, monkeypatch, capsys):

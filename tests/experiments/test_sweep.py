@@ -13,7 +13,6 @@ from pathlib import Path
 
 import filelock
 import keras
-import numpy as np
 import pytest
 
 from cnn_cifar10.cli import main
@@ -49,6 +48,8 @@ def trained(monkeypatch, digits):
 
     def train(config, output, *, dataset, verbose):
         run = Run(Path(output))
+        if run.is_finished:
+            return
         runs.append((run.path.name, config))
         run.path.mkdir(parents=True)
         write_json(run.config_path, config.to_dict())
@@ -193,7 +194,7 @@ def test_one_process_at_a_time_runs_a_study(tmp_path, trained):
     (tmp_path / "study").mkdir()
     with (
         filelock.FileLock(tmp_path / "study/.sweep.lock"),
-        pytest.raises(InputError, match="study: another process runs this study"),
+        pytest.raises(InputError, match="study: this study is run by another process"),
     ):
         go(TINY, tmp_path)
     assert trained == []

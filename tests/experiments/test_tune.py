@@ -1,6 +1,7 @@
 """Searches as they run: every trial once, whatever stops them in between."""
 
 import csv
+import errno
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.training.checkpoint import Checkpoints
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, sigterm_raises
 
 LISTS = {"width": [8, 16, 32], "dropout": [0.0, 0.1]}
 RANGES = {**LISTS, "learning_rate": {"low": 0.01, "high": 1.0, "sampling": "log"}}
@@ -138,7 +139,7 @@ def test_a_folder_with_another_search_is_refused_unless_overwritten(other, key, 
 def test_two_processes_cannot_run_one_search(tmp_path):
     with (
         filelock.FileLock(tmp_path / ".state.lock"),
-        pytest.raises(InputError, match="another process runs this search"),
+        pytest.raises(InputError, match="this search is run by another process"),
     ):
         go(search_of(), tmp_path)
 
@@ -148,6 +149,7 @@ def test_killed_between_two_files_of_the_state_no_trial_is_lost(tmp_path):
     oracle = tmp_path / "state" / "oracle.json"
     state = json.loads(oracle.read_text())
     # The file of the fourth trial was written, and the oracle's was not.
+    del state["sha256"]  # as in the files of versions before
     started = state["start_order"].pop()
     state["end_order"].remove(started)
     state["seed_state"] -= len(RANGES)
@@ -214,7 +216,7 @@ def test_a_mistake_in_the_code_ends_the_search(tmp_path):
         go(search_of(), tmp_path, Recorded(fail))
 
 
-def test_a_trial_whose_process_dies_three_times_in_an_epoch_is_given_up(tmp_path):
+def test_a_trial_whose_process_is_killed_three_times_in_one_state_is_given_up(tmp_path):
     def die(count, config):
         raise SystemExit  # as little is done about it as about a signal
 
@@ -225,8 +227,58 @@ def test_a_trial_whose_process_dies_three_times_in_an_epoch_is_given_up(tmp_path
     assert objective.trials == ["trial_0"] * 3
     first, *others = go(search_of(trials=3), tmp_path)
     assert first["status"] == "failed"
-    assert first["failure"] == "its process died 3 times in epoch 1"
+    assert first["failure"].startswith("its process was killed 3 times without another state")
     assert [row["status"] for row in others] == ["completed"] * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_trial_that_is_asked_to_stop_is_not_given_up(number, tmp_path):
+    def stop(count, config):
+        if count <= 4:
+            os.kill(os.getpid(), number)
+            sum(range(1000))  # the interpreter looks for signals
+
+    objective = Recorded(stop)
+    for _ in range(4):
+        with sigterm_raises(), pytest.raises(KeyboardInterrupt):
+            go(search_of(trials=2), tmp_path, objective)
+    assert objective.trials == ["trial_0"] * 4
+    rows = go(search_of(trials=2), tmp_path, objective)
+    assert [row["status"] for row in rows] == ["completed"] * 2
+
+
+def test_damage_to_the_state_is_one_line(tmp_path):
+    go(search_of(trials=2), tmp_path)
+    state = tmp_path / "state"
+    for path in (state / "oracle.json", state / "trial_1" / "trial.json", state / "search.json"):
+        whole = path.read_bytes()
+        for changed in (
+            whole[:40],
+            b"",
+            whole.replace(b"1", b"2", 1),
+            whole.replace(b"0.", b"3.", 1),
+        ):
+            path.write_bytes(changed)
+            if changed == whole:
+                continue
+            with pytest.raises(InputError) as raised:
+                go(search_of(trials=2), tmp_path)
+            assert str(raised.value).startswith(f"{path}: ")
+            assert "\n" not in str(raised.value)
+        path.write_bytes(whole)
+    assert len(go(search_of(trials=2), tmp_path)) == 2
+
+
+def test_a_full_disk_ends_the_search_and_no_trial(tmp_path):
+    def fill(count, config):
+        if count == 1:
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "file"))
+
+    objective = Recorded(fill)
+    with pytest.raises(OSError, match="No space left on device"):
+        go(search_of(trials=1), tmp_path, objective)
+    (row,) = go(search_of(trials=1), tmp_path, objective)
+    assert row["status"] == "completed"
 
 
 def test_progress_shows_trials_and_the_best(tmp_path, capsys, monkeypatch):

@@ -194,7 +194,7 @@ def test_how_images_become_squares_is_part_of_the_model(fit, run, digits, digits
     """Runs of before do not say it; they cropped."""
     facts = {key: value for key, value in run.facts().items() if key != "fit"}
     facts |= {"fit": fit} if fit else {}
-    write_json(run.facts_path, facts)
+    run.finish(facts)
     export_run(run, digits, {**digits_report, "facts": facts}, ["onnx"], images=10)
     assert read_description(run.path)["input"]["fit"] == (fit or "crop")
     assert Classifier.open(run.path).fit == (fit or "crop")
@@ -247,7 +247,7 @@ def test_an_export_replaces_the_one_before(quick, run, digits, digits_report):
     assert there() == {"onnx"}
     assert json.loads((run.path / "artifact.json").read_text()) == document
     assert "model.tflite" not in (run.path / "SHA256SUMS").read_text()
-    assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", "part"))]
+    assert not [path for path in run.path.iterdir() if path.name.startswith(("tmp", ".part"))]
 
 
 def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digits_report):
@@ -264,7 +264,7 @@ def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digi
     assert listed == own | files | {"artifact.json", "README.md"}
     run.clear()
     left = {path for path in run.path.rglob("*") if path.is_file()}
-    assert left - {run.config_path, run.path / "id"} == set(notes)
+    assert left - {run.path / "id", run.path / ".lock"} == set(notes)
 
 
 def test_the_versions_are_those_of_what_runs_the_formats(quick, run, digits, digits_report):

@@ -160,7 +160,7 @@ def test_a_trial_leaves_other_sessions_their_memory(hostile):
     assert outputs.shape == (3000, 10)
 
 
-OWN = '''
+OWN = """
 import keras
 
 
@@ -171,7 +171,7 @@ class Twice(keras.layers.Layer):
 
 
 open({mark!r}, "w").close()
-'''
+"""
 
 
 @pytest.fixture
@@ -206,7 +206,9 @@ def test_code_of_ones_own_is_run_only_when_somebody_asked_for_it(own_run, capsys
     from cnn_cifar10.cli import main
 
     run, source, mark = own_run
-    with pytest.raises(InputError, match=r"needs own\S+>Twice, .* not run here before; read ") as no:
+    with pytest.raises(
+        InputError, match=r"needs own\S+>Twice, .* not run here before; read "
+    ) as no:
         run.load_model()
     assert f"cnn-cifar10 models {source} --trust" in str(no.value)
     assert not mark.exists()

@@ -37,6 +37,51 @@ def row(run, **values):
     return {"run": run, "model": "m", "dataset": "d", "seed": 0, "accuracy": 0.5, **values}
 
 
+def test_a_table_that_was_changed_is_read_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "results.csv"
+    add_result(path, row("a"))
+    add_result(path, row("b", accuracy=0.25))
+    read_results(path)
+    assert not caplog.text
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << (position % 7)
+        path.write_bytes(changed)
+        caplog.clear()
+        try:
+            read_results(path)
+        except InputError as error:
+            caplog.handler.stream.write(str(error))
+        assert str(path) in caplog.text
+    path.write_bytes(whole.replace(b"0.2500", b"0.2600"))  # as people do
+    add_result(path, row("c"))
+    assert [each["accuracy"] for each in read_results(path)] == [0.5, 0.26, 0.5]
+    caplog.clear()
+    read_results(path)
+    assert not caplog.text
+
+
+def test_a_table_of_before_or_half_written_is_no_reason_for_a_warning(
+    tmp_path, caplog, monkeypatch
+):
+    path = tmp_path / "results.csv"
+    add_result(path, row("a"))
+    Path(f"{path}.sha256").unlink()
+    read_results(path)
+    add_result(path, row("b"))
+    before = path.read_bytes()
+    add_result(path, row("c"))
+    path.write_bytes(before)  # killed after the checksums were written
+    (tmp_path / ".part123.results.csv").touch()
+    assert len(read_results(path)) == 2
+    assert not caplog.text
+    add_result(path, row("c"))
+    assert {each.name for each in tmp_path.iterdir()} == {
+        *("results.csv", "results.csv.sha256", ".results.csv.lock"),
+    }
+
+
 def test_results_come_back_sorted_and_as_numbers(tmp_path):
     path = tmp_path / "new" / "results.csv"
     given = row(
@@ -95,7 +140,9 @@ def test_result_of_the_same_run_is_replaced(tmp_path):
     assert [r["accuracy"] for r in read_results(path)] == [0.2, 0.5]
     assert after[2] == before[2]
     assert len(after) == 3
-    assert {file.name for file in tmp_path.iterdir()} <= {"results.csv", ".results.csv.lock"}
+    assert {file.name for file in tmp_path.iterdir()} <= {
+        *("results.csv", "results.csv.sha256", ".results.csv.lock"),
+    }
 
 
 def test_runs_that_end_at_the_same_moment_keep_all_rows(tmp_path):

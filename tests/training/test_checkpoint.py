@@ -126,9 +126,9 @@ def test_what_saving_costs_decides_how_often(tmp_path, monkeypatch, cost, second
     checkpoints.save(state_of(1), seconds=cost)
     checkpoints.wait()
     began = time.monotonic()
-    for later, expected in ((0.98 * seconds, False), (1.05 * seconds, True)):
-        monkeypatch.setattr(time, "monotonic", lambda later=later: began + later)
+    within = min(2 * seconds, 300)
+    for part, expected in ((0.98, False), (1.05, True)):
+        monkeypatch.setattr(time, "monotonic", lambda part=part: began + part * seconds)
         assert checkpoints.is_due(ends_epoch=True) is expected
-        within = min(2 * seconds, 300)
-        monkeypatch.setattr(time, "monotonic", lambda: began + later * within / seconds)
+        monkeypatch.setattr(time, "monotonic", lambda part=part: began + part * within)
         assert checkpoints.is_due(ends_epoch=False) is expected

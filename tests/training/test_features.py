@@ -275,7 +275,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     assert len(features.train) == 60
     (record,) = [x for x in caplog.records if x.name == "cnn_cifar10.training.features"]
     assert "features cannot be kept for the next run" in record.getMessage()
-    assert not list(cache.glob("part*"))
+    assert not list(cache.glob(".part*"))
     frozen_features(model, few, verbose=0)
     assert predictions == [60, 20] * 2
 

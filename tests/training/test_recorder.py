@@ -168,10 +168,12 @@ def test_no_state_holds_a_number_that_is_not_finite(tmp_path, tiny_model, at):
     end_epoch(0, [recorder])
     recorder.on_epoch_begin(1)
     tiny_model.set_weights([np.full((1, 1), np.inf), np.zeros(1)])
+    logs = {"loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.7}
+    go_on, arguments = recorder.on_train_batch_begin, (1,)
+    if at == "best":
+        go_on, arguments = recorder.on_epoch_end, (1, logs)
     with pytest.raises(Fallen, match="no longer finite"):
-        if at == "best":
-            recorder.on_epoch_end(1, {"loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.7})
-        recorder.on_train_batch_begin(0)
-        recorder.on_train_batch_begin(1)
+        go_on(*arguments)
     recorder._checkpoints.close()
-    assert all(np.isfinite(array).all() for array in Checkpoints(tmp_path / "checkpoints").load().variables)
+    kept = Checkpoints(tmp_path / "checkpoints").load().variables
+    assert all(np.isfinite(array).all() for array in kept)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 
 import keras
@@ -27,7 +29,9 @@ from cnn_cifar10.training import (
     train,
 )
 from cnn_cifar10.training.build import set_weights_from
+from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.run import RunError
+from cnn_cifar10.utils import Terminated, sigterm_raises, working_in
 
 SMALL = {
     "dataset": "digits",
@@ -120,8 +124,8 @@ def test_an_id_stays_with_a_folder(tmp_path, digits, interruption):
     assert re.fullmatch("[0-9a-f]{12}", begun)
     again = train(config, tmp_path / "run", dataset=digits, overwrite=True, verbose=0)
     assert again.facts()["id"] == begun
-    (tmp_path / "run" / "id").unlink()  # as in runs of before
-    assert train(config, run.path, dataset=digits, overwrite=True, verbose=0).facts()["id"] != begun
+    (tmp_path / "run" / "id").unlink()  # run.json has it too
+    assert train(config, run.path, dataset=digits, overwrite=True, verbose=0).facts()["id"] == begun
 
 
 def test_images_that_were_decoded_before_train_the_same_weights(tmp_path, digits, monkeypatch):
@@ -234,6 +238,87 @@ class Steps(keras.callbacks.Callback):
         self.steps.append(self.params["steps"])
 
 
+class Send(keras.callbacks.Callback):
+    """Sends this process a signal in the second epoch, after a step or before validation."""
+
+    def __init__(self, number, batch):
+        super().__init__()
+        self._number, self._batch, self._epoch = number, batch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, batch) == (1, self._batch):
+            os.kill(os.getpid(), self._number)
+
+    def on_test_begin(self, logs=None):
+        if self._epoch == 1 and self._batch is None:
+            os.kill(os.getpid(), self._number)
+
+
+@pytest.mark.parametrize(
+    ("number", "batch", "kind"),
+    [
+        (signal.SIGINT, 3, KeyboardInterrupt),
+        pytest.param(signal.SIGTERM, 8, Terminated, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, None, Terminated, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_waits_for_a_state_and_nothing_is_lost(tmp_path, digits, number, batch, kind):
+    config = make_config(**SMALL, deterministic=True)
+    whole = train(config, tmp_path / "whole", dataset=digits, verbose=0)
+    parts = Run(tmp_path / "parts")
+    send = {"callbacks": [Send(number, batch)], "save_every": 1e9}
+    with sigterm_raises(), pytest.raises(kind):
+        train(config, parts.path, dataset=digits, verbose=0, **send)
+    state = Checkpoints(parts.checkpoints_path).load().facts
+    assert len(state["history"]) == 1
+    assert state["steps_done"] == (9 if batch in (8, None) else batch + 1)
+    seen = Steps()
+    train(config, parts.path, dataset=digits, callbacks=[seen], verbose=0)
+    for a, b in zip(weights_of(whole), weights_of(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+    history = parts.history()
+    for key, values in whole.history().items():
+        if key not in ("seconds", "images_per_second"):
+            assert history[key] == pytest.approx(values, rel=1e-6), key
+    assert history["seconds"] == sorted(history["seconds"])
+
+
+def test_two_trainings_of_one_run_are_refused(tmp_path, digits):
+    import threading
+
+    refused = []
+
+    def again():
+        try:
+            train(make_config(**SMALL), tmp_path / "run", dataset=digits, overwrite=True, verbose=0)
+        except ValueError as error:
+            refused.append(str(error))
+
+    with working_in(tmp_path / "run"):
+        other = threading.Thread(target=again)
+        other.start()
+        other.join()
+    said = f"{tmp_path / 'run'}: is being written by process {os.getpid()} on"
+    assert refused[0].startswith(said)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_too_small_a_disk_is_said_before_the_first_step(tmp_path, digits, monkeypatch):
+    monkeypatch.setattr("cnn_cifar10.utils.files.free_space", lambda path: 1000)
+    with pytest.raises(RunError, match=r"checkpoints: about .* MB are needed .*1 KB are free"):
+        train(make_config(**SMALL), tmp_path / "run", dataset=digits, verbose=0)
+    assert not Run(tmp_path / "run").is_begun
+
+
+def test_an_unfinished_run_of_version_0_1_is_not_begun_anew_in_silence(tmp_path, digits):
+    (tmp_path / "checkpoint.npz").touch()
+    with pytest.raises(RunError, match=r"holds an unfinished run of version 0\.1"):
+        train(make_config(**SMALL), tmp_path, dataset=digits, verbose=0)
+
+
 def test_early_stopping_stops_and_a_run_killed_after_it_trains_no_further(
     tmp_path, digits, monkeypatch
 ):
@@ -286,8 +371,14 @@ def test_a_damaged_checkpoint_is_named(tmp_path, digits):
 def test_a_finished_run_is_not_overwritten_unasked(tmp_path, digits_run, digits):
     copy = Run(tmp_path / "copy")
     shutil.copytree(digits_run.path, copy.path)
-    with pytest.raises(RunError, match="holds a finished run"):
-        train(copy.config(), copy.path, dataset=digits, verbose=0)
+    before = copy.model_path.read_bytes()
+    assert train(copy.config(), copy.path, dataset=digits, verbose=0) == copy
+    assert copy.model_path.read_bytes() == before
+    other = dataclasses.replace(digits, train=digits.validation)
+    with pytest.raises(RunError, match="the data changed since this run was trained"):
+        train(copy.config(), copy.path, dataset=other, verbose=0)
+    with pytest.raises(RunError, match="holds a finished run of another config"):
+        train(make_config(**SMALL), copy.path, dataset=digits, verbose=0)
     again = make_config(**{**SMALL, "epochs": 1})
     assert train(again, copy.path, dataset=digits, overwrite=True, verbose=0).facts()["epochs"] == 1
 
@@ -308,7 +399,9 @@ def test_opening_what_is_not_there(tmp_path):
 
 def test_a_loss_that_is_no_number_twice_ends_training_in_one_line(tmp_path, digits, caplog):
     config = make_config(**{**SMALL, "learning_rate": 1e30})
-    with pytest.raises(TrainingError, match=r"in epoch 1, for the second time, at .* 5e\+29 at most"):
+    with pytest.raises(
+        TrainingError, match=r"in epoch 1, for the second time, at .* 5e\+29 at most"
+    ):
         train(config, tmp_path / "run", dataset=digits, verbose=0)
     assert "it goes on from the last good state, at half the learning rate" in caplog.text
 
@@ -334,7 +427,12 @@ def test_after_a_fall_training_goes_on_at_half_the_learning_rate(
 ):
     config = make_config(**{**SMALL, "epochs": 5}, schedule=schedule)
     run = train(
-        config, tmp_path / "run", dataset=digits, callbacks=[Spoil(3, value)], save_every=0, verbose=0
+        config,
+        tmp_path / "run",
+        dataset=digits,
+        callbacks=[Spoil(3, value)],
+        save_every=0,
+        verbose=0,
     )
     history, fall = run.history(), run.facts()["fall"]
     assert history["epoch"] == [1, 2, 3, 4, 5]

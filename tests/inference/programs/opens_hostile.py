@@ -51,7 +51,7 @@ if command == "predict":
 else:
     make = hostile.make_run
     import cnn_cifar10.reporting
-    import cnn_cifar10.training  # noqa: F401
+    import cnn_cifar10.training
 
 if command == "serve":
     make = hostile.make_export

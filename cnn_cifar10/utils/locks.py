@@ -1,0 +1,68 @@
+"""Locks: one process at a time works in a folder, and the others are told which one that is."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnn_cifar10.utils.errors import InputError, naming_file
+from cnn_cifar10.utils.files import check_writable
+
+
+@contextlib.contextmanager
+def only_process(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock while a block runs. The thread that holds it may enter again.
+
+    The system frees the lock of a process that ends, however it ends.
+
+    Args:
+        lock: File of the lock, made where missing; it says who holds it.
+        what: What it is for, such as `"models/digits: is trained"`.
+
+    Raises:
+        InputError: If another process holds it (the message says which and since when), or its
+            folder cannot be written.
+    """
+    import filelock
+
+    check_writable(lock.parent, InputError, "choose another place")
+    made = not lock.parent.exists()
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        held = filelock.FileLock(lock.absolute(), is_singleton=True).acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(f"{what} by {_holder(lock)}; wait for it, or end it") from error
+    with held:
+        try:
+            _sign(lock)
+            yield
+        finally:
+            if made and os.listdir(lock.parent) == [lock.name]:  # nothing came of it
+                lock.unlink()
+                lock.parent.rmdir()
+
+
+def working_in(folder: Path) -> "contextlib.AbstractContextManager[None]":
+    """Hold a folder's lock while a block runs, as `only_process` does."""
+    return only_process(folder / ".lock", f"{folder}: is being written")
+
+
+def _sign(lock):
+    """Write who holds a lock into its file."""
+    if os.name != "posix":  # elsewhere nobody may write to a file that is locked
+        return
+    known = {"pid": os.getpid(), "host": socket.gethostname()}
+    known["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+    with naming_file(lock):
+        lock.write_text(json.dumps(known), encoding="utf-8")
+
+
+def _holder(lock):
+    try:
+        known = json.loads(lock.read_text(encoding="utf-8"))
+        return f"process {known['pid']} on {known['host']} since {known['since']}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another process"
