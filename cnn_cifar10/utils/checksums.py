@@ -42,13 +42,20 @@ def write_checksums(
         part.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read_checksums(folder: str | Path) -> dict[str, str]:
-    """Return the checksums that a folder lists, by name; none where it has no list."""
+def read_checksums(folder: str | Path, error: type[InputError] = InputError) -> dict[str, str]:
+    """Return the checksums that a folder lists, by name; none where it has no list.
+
+    Raises:
+        InputError: If the list is too large, or no text.
+    """
     path = Path(folder) / CHECKSUMS
     if not path.exists():
         return {}
-    text = read_bounded(path, _LIST_BYTES, InputError).decode("utf-8", "replace")
-    return {name: found for found, _, name in (line.partition("  ") for line in text.splitlines())}
+    try:
+        lines = read_bounded(path, _LIST_BYTES, error).decode("utf-8").splitlines()
+    except UnicodeDecodeError as fault:
+        raise error(f"{path}: no list of checksums ({fault}); export the model again") from fault
+    return {name: found for found, _, name in (line.partition("  ") for line in lines)}
 
 
 def read_checked(
@@ -71,7 +78,7 @@ def read_checked(
     """
     path, sums = Path(folder) / name, Path(folder) / CHECKSUMS
     try:
-        data, found = read_bounded(path, limit, error), read_checksums(folder)
+        found, data = read_checksums(folder, error), read_bounded(path, limit, error)
         sums.stat()
     except FileNotFoundError as fault:
         raise error(f"{fault.filename}: no such file; export the model again") from fault
