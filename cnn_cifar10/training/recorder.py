@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
+from cnn_cifar10.training.averages import kept_weights
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import InputError, write_csv
@@ -64,8 +65,9 @@ class Recorder(keras.callbacks.Callback):
 
     Attributes:
         history: One dict of numbers an epoch.
-        best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
-            far, of equals that with the lower `val_loss`; the last where nothing is validated.
+        best_weights: `model.get_weights()`, as validation saw them, of the epoch that is best in
+            `config.select` so far, of equals that with the lower `val_loss`; the last where nothing
+            is validated.
         best_epoch: That epoch, counted from 1; 0 for the weights before.
         stopped: Whether a callback ended the run before its last epoch.
         steps_done: Steps done of the epoch that was begun.
@@ -138,8 +140,8 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.best_epoch = facts["history"], facts["best_epoch"]
         self._before, self.stopped = facts["before"], facts["stopped"]
         self.best_weights = state.best
-        if state.best is None:
-            self.best_weights = self.model.get_weights()
+        if state.best is None and self.best_epoch:
+            self.best_weights = kept_weights(self.model)
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall
         self._continue_with(facts)
@@ -201,7 +203,7 @@ class Recorder(keras.callbacks.Callback):
         self.steps_done = 0
         if self.best_weights is None or self._is_best(logs):
             self.best_epoch = epoch + 1
-            self.best_weights = self.model.get_weights()
+            self.best_weights = kept_weights(self.model)
             if not are_finite(self.best_weights):
                 self._fall(f"the weights are no longer finite after epoch {epoch + 1}")
         self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})

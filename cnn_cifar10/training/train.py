@@ -23,6 +23,7 @@ from cnn_cifar10.pipelines import (
     steps_per_epoch,
     training_batches,
 )
+from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.compilation import CompileClock, keep_programs
@@ -233,8 +234,8 @@ def check_run(
 
 
 def _build_callbacks(config):
-    """Return the schedule's callback and early stopping, where the config asks for them."""
-    callbacks = []
+    """Return those of averaged weights, of the schedule and of early stopping, if asked for."""
+    callbacks: list[keras.callbacks.Callback] = [AveragedWeights()] if config.ema else []
     if callback := SCHEDULES[config.schedule].callback:
         callbacks.append(references.load(callback)(config.select, SELECTIONS[config.select]))
     if config.early_stopping:
