@@ -161,7 +161,7 @@ def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboar
     fitted, examples, seconds, before = prepare(
         model, config, dataset, head=not run.is_begun, verbose=verbose
     )
-    own = _build_callbacks(config)
+    own = _build_callbacks(config, examples.train)
     if tensorboard:
         own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     steps = steps_per_epoch(dataset.train, config.batch_size)
@@ -233,9 +233,11 @@ def check_run(
             require_package(package, "TensorBoard logs need")
 
 
-def _build_callbacks(config):
+def _build_callbacks(config, split):
     """Return those of averaged weights, of the schedule and of early stopping, if asked for."""
-    callbacks: list[keras.callbacks.Callback] = [AveragedWeights()] if config.ema else []
+    callbacks: list[keras.callbacks.Callback] = []
+    if config.ema:
+        callbacks.append(AveragedWeights(split, config.batch_size))
     if callback := SCHEDULES[config.schedule].callback:
         callbacks.append(references.load(callback)(config.select, SELECTIONS[config.select]))
     if config.early_stopping:

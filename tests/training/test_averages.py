@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.configs import make_config
+from cnn_cifar10.datasets import Split
 from cnn_cifar10.training import train
+from cnn_cifar10.training.averages import AveragedWeights
 
 SMALL = {
     "dataset": "digits",
@@ -57,6 +59,44 @@ def test_the_average_is_kept_and_training_goes_on_with_its_own(tmp_path, digits,
         np.testing.assert_allclose(a, b, atol=1e-5)
     differences = zip(kept, record.steps[best - 1], strict=True)
     assert max(np.abs(a - b).max() for a, b in differences) > 1e-4
+
+
+@pytest.fixture
+def normalized():
+    """A small model with normalization, inside another too, and an average of its weights."""
+    inside = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Conv2D(5, 1), keras.layers.BatchNormalization()]
+    )
+    pixels = keras.Input((4, 4, 3))
+    x = keras.layers.Dropout(0.5)(inside(pixels))
+    x = keras.layers.BatchNormalization(name="last")(x)
+    model = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x))
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    return model
+
+
+def test_statistics_are_those_of_the_averaged_weights(normalized):
+    images = np.random.default_rng(0).normal(3, 2, (96, 4, 4, 3)).astype("float32")
+    normalized.fit(images, np.zeros((96, 5)), batch_size=32, epochs=2, verbose=0)
+    callback = AveragedWeights(Split(images, np.zeros(96, int)), batch_size=32)
+    callback.set_model(normalized)
+    before = [np.array(variable) for variable in normalized.variables]
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.on_test_begin()
+    inside = normalized.layers[1]
+    outputs = keras.ops.convert_to_numpy(inside.layers[0](images))
+    found = inside.layers[1]
+    np.testing.assert_allclose(found.moving_mean, outputs.mean((0, 1, 2)), rtol=1e-4)
+    expected = np.mean([part.var((0, 1, 2)) for part in np.split(outputs, 3)], axis=0)
+    np.testing.assert_allclose(found.moving_variance, expected, rtol=1e-3)
+    assert found.momentum == 0.99
+    for a, b in zip(callback.kept, normalized.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    callback.on_test_end()
+    for a, b in zip(before, normalized.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_validation_sees_the_average(tmp_path, digits):
