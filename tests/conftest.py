@@ -253,7 +253,7 @@ def settle():
 
     As they are built, deep networks answer every image with the same
     probabilities, which would hide what goes wrong. So does a classifier that
-    starts at 0; it gets random weights.
+    starts at 0; it gets random weights. Branches that start at 0 get a scale of 1.
     """
     return _settle
 
@@ -268,6 +268,8 @@ def _settle(model, images):
     before = [(layer.momentum, layer.trainable) for layer in normalizations]
     for layer in normalizations:
         layer.momentum, layer.trainable = 0.0, True
+        if layer.scale and not layer.gamma.numpy().any():
+            layer.gamma.assign(keras.ops.ones_like(layer.gamma))
     model(images, training=True)
     for layer, (momentum, trainable) in zip(normalizations, before, strict=True):
         layer.momentum, layer.trainable = momentum, trainable

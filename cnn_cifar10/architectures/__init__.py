@@ -8,6 +8,7 @@ from cnn_cifar10.architectures.networks import (
     create_model,
     find_network,
     list_models,
+    usual_training,
 )
 from cnn_cifar10.architectures.parts import (
     adapt_whitening,
@@ -19,4 +20,5 @@ from cnn_cifar10.architectures.parts import (
 __all__ = [
     "NETWORKS", "Network", "adapt_whitening", "check_options", "create_model", "find_network",
     "fold_normalization", "head_of", "list_backbones", "list_models", "main_model",
+    "usual_training",
 ]  # fmt: skip

@@ -41,6 +41,7 @@ def conv_block(
     batch_norm=True,
     l2=0.0,
     pool=False,
+    gamma="ones",
 ):
     """Apply a convolution, pooling, batch normalization and an activation.
 
@@ -58,6 +59,8 @@ def conv_block(
         batch_norm: Whether to normalize; a bias stands in where not.
         l2: Strength of the L2 penalty on the kernel; 0 for none.
         pool: Whether to halve height and width by 2x2 max pooling.
+        gamma: Initializer of the normalization's scale; with `"zeros"` the block
+            returns its offset, 0, until it is trained.
 
     Returns:
         Tensor of shape `(batch, height / strides, width / strides, filters)`;
@@ -68,7 +71,7 @@ def conv_block(
     )
     if pool:
         x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    return norm_activation(x, activation, batch_norm=batch_norm, name=name)
+    return norm_activation(x, activation, batch_norm=batch_norm, gamma=gamma, name=name)
 
 
 def convolution(x, filters, kernel_size=3, *, name, strides=1, use_bias=False, l2=0.0):
@@ -85,10 +88,10 @@ def convolution(x, filters, kernel_size=3, *, name, strides=1, use_bias=False, l
     )(x)
 
 
-def norm_activation(x, activation="relu", *, name, batch_norm=True):
+def norm_activation(x, activation="relu", *, name, batch_norm=True, gamma="ones"):
     """Apply batch normalization and an activation; arguments as for `conv_block`."""
     if batch_norm:
-        x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+        x = FusedBatchNormalization(momentum=0.9, gamma_initializer=gamma, name=f"{name}_norm")(x)
     if activation is None:
         return x
     return activation_layer(activation, name=f"{name}_activation")(x)

@@ -6,8 +6,8 @@ Importing this loads no Keras: the command line lists the networks at once.
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnn_cifar10.utils import InputError, references
@@ -26,11 +26,15 @@ class Network:
             probabilities; or its reference, `"module:function"` or `"file.py:function"`.
         parameters: Number of weights for 32x32 pixels and ten classes; `None` if unknown.
         fixed: Options that this name fixes, as pairs.
+        training: What its training has in place of the standard recipe's fields. A
+            `learning_rate` is for batches of 128, and scales with them; it is left out with
+            another optimizer.
     """
 
     builder: str | Callable
     parameters: int | None = None
     fixed: tuple[tuple[str, Any], ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def description(self) -> str:
@@ -92,35 +96,42 @@ def _value(node):
         return _Expression(ast.unparse(node))
 
 
-def _network(builder, parameters, **fixed):
-    return Network(f"cnn_cifar10.architectures.{builder}", parameters, tuple(fixed.items()))
+def _network(builder, parameters, training=None, /, **fixed):
+    reference = f"cnn_cifar10.architectures.{builder}"
+    return Network(reference, parameters, tuple(fixed.items()), training or {})
 
+
+# Long gradients are cut where a network is deep, and without a shortcut around each layer.
+_CUT = {"clip_norm": 1.0}
+_HALF = {**_CUT, "learning_rate": 0.1}  # that of the papers on CIFAR-10
+_QUARTER = {**_CUT, "learning_rate": 0.05}  # 0.1 for 256 images, as in Goyal et al., 2017
+_PLAIN = {**_CUT, "learning_rate": 0.02}  # nothing is normalized
 
 NETWORKS = {
-    "baseline_cnn": _network("custom:build_baseline_cnn", 356_810),
+    "baseline_cnn": _network("custom:build_baseline_cnn", 356_810, _PLAIN),
     "custom_cnn": _network("custom:build_custom_cnn", 289_642),
     "fastnet": _network("fastnet:build_fastnet", 1_604_896),
-    "vgg16": _network("vgg:build_vgg", 14_732_490, depth=16),
-    "vgg19": _network("vgg:build_vgg", 20_046_026, depth=19),
-    "googlenet": _network("googlenet:build_googlenet", 5_997_962),
+    "vgg16": _network("vgg:build_vgg", 14_732_490, _QUARTER, depth=16),
+    "vgg19": _network("vgg:build_vgg", 20_046_026, _QUARTER, depth=19),
+    "googlenet": _network("googlenet:build_googlenet", 5_997_962, _HALF),
     "resnet20": _network("resnet:build_cifar_resnet", 271_098, depth=20),
     "resnet32": _network("resnet:build_cifar_resnet", 466_426, depth=32),
-    "resnet44": _network("resnet:build_cifar_resnet", 661_754, depth=44),
-    "resnet56": _network("resnet:build_cifar_resnet", 857_082, depth=56),
-    "resnet110": _network("resnet:build_cifar_resnet", 1_736_058, depth=110),
-    "resnet18": _network("resnet:build_resnet", 11_183_562, depth=18),
-    "resnet50": _network("resnet:build_resnet", 23_573_962, depth=50),
-    "resnet101": _network("resnet:build_resnet", 42_618_314, depth=101),
+    "resnet44": _network("resnet:build_cifar_resnet", 661_754, _CUT, depth=44),
+    "resnet56": _network("resnet:build_cifar_resnet", 857_082, _CUT, depth=56),
+    "resnet110": _network("resnet:build_cifar_resnet", 1_736_058, _HALF, depth=110),
+    "resnet18": _network("resnet:build_resnet", 11_183_562, _HALF, depth=18),
+    "resnet50": _network("resnet:build_resnet", 23_573_962, _QUARTER, depth=50),
+    "resnet101": _network("resnet:build_resnet", 42_618_314, _QUARTER, depth=101),
     "wide_resnet16_4": _network(
-        "wide_resnet:build_wide_resnet", 2_752_506, depth=16, widen_factor=4
+        "wide_resnet:build_wide_resnet", 2_752_506, _HALF, depth=16, widen_factor=4
     ),
     "wide_resnet28_10": _network(
-        "wide_resnet:build_wide_resnet", 36_497_146, depth=28, widen_factor=10
+        "wide_resnet:build_wide_resnet", 36_497_146, _HALF, depth=28, widen_factor=10
     ),
-    "efficientnet_b0": _network("efficientnet:build_efficientnet", 4_062_374, variant="b0"),
-    "efficientnet_b1": _network("efficientnet:build_efficientnet", 6_588_042, variant="b1"),
-    "efficientnet_b2": _network("efficientnet:build_efficientnet", 7_782_652, variant="b2"),
-    "efficientnet_b3": _network("efficientnet:build_efficientnet", 10_798_898, variant="b3"),
+    "efficientnet_b0": _network("efficientnet:build_efficientnet", 4_062_374, _HALF, variant="b0"),
+    "efficientnet_b1": _network("efficientnet:build_efficientnet", 6_588_042, _HALF, variant="b1"),
+    "efficientnet_b2": _network("efficientnet:build_efficientnet", 7_782_652, _HALF, variant="b2"),
+    "efficientnet_b3": _network("efficientnet:build_efficientnet", 10_798_898, _HALF, variant="b3"),
     "transfer": _network("transfer:build_transfer", 3_425_834),
 }
 """The networks, by name."""
@@ -148,6 +159,15 @@ def find_network(model: str) -> Network:
             "function of your own, path/to/file.py:build"
         )
     return NETWORKS[name]
+
+
+def usual_training(model: str | Callable) -> dict[str, Any]:
+    """Return what the training of a network has in place of the standard recipe's fields.
+
+    Nothing for networks that are not registered, such as your own.
+    """
+    network = NETWORKS.get(ALIASES.get(model, model)) if isinstance(model, str) else None
+    return dict(network.training) if network else {}
 
 
 def check_options(model: str, options: Iterable[str]) -> None:

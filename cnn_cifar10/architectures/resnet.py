@@ -1,4 +1,9 @@
-"""Residual networks: the CIFAR-10 family and the ImageNet family."""
+"""Residual networks: the CIFAR-10 family and the ImageNet family.
+
+Every block begins as its shortcut: the scale of the last normalization in its branch begins at 0
+(section 5.1 of [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)). So even a deep network
+begins as a shallow one, and high learning rates do it less harm.
+"""
 
 import keras
 from keras import layers, ops
@@ -95,7 +100,7 @@ def build_resnet(input_shape=(32, 32, 3), num_classes=10, *, depth=18, width=64)
 def _basic_block(x, filters, *, strides, shortcut, name):
     """Two 3x3 convolutions beside a shortcut."""
     y = conv_block(x, filters, strides=strides, name=f"{name}_conv1")
-    y = conv_block(y, filters, activation=None, name=f"{name}_conv2")
+    y = conv_block(y, filters, activation=None, gamma="zeros", name=f"{name}_conv2")
     return _add(y, shortcut(x, filters, strides, name), name)
 
 
@@ -103,7 +108,7 @@ def _bottleneck_block(x, filters, *, strides, shortcut, name):
     """A 3x3 convolution between two of 1x1, which narrow and widen, beside a shortcut."""
     y = conv_block(x, filters, 1, name=f"{name}_conv1")
     y = conv_block(y, filters, strides=strides, name=f"{name}_conv2")
-    y = conv_block(y, 4 * filters, 1, activation=None, name=f"{name}_conv3")
+    y = conv_block(y, 4 * filters, 1, activation=None, gamma="zeros", name=f"{name}_conv3")
     return _add(y, shortcut(x, 4 * filters, strides, name), name)
 
 

@@ -22,6 +22,11 @@ def build_wide_resnet(
     blocks normalize and activate before each of their two convolutions
     ([He et al., 2016](https://arxiv.org/abs/1603.05027)).
 
+    Branches begin as in the paper, not at 0 as those of `build_resnet` do. They end in a
+    convolution, and what they add to stays as it is: it grows from block to block, while each
+    branch sees it normalized. So a branch counts less the deeper it is, and the network begins
+    close to its shortcuts by itself ([De and Smith, 2020](https://arxiv.org/abs/2002.10444)).
+
     Args:
         input_shape: `(height, width, 3)`.
         num_classes: Number of classes, at least 2.

@@ -1,4 +1,8 @@
-"""List the networks and their options, or explain one."""
+"""List the networks and their options, or explain one.
+
+"trained with" is what `train` takes for a network where nothing else is said, if it differs from
+the standard recipe. A learning rate there is for batches of 128.
+"""
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.utils import InputError, printable, references
@@ -26,12 +30,16 @@ def run(args):
             print(f"  {option}={default!r}")
         for option, value in network.fixed:
             print(f"  {option}={value!r}, which this name fixes")
+        if network.training:
+            print(f"trained with {_pairs(network.training)}")
         return {**_row(args.name, network), "document": network.document}
     for name in list_models():
         network = NETWORKS[name]
         print(f"{name:16} {_count(network):>23}  {network.description}")
         if network.options:
-            print(f"{'':16} " + ", ".join(f"{k}={v!r}" for k, v in network.options.items()))
+            print(f"{'':16} {_pairs(network.options)}")
+        if network.training:
+            print(f"{'':16} trained with {_pairs(network.training)}")
     return [_row(name, NETWORKS[name]) for name in list_models()]
 
 
@@ -45,10 +53,14 @@ def _trust(name):
     print(f"{name} may run when its models are opened, until it changes")
 
 
+def _pairs(options):
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
 def _count(network):
     return "" if network.parameters is None else f"{network.parameters:,} parameters"
 
 
 def _row(name, network):
-    facts = ("parameters", "description", "options")
+    facts = ("parameters", "description", "options", "training")
     return {"name": name} | {fact: getattr(network, fact) for fact in facts}

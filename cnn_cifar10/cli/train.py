@@ -17,7 +17,7 @@ import math
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
+from cnn_cifar10.configs import RECIPES, make_config, read_config
 from cnn_cifar10.utils import InputError, printable, working_in
 
 CONTINUES = True
@@ -207,4 +207,4 @@ def _changed(config, given):
         values |= {"learning_rate": None, "weight_decay": None}  # the new optimizer's own
     chosen = config.model_options if given.get("model", config.model) == config.model else {}
     chosen = {**chosen, **given.get("model_options", {})}
-    return TrainingConfig.from_dict({**values, **given, "model_options": chosen})
+    return make_config(**{**values, **given, "model_options": chosen})

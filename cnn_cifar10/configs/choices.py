@@ -15,6 +15,9 @@ FITS = ("crop", "pad", "stretch")
 CLASS_WEIGHTS = ("none", "balanced")
 """Weights of the classes in the loss; balanced: each class counts the same in sum."""
 
+BATCH_SIZE = 128
+"""Images in a batch that the learning rates of `OPTIMIZERS` are for."""
+
 SELECTIONS = {"val_accuracy": "max", "val_macro_f1": "max", "val_loss": "min"}
 """What the epoch whose weights are kept is best in, and whether that is the highest or lowest."""
 
@@ -25,11 +28,16 @@ class Optimizer:
 
     Args:
         build: Class or function of `learning_rate` and `weight_decay` (`None` for none), and of
-            what `fields` and `options` name, that returns a `keras.optimizers.Optimizer`.
-        learning_rate: Highest learning rate where the config says none.
+            what `fields` and `options` name, that returns a `keras.optimizers.Optimizer`; also of
+            Keras's `global_clipnorm`, `use_ema` and `ema_momentum`, where the config asks for them.
+        learning_rate: Highest learning rate where the config says none, for batches of 128.
         weight_decay: Weight decay where the config says none.
         fields: Fields of the config that are passed on, such as `"momentum"`.
         options: Further arguments.
+        scaling: The power of the batch size that this learning rate grows with: 1 where a step is
+            as long as the gradient ([Goyal et al., 2017](https://arxiv.org/abs/1706.02677)), 0.5
+            where gradients are scaled first, as in Adam
+            ([Malladi et al., 2022](https://arxiv.org/abs/2205.10287)).
     """
 
     build: str | Callable
@@ -37,6 +45,11 @@ class Optimizer:
     weight_decay: float = 0.0
     fields: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    scaling: float = 0.5
+
+    def scaled(self, learning_rate: float, batch_size: int) -> float:
+        """Return a learning rate for batches of 128 as it is for this size, to four digits."""
+        return float(f"{learning_rate * (batch_size / BATCH_SIZE) ** self.scaling:.4g}")
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class Loss:
 
 OPTIMIZERS = {
     "sgd": Optimizer(
-        "keras.optimizers:SGD", 0.2, 0.005, fields=("momentum",), options={"nesterov": True}
+        "keras.optimizers:SGD", 0.2, 0.005, ("momentum",), {"nesterov": True}, scaling=1
     ),
     "adam": Optimizer("keras.optimizers:Adam", 0.001),
     "adamw": Optimizer("keras.optimizers:Adam", 0.002, 0.05),

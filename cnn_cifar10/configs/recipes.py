@@ -1,7 +1,10 @@
 """Recipes: named starting points of a training; what folders of images are trained with."""
 
+import dataclasses
 from typing import Any
 
+from cnn_cifar10.architectures import usual_training
+from cnn_cifar10.configs.choices import OPTIMIZERS
 from cnn_cifar10.configs.training import ConfigError, TrainingConfig
 
 _FAST = {
@@ -22,6 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "batch_size": 32,
         "optimizer": "adam",
+        "learning_rate": 0.001,
         "schedule": "constant",
         "label_smoothing": 0.0,
     },
@@ -31,6 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 30,
         "batch_size": 256,
         "optimizer": "adamw",
+        "learning_rate": 0.002,
         "label_smoothing": 0.0,
         "precision": "float32",
     },
@@ -84,6 +89,9 @@ FOLDER = {"fit": "stretch", "class_weight": "none", "select": "val_macro_f1"}
 def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     """Return a recipe's config with some fields replaced.
 
+    Where neither these nor the recipe name a field, it is what the network's training usually
+    has, as `cnn-cifar10 models` shows it, and then `TrainingConfig`'s default.
+
     Args:
         recipe: One of `RECIPES`.
         **overrides: Fields of `TrainingConfig`; `model_options` add to the recipe's.
@@ -94,13 +102,22 @@ def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     Example:
         >>> make_config("tutorial", model="baseline_cnn").optimizer
         'adam'
+        >>> make_config(model="vgg16").clip_norm
+        1.0
     """
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is named {recipe!r}: choose from {', '.join(RECIPES)}")
     fields = {**RECIPES[recipe], **overrides}
+    usual = usual_training(fields.get("model", TrainingConfig.model))
+    rate = usual.pop("learning_rate", None)
     if fields.get("start") and "head_epochs" not in overrides:
         fields["head_epochs"] = 0  # its classifier has been trained
     if isinstance(fields.get("model_options"), dict):
-        usual = RECIPES[recipe].get("model_options", {})
-        fields["model_options"] = {**usual, **fields["model_options"]}
-    return TrainingConfig.from_dict(fields)
+        options = RECIPES[recipe].get("model_options", {})
+        fields["model_options"] = {**options, **fields["model_options"]}
+    config = TrainingConfig.from_dict({**usual, **fields})
+    is_usual = config.optimizer == usual.get("optimizer", TrainingConfig.optimizer)
+    if rate is None or not is_usual or fields.get("learning_rate") is not None:
+        return config
+    rate = OPTIMIZERS[config.optimizer].scaled(rate, config.batch_size)
+    return dataclasses.replace(config, learning_rate=rate)

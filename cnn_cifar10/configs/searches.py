@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_cifar10.configs.recipes import make_config
 from cnn_cifar10.configs.training import ConfigError, TrainingConfig, type_name
 from cnn_cifar10.utils import (
     InputError,
@@ -42,9 +43,9 @@ SPACE = {
 """What a search varies unless it says otherwise: of `custom_cnn`, and of how it is trained.
 
 Names are fields of `TrainingConfig` or options of the network. Beside these,
-`learning_rate_factor` is what the learning rate is multiplied with, which is the
-optimizer's own unless `base` gives one: good learning rates of different optimizers
-are two orders of magnitude apart, good factors are not.
+`learning_rate_factor` is what the learning rate is multiplied with, which is that of
+optimizer, batch size and network unless `base` gives one: good learning rates of different
+optimizers are two orders of magnitude apart, good factors are not.
 """
 
 SHORT_TRIAL = {"epochs": 6, "train_images": 20_000, "early_stopping": 3}
@@ -155,9 +156,7 @@ class Search:
         fields = {name: value for name, value in values.items() if name in _FIELDS}
         options = {k: v for k, v in values.items() if k not in (*_FIELDS, RATE_FACTOR)}
         options = {**self.base.get("model_options", {}), **options}
-        config = TrainingConfig.from_dict(
-            {**self.base, **fields, **length, "model_options": options}
-        )
+        config = make_config(**{**self.base, **fields, **length, "model_options": options})
         rate = config.learning_rate * values.get(RATE_FACTOR, 1)
         return dataclasses.replace(config, learning_rate=float(f"{rate:.4g}"))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn_cifar10.configs.recipes import make_config
 from cnn_cifar10.configs.training import ConfigError, TrainingConfig
 from cnn_cifar10.utils import InputError, read_object, require
 
@@ -113,9 +114,8 @@ class Study:
         """Return what a variant trains with a seed."""
         base, variant = self.base, self.variants[label]
         options = {**base.get("model_options", {}), **variant.get("model_options", {})}
-        return TrainingConfig.from_dict(
-            {**SHORT, **base, **variant, "model_options": options, "seed": seed}
-        )
+        fields = {**SHORT, **base, **variant, "model_options": options, "seed": seed}
+        return make_config(**fields)
 
     def setting(self, label: str, name: str) -> Any:
         """Return the value that a variant gives a field or a model option, else `None`."""

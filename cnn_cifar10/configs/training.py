@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs.choices import (
+    BATCH_SIZE,
     CLASS_WEIGHTS,
     FITS,
     LOSSES,
@@ -103,10 +104,12 @@ class TrainingConfig:
         False,
         "train on the validation images too and keep the last epoch; use it when all is chosen",
     )
-    batch_size: int = _option(128, "images per training step", least=1)
+    batch_size: int = _option(BATCH_SIZE, "images per training step", least=1)
     optimizer: str = _option("sgd", "SGD is with Nesterov momentum", OPTIMIZERS)
     learning_rate: float | None = _option(
-        None, "highest learning rate; the default depends on the optimizer", above=0
+        None,
+        "highest learning rate; the default depends on optimizer, batch size and network",
+        above=0,
     )
     momentum: float = _option(0.9, "for sgd, rmsprop and muon", least=0, below=1)
     weight_decay: float | None = _option(
@@ -114,6 +117,18 @@ class TrainingConfig:
         "decoupled: a step shrinks kernels by the learning rate times this; the default depends "
         "on the optimizer",
         least=0,
+    )
+    clip_norm: float = _option(
+        0.0,
+        "largest norm of a step's gradient, of all weights together; longer ones are cut; 0: none",
+        least=0,
+    )
+    ema: float = _option(
+        0.0,
+        "momentum of a moving average of the weights, such as 0.99, which is what is validated and "
+        "kept; 0: none",
+        least=0,
+        below=1,
     )
     schedule: str = _option("one_cycle", "schedule of the learning rate", SCHEDULES)
     warmup: float = _option(
@@ -149,9 +164,11 @@ class TrainingConfig:
         for field in dataclasses.fields(self):
             self._check(field)
         optimizer = OPTIMIZERS[self.optimizer]
-        for name in ("learning_rate", "weight_decay"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, getattr(optimizer, name))
+        if self.learning_rate is None:
+            rate = optimizer.scaled(optimizer.learning_rate, self.batch_size)
+            object.__setattr__(self, "learning_rate", rate)
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", optimizer.weight_decay)
         self._require("small_epochs", self.small_epochs <= self.epochs, "0 to epochs")
         judged = self.early_stopping or SCHEDULES[self.schedule].callback
         if self.use_validation and (judged or self.select != "val_accuracy"):

@@ -22,6 +22,10 @@ class Muon(keras.optimizers.Optimizer):
     each step the kernel is scaled to the norm √filters, so that the learning rate keeps
     its meaning throughout a run; a normalization should follow the convolution.
 
+    `global_clipnorm` cuts the gradients of all weights before they reach a momentum. The step of
+    a kernel has the same size whatever the gradient's, so there it only bounds how much one batch
+    counts beside those before it; the steps of other weights become shorter.
+
     `keras.optimizers.Muon` applies it to dense layers' matrices, scales no kernel,
     and leaves convolutions to Adam.
 
@@ -117,12 +121,18 @@ def orthogonalize(matrix: Any, steps: int = 3) -> Any:
 def build_optimizer(config: TrainingConfig, learning_rate: Any) -> keras.optimizers.Optimizer:
     """Return the config's optimizer; only kernels decay, not biases or normalization.
 
+    It cuts gradients to the config's `clip_norm`, and keeps the average of its `ema`.
+
     Args:
         config: The config.
         learning_rate: A number, or a `keras.optimizers.schedules.LearningRateSchedule`.
     """
     entry, decay = OPTIMIZERS[config.optimizer], config.weight_decay or None
     fields = {name: getattr(config, name) for name in entry.fields}
+    if config.clip_norm:
+        fields["global_clipnorm"] = config.clip_norm
+    if config.ema:
+        fields |= {"use_ema": True, "ema_momentum": config.ema}
     optimizer = references.load(entry.build)(
         learning_rate=learning_rate, weight_decay=decay, **fields, **entry.options
     )

@@ -17,8 +17,10 @@ from cnn_cifar10.utils import InputError
 
 _HEAD = {  # how a classifier is trained on features, whatever comes after
     "optimizer": "adamw",
-    "learning_rate": None,
+    "learning_rate": 0.002,
     "weight_decay": None,
+    "clip_norm": 0.0,
+    "ema": 0.0,
     "schedule": "one_cycle",
     "batch_size": 32,
     "augment": "none",

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
+from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import InputError, Postponed, write_csv
@@ -67,8 +68,9 @@ class Recorder(keras.callbacks.Callback):
 
     Attributes:
         history: One dict of numbers an epoch.
-        best_weights: `model.get_weights()` of the epoch that is best in `config.select` so
-            far, of equals that with the lower `val_loss`; the last where nothing is validated.
+        best_weights: `model.get_weights()`, as validation saw them, of the epoch that is best in
+            `config.select` so far, of equals that with the lower `val_loss`; the last where nothing
+            is validated.
         best_epoch: That epoch, counted from 1; 0 for the weights before.
         stopped: Whether a callback ended the run before its last epoch.
         steps_done: Steps done of the epoch that was begun.
@@ -99,6 +101,7 @@ class Recorder(keras.callbacks.Callback):
         self.network = network
         self._others, self._run_facts = others, run_facts or {}
         self._signals = signals or Postponed()
+        self._averages = next((x for x in others if isinstance(x, AveragedWeights)), None)
         self._seconds_before, self._before = seconds_before, before
         self.fall = fall
         self._counters: list[dict[str, float]] = []
@@ -144,7 +147,7 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.best_epoch = facts["history"], facts["best_epoch"]
         self._before, self.stopped = facts["before"], facts["stopped"]
         self.best_weights = state.best
-        if state.best is None:
+        if state.best is None and self.best_epoch:
             self.best_weights = self.model.get_weights()
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall
@@ -243,7 +246,7 @@ class Recorder(keras.callbacks.Callback):
         self.steps_done, self._metrics = 0, []
         if self.best_weights is None or self._is_best(logs):
             self.best_epoch = epoch + 1
-            self.best_weights = self.model.get_weights()
+            self.best_weights = self._averages.kept if self._averages else self.model.get_weights()
             if not are_finite(self.best_weights):
                 self._fall(f"the weights are no longer finite after epoch {epoch + 1}")
         self.history.append({"epoch": epoch + 1} | {key: float(x) for key, x in logs.items()})
@@ -333,7 +336,8 @@ class Recorder(keras.callbacks.Callback):
         if not are_finite(arrays):
             ended = len(self.history) + bool(self.steps_done)
             self._fall(f"numbers of the network are no longer finite in epoch {ended}")
-        state = State(facts, arrays, None if is_best else self.best_weights)
+        holds_best = is_best and not self._averages
+        state = State(facts, arrays, None if holds_best else self.best_weights)
         if is_best:
             self._good = state
         self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)

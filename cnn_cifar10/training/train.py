@@ -24,6 +24,7 @@ from cnn_cifar10.pipelines import (
     steps_per_epoch,
     training_batches,
 )
+from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.compilation import CompileClock, keep_programs
@@ -224,7 +225,7 @@ def _train(task, config, begin, fall):
     network = references.source_of(find_network(config.model).builder)
     if not is_own(network):
         references.trust(network["sha256"])  # somebody asked for it: its models may need it
-    own = _build_callbacks(config)
+    own = _build_callbacks(config, examples.train)
     if task.tensorboard:
         own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
     steps = steps_per_epoch(dataset.train, config.batch_size)
@@ -315,9 +316,11 @@ def _check_same(run, config):
         )
 
 
-def _build_callbacks(config):
-    """Return the schedule's callback and early stopping, where the config asks for them."""
-    callbacks = []
+def _build_callbacks(config, split):
+    """Return those of averaged weights, of the schedule and of early stopping, if asked for."""
+    callbacks: list[keras.callbacks.Callback] = []
+    if config.ema:
+        callbacks.append(AveragedWeights(split, config.batch_size))
     if callback := SCHEDULES[config.schedule].callback:
         callbacks.append(references.load(callback)(config.select, SELECTIONS[config.select]))
     if config.early_stopping:

@@ -16,6 +16,7 @@ from cnn_cifar10.architectures import (
     find_network,
     list_models,
     main_model,
+    usual_training,
 )
 from cnn_cifar10.architectures.efficientnet import build_efficientnet
 from cnn_cifar10.architectures.layers import PatchWhitening
@@ -315,6 +316,35 @@ def test_cifar_resnets_have_as_many_layers_with_weights_as_their_depth(depth):
         "stage3_block1_conv1",
     ]
     assert len(layers_of(model, "Add")) == (depth - 2) // 2
+
+
+@pytest.mark.parametrize(
+    ("build", "depth", "last"),
+    [(build_cifar_resnet, 20, "conv2"), (build_resnet, 18, "conv2"), (build_resnet, 50, "conv3")],
+)
+def test_blocks_of_resnets_begin_as_their_shortcuts(build, depth, last):
+    model = build(depth=depth, width=8)
+    blocks = [layer.name.removesuffix("_add") for layer in layers_of(model, "Add")]
+    at_zero = {
+        layer.name
+        for layer in layers_of(model, "FusedBatchNormalization")
+        if not layer.gamma.numpy().any()
+    }
+    assert at_zero == {f"{block}_{last}_norm" for block in blocks}
+    branch, shortcut = model.get_layer(f"{blocks[-1]}_add").input
+    found = keras.Model(model.input, [branch, shortcut])(pixels(), training=True)
+    assert not found[0].numpy().any()
+    assert found[1].numpy().any()
+
+
+def test_what_a_network_is_usually_trained_with_is_a_copy():
+    usual = usual_training("vgg16")
+    assert usual == NETWORKS["vgg16"].training
+    usual["clip_norm"] = 9.0
+    assert usual_training("vgg16")["clip_norm"] != 9.0
+    assert usual_training("resnet") == usual_training("resnet20")
+    for model in ("my_net.py:build", "no_such_network", build_vgg):
+        assert usual_training(model) == {}
 
 
 def test_a_cifar_resnets_shortcut_skips_pixels_and_fills_channels_with_zeros():

@@ -550,6 +550,7 @@ def test_models_are_listed_with_their_options(capsys):
     assert models["baseline_cnn"]["options"] == {}
     assert models["resnet20"]["options"] == {"width": 16}  # its name says the depth
     assert models["transfer"]["options"]["backbone"] == "efficientnet_lite0"
+    assert models["vgg16"]["training"] == {"clip_norm": 1.0, "learning_rate": 0.05}
 
     lines = printed.err.splitlines()
     (place,) = (i for i, line in enumerate(lines) if line.startswith("resnet20 "))

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from cnn_cifar10.architectures import NETWORKS, Network, list_models
 from cnn_cifar10.configs import (
     OPTIMIZERS,
     RECIPES,
@@ -22,6 +23,67 @@ def test_rate_and_decay_follow_the_optimizer_unless_said(optimizer):
     assert (config.learning_rate, config.weight_decay) == (entry.learning_rate, entry.weight_decay)
     assert TrainingConfig(optimizer=optimizer, weight_decay=0.5).weight_decay == 0.5
     assert TrainingConfig(optimizer=optimizer, learning_rate=0.7).learning_rate == 0.7
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "factor"),
+    [("sgd", 512, 4), ("sgd", 32, 0.25), ("adam", 512, 2), ("adamw", 32, 0.5), ("muon", 512, 2)],
+)
+def test_a_learning_rate_that_nobody_names_grows_with_the_batch(optimizer, batch_size, factor):
+    config = TrainingConfig(optimizer=optimizer, batch_size=batch_size)
+    assert config.learning_rate == pytest.approx(factor * OPTIMIZERS[optimizer].learning_rate)
+    named = TrainingConfig(optimizer=optimizer, batch_size=batch_size, learning_rate=0.3)
+    assert named.learning_rate == 0.3
+
+
+def test_recipes_name_their_learning_rates_unless_their_batches_are_of_128():
+    for name, fields in RECIPES.items():
+        assert "learning_rate" in fields or "batch_size" not in fields, name
+    rates = {name: make_config(name).learning_rate for name in RECIPES}
+    assert (rates["standard"], rates["tutorial"], rates["transfer"]) == (0.2, 0.001, 0.002)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The name of a network whose training differs from the standard recipe."""
+    training = {"clip_norm": 2.0, "warmup": 0.5, "learning_rate": 0.01}
+    monkeypatch.setitem(NETWORKS, "toy", Network("nowhere:build", training=training))
+    return "toy"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "expected"),
+    [
+        ("standard", {}, {"clip_norm": 2.0, "warmup": 0.5, "learning_rate": 0.01}),
+        ("standard", {"batch_size": 512}, {"learning_rate": 0.04}),
+        ("standard", {"learning_rate": 0.3, "warmup": 0.1}, {"learning_rate": 0.3, "warmup": 0.1}),
+        ("standard", {"learning_rate": None}, {"learning_rate": 0.01}),
+        ("standard", {"clip_norm": 0.0}, {"clip_norm": 0.0}),
+        ("standard", {"optimizer": "adam"}, {"learning_rate": 0.001, "clip_norm": 2.0}),
+        ("tutorial", {}, {"learning_rate": 0.001, "clip_norm": 2.0}),
+        ("fast", {}, {"learning_rate": 0.15, "warmup": 0.0}),
+    ],
+)
+def test_a_networks_training_comes_after_what_is_given_and_named_recipes(
+    toy, recipe, given, expected
+):
+    config = make_config(recipe, model=toy, **given)
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_every_networks_usual_training_is_a_config(model):
+    config, usual = make_config(model=model), NETWORKS[model].training
+    assert {name: getattr(config, name) for name in usual} == dict(usual)
+
+
+def test_a_saved_config_stays_as_it_is(tmp_path):
+    path = tmp_path / "config.json"
+    values = TrainingConfig(model="vgg16", batch_size=512, learning_rate=0.4).to_dict()
+    del values["clip_norm"], values["ema"]  # as written before there were these
+    path.write_text(json.dumps(values))
+    config = read_config(path)
+    assert (config.learning_rate, config.clip_norm, config.ema) == (0.4, 0.0, 0.0)
 
 
 def test_recipes_are_starting_points():
@@ -119,6 +181,8 @@ def test_json_round_trip(tmp_path):
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"clip_norm": -1.0}, "clip_norm must be 0 or more, received -1.0"),
+        ({"ema": 1.0}, r"ema must be in \[0, 1\), received 1.0"),
         ({"warmup": 1.0}, r"warmup must be in \[0, 1\)"),
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
         ({"early_stopping": -1}, "early_stopping must be"),

@@ -59,12 +59,16 @@ def train_with(model, tmp_path, *more):
 
 
 def test_one_line_makes_a_network_of_the_command_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(NETWORKS, "toy", Network(build_toy, parameters=66))
+    toy = Network(build_toy, parameters=66, training={"clip_norm": 2.0})
+    monkeypatch.setitem(NETWORKS, "toy", toy)
     assert main(["models"]) == 0
-    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("toy "))
-    assert line.split() == ["toy", "66", "parameters", "Build", "a", "toy."]
+    lines = capsys.readouterr().out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("toy "))
+    assert lines[place].split() == ["toy", "66", "parameters", "Build", "a", "toy."]
+    assert lines[place + 2].split() == ["trained", "with", "clip_norm=2.0"]
     run, report = train_with("toy", tmp_path, "--model-options", "units=3")
     assert run.facts()["parameters"] == 3 * 4 + 4 * 10
+    assert run.config().clip_norm == 2.0
     assert report["facts"]["model"] == "toy"
     assert "toy," in (tmp_path / "results.csv").read_text()
 

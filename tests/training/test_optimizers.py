@@ -38,6 +38,47 @@ def test_optimizers_do_without_weight_decay(name):
     np.testing.assert_array_equal(layer.kernel.numpy(), kernel)
 
 
+def steps_of(config, gradients):
+    """Return weights after a step of each length of a gradient, and the optimizer."""
+    variables = [keras.Variable(random(3, 3, 2, 4)), keras.Variable(random(4, seed=1))]
+    optimizer = build_optimizer(config, 0.01)
+    optimizer.build(variables)
+    for length in gradients:
+        optimizer.apply(
+            [keras.ops.convert_to_tensor(length * random(*v.shape, seed=2)) for v in variables]
+        )
+    return [keras.ops.convert_to_numpy(variable) for variable in variables], optimizer
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_are_cut_to_the_same_norm_however_long_they_are(name):
+    config = make_config(optimizer=name, clip_norm=1.0, weight_decay=0.0)
+    found, optimizer = steps_of(config, [10.0, 1.0, 1e4])
+    expected, _ = steps_of(config, [1.0, 1.0, 1.0])
+    assert optimizer.global_clipnorm == 1.0
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+    uncut = make_config(optimizer=name, weight_decay=0.0)
+    other, _ = steps_of(uncut, [10.0, 1.0, 1e4])
+    assert np.abs(other[1] - expected[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(name):
+    config = make_config(optimizer=name, ema=0.9)
+    variable = keras.Variable(random(3, 3, 2, 4))
+    optimizer = build_optimizer(config, 0.01)
+    optimizer.build([variable])
+    expected = None
+    for seed in range(3):
+        optimizer.apply([keras.ops.convert_to_tensor(random(3, 3, 2, 4, seed=seed))])
+        now = keras.ops.convert_to_numpy(variable).copy()
+        expected = now if expected is None else 0.9 * expected + 0.1 * now
+    optimizer.finalize_variable_values([variable])
+    np.testing.assert_allclose(variable, expected, atol=1e-6)
+    assert not build_optimizer(make_config(optimizer=name), 0.01).use_ema
+
+
 @pytest.mark.parametrize(
     "name", ["sgd", *(pytest.param(x, marks=pytest.mark.slow) for x in OPTIMIZERS if x != "sgd")]
 )

@@ -174,6 +174,7 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
     "options",
     [
         pytest.param({}, id="sgd"),
+        pytest.param({"ema": 0.9, "clip_norm": 0.5}, id="ema"),
         pytest.param({"precision": "mixed_float16"}, id="mixed_float16", marks=pytest.mark.slow),
         pytest.param(
             {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
@@ -188,6 +189,7 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
                 "augment": "alternating_flip",
                 "small_epochs": 3,
                 "use_validation": True,
+                "ema": 0.9,
             },
             id="fastnet",
             marks=pytest.mark.slow,
