@@ -305,9 +305,7 @@ def _run_processes(search, state, objective, workers, table):
                     continue
                 if process.exitcode > 0 or (name == "chief" and process.exitcode):
                     code = process.exitcode
-                    raise InputError(
-                        f"{state}: its {name} ended with code {code}; it said why"
-                    )
+                    raise InputError(f"{state}: its {name} ended with code {code}; it said why")
                 if process.exitcode:
                     running[name] = start(name)
                 else:

@@ -59,7 +59,7 @@ def test_a_table_that_was_changed_is_read_with_a_warning(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_a_table_of_before_or_half_written_is_no_reason_for_a_warning(tmp_path, caplog, monkeypatch):
+def test_a_table_of_before_or_half_written_is_no_reason_for_a_warning(tmp_path, caplog):
     path = tmp_path / "results.csv"
     add_result(path, row("a"))
     Path(f"{path}.sha256").unlink()
