@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import logging
 import math
 import re
 import statistics
@@ -18,9 +17,7 @@ from filelock import FileLock
 
 from cnn_cifar10.evaluation import HEADLINE, METRICS, compared_metrics
 from cnn_cifar10.reporting.tables import find_column, format_cell, split_and_metric
-from cnn_cifar10.utils import InputError, clear_parts, digest, format_csv, replacing
-
-logger = logging.getLogger(__name__)
+from cnn_cifar10.utils import InputError, clear_parts, digest, format_csv, replacing, warn_once
 
 _MEANS = ("seconds", "images_per_second", "mflops", "megabytes", "latency_ms")
 _SHOWN = ("dataset", "model", "parameters", "epochs", "hardware")
@@ -131,10 +128,8 @@ def _check_table(results_csv, data):
     sums = _checksum_path(results_csv)
     known = sums.read_text(encoding="utf-8", errors="replace") if sums.exists() else ""
     if known and digest(data) not in known:
-        logger.warning(
-            "%s: changed since it was written, by hand or by damage; check its figures",
-            results_csv,
-        )
+        said = "changed since it was written, by hand or by damage; check its figures"
+        warn_once(f"{results_csv}: {said}")
 
 
 def remove_result(results_csv: str | Path, run: str) -> None:

@@ -19,7 +19,7 @@ from cnn_cifar10.utils.environment import (
     require_package,
     usable_cores,
 )
-from cnn_cifar10.utils.errors import InputError, describe_os_error, format_size, require
+from cnn_cifar10.utils.errors import InputError, describe_os_error, format_size, require, warn_once
 from cnn_cifar10.utils.files import (
     cache_folder,
     check_space,
@@ -50,6 +50,6 @@ __all__ = [
     "postpone_in_imports", "printable", "quiet_tensorflow", "read_assignment", "read_checked",
     "read_checksums", "read_list", "read_object", "read_sealed", "read_value", "references",
     "remove_listed", "replacing", "require", "require_package", "sigterm_raises", "usable_cores",
-    "working_in", "write_checksums", "write_csv", "write_figure", "write_json", "write_page",
-    "write_sealed",
+    "warn_once", "working_in", "write_checksums", "write_csv", "write_figure", "write_json",
+    "write_page", "write_sealed",
 ]  # fmt: skip

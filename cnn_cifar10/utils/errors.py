@@ -2,9 +2,13 @@
 
 import contextlib
 import errno
+import functools
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CURES = {
@@ -25,6 +29,12 @@ def require(holds: object, error: type[Exception], expected: str, received: obje
     """Raise an error that says what was expected and what was received, unless that holds."""
     if not holds:
         raise error(f"{expected}, received {received!r}")
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Say in the log what is wrong, the first time that it is noticed."""
+    logger.warning(message)
 
 
 def describe_os_error(error: OSError) -> str:

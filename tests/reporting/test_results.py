@@ -22,7 +22,7 @@ from cnn_cifar10.reporting import (
 )
 from cnn_cifar10.reporting.results import digest_config, remove_result
 from cnn_cifar10.reporting.run_report import result_row
-from cnn_cifar10.utils import InputError, write_csv
+from cnn_cifar10.utils import InputError, warn_once, write_csv
 
 # The figures and headings of these metrics are spelled out here.
 pytestmark = pytest.mark.usefixtures("known_metrics")
@@ -46,6 +46,7 @@ def test_a_table_that_was_changed_is_read_with_a_warning(tmp_path, caplog):
         changed[position] ^= 1 << (position % 7)
         path.write_bytes(changed)
         caplog.clear()
+        warn_once.cache_clear()
         try:
             read_results(path)
         except InputError as error:
@@ -55,6 +56,7 @@ def test_a_table_that_was_changed_is_read_with_a_warning(tmp_path, caplog):
     add_result(path, row("c"))
     assert [each["accuracy"] for each in read_results(path)] == [0.5, 0.26, 0.5]
     caplog.clear()
+    warn_once.cache_clear()
     read_results(path)
     assert not caplog.text
 
