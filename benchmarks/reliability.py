@@ -27,7 +27,7 @@ import h5py
 ROOT = Path(__file__).parents[1]
 NETWORK = "--model-options width=4 depth=1 stages=1"
 COMMANDS = {
-    "train": f"train --dataset digits --epochs 6 --save-every 0.2 --deterministic {NETWORK}",
+    "train": f"train --dataset digits --epochs 30 --save-every 0.2 --deterministic {NETWORK}",
     "sweep": "sweep study.json --keep",
     "tune": "tune --dataset digits --trials 3 --epochs 3 --name s --set stages=1 depth=1 width=2,4",
     "tune, workers": (
@@ -67,7 +67,7 @@ def end_until_done(words, folder, number, ends, seconds, rng):
     while True:
         process = start(words, folder)
         try:
-            process.wait(rng.uniform(0, 1.2 * seconds) if ended < ends else None)
+            process.wait(rng.uniform(0.1, 0.7) * seconds if ended < ends else None)
         except subprocess.TimeoutExpired:
             began, ended = time.monotonic(), ended + 1
             process.send_signal(number)

@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import logging
 import math
 import os
 import re
@@ -26,9 +25,8 @@ from cnn_cifar10.utils import (
     format_csv,
     printable,
     replacing,
+    warn_once,
 )
-
-logger = logging.getLogger(__name__)
 
 FULL_EPOCHS = 8
 """Epochs from which a training counts as full.
@@ -151,10 +149,8 @@ def _check_table(results_csv, data):
     sums = _checksum_path(results_csv)
     known = sums.read_text(encoding="utf-8", errors="replace") if sums.exists() else ""
     if known and digest(data) not in known:
-        logger.warning(
-            "%s: changed since it was written, by hand or by damage; check its figures",
-            results_csv,
-        )
+        said = "changed since it was written, by hand or by damage; check its figures"
+        warn_once(f"{results_csv}: {said}")
 
 
 def remove_result(results_csv: str | Path, run: str) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import math
 import shutil
 import time
@@ -16,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.utils import check_space, format_size, replacing
-
-logger = logging.getLogger(__name__)
+from cnn_cifar10.utils import check_space, format_size, replacing, warn_once
 
 _KEPT = 2  # states; the older one is for damage to the newer one
 _SHARE = 0.02  # of the time may be spent on states of epochs; half of it on others
@@ -137,7 +134,7 @@ class Checkpoints:
                 facts, variables = _read(path)
                 best = _read(path.with_name(facts["best"]))[1] if facts["best"] else None
             except RunError as error:
-                logger.warning("%s; the state before it is tried", error)
+                warn_once(f"{error}; the state before it is tried")
                 continue
             self._number = _number(paths[0])
             self._kept = [(path.name, facts["best"])]

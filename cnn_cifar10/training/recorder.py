@@ -1,6 +1,7 @@
 """Recorder of a run: history, best weights, and the states that it continues from."""
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -133,6 +134,9 @@ class Recorder(keras.callbacks.Callback):
                 f"{path}: the data changed since this run began (its fingerprint is another); "
                 "restore the data or start again with --overwrite"
             )
+        known = facts.get("config", self._run_facts.get("config"))
+        if known != json.loads(json.dumps(self._run_facts.get("config"))):
+            raise RunError(f"{path}: holds states of another config; start again with --overwrite")
         if facts["network"] != self.network and not is_own(self.network):
             raise RunError(
                 f"{path}: {self.network['source']} changed since this run began; restore the file "

@@ -45,6 +45,7 @@ from cnn_cifar10.utils import (
     remove_listed,
     replacing,
     require,
+    warn_once,
     write_checksums,
     write_json,
 )
@@ -187,7 +188,7 @@ class Run:
             if read_config(self.config_path) == config:
                 return config
         source = self.facts_path if self.is_finished else self.checkpoints_path
-        logger.warning("%s: damaged or changed; %s has what it was", self.config_path, source)
+        warn_once(f"{self.config_path}: damaged or changed; {source} has what it was")
         return config
 
     def _last_state(self):

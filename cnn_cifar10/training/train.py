@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 
 from cnn_cifar10.architectures import find_network, main_model
-from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig
+from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig, read_config
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
     CompiledEpochs,
@@ -148,6 +148,8 @@ class _Task(NamedTuple):
 def _check_finished(run, config, dataset):
     """Raise where a finished run is of other data or of another network."""
     facts = run.facts()
+    if run.config() != config:
+        raise _other_finished(run)
     if facts["fingerprint"] != dataset.fingerprint:
         raise RunError(
             f"{run.path}: the data changed since this run was trained (its fingerprint is "
@@ -299,11 +301,11 @@ def check_run(
 
 def _check_same(run, config):
     """Raise where a folder holds a run that the config is not of."""
+    with contextlib.suppress(InputError):
+        if read_config(run.config_path) == config and not run.holds_old_state:
+            return  # what else says so is compared when it is read
     if run.is_finished and run.config() != config:
-        raise RunError(
-            f"{run.path}: holds a finished run of another config; choose another output or "
-            "overwrite it"
-        )
+        raise _other_finished(run)
     if run.is_begun and run.config() != config:
         raise RunError(
             f"{run.path}: holds an unfinished run of another config; finish that one, choose "
@@ -314,6 +316,12 @@ def _check_same(run, config):
             f"{run.path}: holds an unfinished run of version 0.1; finish it with that version, "
             "choose another output or overwrite it"
         )
+
+
+def _other_finished(run):
+    return RunError(
+        f"{run.path}: holds a finished run of another config; choose another output or overwrite it"
+    )
 
 
 def _build_callbacks(config, split):

@@ -32,6 +32,7 @@ from cnn_cifar10.utils.errors import (
     first_line,
     format_size,
     require,
+    warn_once,
 )
 from cnn_cifar10.utils.files import (
     cache_folder,
@@ -65,6 +66,7 @@ __all__ = [
     "printable", "printable_document", "quiet_tensorflow", "read_assignment", "read_bounded",
     "read_checked", "read_checksums", "read_list", "read_object", "read_sealed", "read_value",
     "references", "remove_listed", "replacing", "require", "require_package", "sigterm_raises",
-    "usable_cores", "working_in", "write_checksums", "write_csv", "write_figure", "write_json",
+    "usable_cores", "warn_once", "working_in", "write_checksums", "write_csv", "write_figure",
+    "write_json",
     "write_page", "write_sealed",
 ]  # fmt: skip

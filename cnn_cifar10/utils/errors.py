@@ -2,11 +2,15 @@
 
 import contextlib
 import errno
+import functools
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from cnn_cifar10.utils.printing import printable
+
+logger = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CURES = {
@@ -46,6 +50,12 @@ def first_line(error: BaseException) -> str:
 
 def _short(text):
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Say in the log what is wrong, the first time that it is noticed."""
+    logger.warning(printable(message))
 
 
 def describe_os_error(error: OSError) -> str:

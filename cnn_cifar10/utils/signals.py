@@ -75,7 +75,7 @@ class Postponed:
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
         self._restore()
-        if kind is None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
             self.act()
 
     def _restore(self):

@@ -14,7 +14,7 @@ from cnn_cifar10.cli.main import _parse
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import read_results
 from cnn_cifar10.training import Speed
-from cnn_cifar10.utils import InputError, write_json
+from cnn_cifar10.utils import InputError, working_in, write_json
 
 SMALL = ("--model-options", "width=4", "depth=1")
 
@@ -194,6 +194,15 @@ def test_the_same_command_ends_what_is_missing(digits_run, tmp_path, monkeypatch
     assert (run / "run.json").read_bytes() == before
     assert main([*command[:-3], "--model-options", "width=16"]) == 2
     assert "holds a finished run of another config" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_trains_is_refused_before_keras_is_loaded(tmp_path, run_program):
+    with working_in(tmp_path / "run"):
+        words = ("train", "--dataset", "digits", "--output", tmp_path / "run")
+        *_, error, last = run_program("runs_command.py", "--", *words).splitlines()
+        assert error.startswith(f"cnn-cifar10: {tmp_path / 'run'}: is being written by process ")
+        assert last.split()[0] == "2"
+        assert not {"keras", "tensorflow"} & set(last.split())
 
 
 def test_places_that_cannot_be_written_are_said_before_training(tmp_path, monkeypatch, capsys):

@@ -130,7 +130,7 @@ def test_a_run_without_a_number_is_recorded_once_and_the_others_go_on(tmp_path):
     rows = {row["variant"]: row for row in go(study, tmp_path, keep=True)}
     failed, narrow = rows["diverging"], rows["narrow"]
     assert failed["validation_accuracy"] is None
-    assert failed["failure"].startswith("the loss became nan in epoch 1: lower the learning rate")
+    assert failed["failure"].startswith("the loss became nan in epoch 1, for the second time")
     assert (failed["train_images"], failed["model"], failed["epochs"]) == (96, "custom_cnn", None)
     assert narrow["failure"] == ""
     kept = Run(tmp_path / "models/narrow-seed0")

@@ -252,12 +252,8 @@ def test_damage_to_the_state_is_one_line(tmp_path):
     state = tmp_path / "state"
     for path in (state / "oracle.json", state / "trial_1" / "trial.json", state / "search.json"):
         whole = path.read_bytes()
-        for changed in (
-            whole[:40],
-            b"",
-            whole.replace(b"1", b"2", 1),
-            whole.replace(b"0.", b"3.", 1),
-        ):
+        others = whole.replace(b"1", b"2", 1), whole.replace(b"0.", b"3.", 1)
+        for changed in (whole[:40], b"", *others):
             path.write_bytes(changed)
             if changed == whole:
                 continue

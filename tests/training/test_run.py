@@ -61,7 +61,6 @@ def test_a_damaged_list_is_no_traceback(run):
 def test_what_else_is_damaged_is_taken_from_run_json(run, digits_run, caplog):
     config, run_id = digits_run.config(), digits_run.id
     for _ in damaged(run.config_path):
-        caplog.clear()
         assert run.config() == config
         assert TrainingConfig.from_dict(run.facts()["config"]) == config
     for _ in damaged(run.path / "id"):

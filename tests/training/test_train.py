@@ -401,9 +401,7 @@ def test_opening_what_is_not_there(tmp_path):
 
 def test_a_loss_that_is_no_number_twice_ends_training_in_one_line(tmp_path, digits, caplog):
     config = make_config(**{**SMALL, "learning_rate": 1e30})
-    with pytest.raises(
-        TrainingError, match=r"in epoch 1, for the second time, at .* 5e\+29 at most"
-    ):
+    with pytest.raises(TrainingError, match=r"in epoch 1, for the second time, .* 5e\+29 at most"):
         train(config, tmp_path / "run", dataset=digits, verbose=0)
     assert "it goes on from the last good state, at half the learning rate" in caplog.text
 
