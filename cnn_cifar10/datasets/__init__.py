@@ -1,6 +1,6 @@
-"""Data sets: CIFAR-10, digits, image folders and ImageNet as one `Dataset` object."""
+"""Data sets: CIFAR, MNIST, digits, image folders and ImageNet as one `Dataset` object."""
 
-from cnn_cifar10.datasets import cifar10, digits, folders, imagenet
+from cnn_cifar10.datasets import cifar10, cifar100, digits, fashion_mnist, folders, imagenet, mnist
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split
 from cnn_cifar10.datasets.folders import list_files
 from cnn_cifar10.datasets.images import (
@@ -26,6 +26,10 @@ __all__ = [
 
 DATASETS: dict[str, Source] = {
     "cifar10": Source(cifar10.load, hub_id="uoft-cs/cifar10"),
+    "cifar100": Source(cifar100.load, hub_id="uoft-cs/cifar100"),
+    "cifar100_coarse": Source(cifar100.load_coarse, hub_id="uoft-cs/cifar100"),
+    "mnist": Source(mnist.load, hub_id="ylecun/mnist"),
+    "fashion_mnist": Source(fashion_mnist.load, hub_id="zalando-datasets/fashion_mnist"),
     "digits": Source(digits.load),
     "folder": Source(folders.load, image_size=64),
     "imagenet": Source(imagenet.load, image_size=224),
