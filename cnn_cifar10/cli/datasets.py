@@ -6,5 +6,5 @@ def run(args):
 
     width = max(map(len, DATASETS))
     for name, source in DATASETS.items():
-        print(f"{name:{width}} {source.description}")
+        print(f"{name:{width}}  {source.description}")
     return [{"name": name, "description": each.description} for name, each in DATASETS.items()]
