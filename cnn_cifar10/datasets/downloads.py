@@ -120,9 +120,9 @@ def _find(folder: Path, download: Download) -> Path | None:
     """Return the whole file, under whatever name another version of Keras has given it."""
     if not folder.is_dir():
         return None
-    files = [path for path in folder.iterdir() if path.is_file()]
-    sizes = [path for path in files if path.stat().st_size == download.size]
-    return next((path for path in sizes if _is_whole(path, download)), None)
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".part"]
+    same = [path for path in files if path.stat().st_size == download.size]
+    return next((path for path in same if _is_whole(path, download)), None)
 
 
 def _is_whole(path: Path, download: Download) -> bool:
@@ -264,7 +264,7 @@ class _Watch:
         recent = self._total - self._marks[0]
         if len(self._marks) == self._marks.maxlen and recent < self._least:
             speed = f"{recent / 1000 / SECONDS:.0f} kB/s" if recent else "nothing"
-            raise _HostError(f"sent {speed} for {SECONDS:g} seconds")
+            raise _HostError(f"sent {speed} for {SECONDS:g} s")
 
 
 def _send(url: str, start: int, size: int, put: Callable, left: threading.Event) -> None:
@@ -278,6 +278,8 @@ def _send(url: str, start: int, size: int, put: Callable, left: threading.Event)
                 put(chunk)
         put(None)
     except Exception as error:  # which the other thread raises
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         put(error)
 
 

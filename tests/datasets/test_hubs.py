@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face Hub and TensorFlow Datasets, as local ones, without a network."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.datasets import ImageFiles, load_dataset
+from cnn_cifar10.utils import InputError
 
 COUNTS = {"train": 24, "test": 8}
 SIZE = (20, 14)
@@ -46,17 +48,18 @@ def test_a_library_needs_a_name_and_a_name_needs_a_library(refusal):
 
 
 @pytest.mark.parametrize(("name", "extra"), [("hf:a/b", "[hf]"), ("tfds:mnist", "[tfds]")])
-def test_a_missing_library_is_named_with_its_extra(monkeypatch, name, extra, capsys):
+def test_a_missing_library_is_named_with_its_extra(monkeypatch, name, extra):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    assert main(["train", "--dataset", name, "--quiet"]) == 2
-    assert f"pip install 'cnn-cifar10{extra}'" in capsys.readouterr().err
+    with pytest.raises(InputError, match=re.escape(f"pip install 'cnn-cifar10{extra}'")):
+        load_dataset(name)
 
 
 @pytest.fixture
 def hugging_face(tmp_path, pixels, monkeypatch):
     """A folder in a layout of the Hub, with a card, and a function that changes its examples."""
     datasets = pytest.importorskip("datasets", reason="pip install 'cnn-cifar10[hf]'")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     datasets.disable_progress_bars()
     folder = tmp_path / "animals"
     features = {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
@@ -127,8 +130,8 @@ def test_a_run_on_a_hugging_face_data_set_says_its_licence(hugging_face, tmp_pat
     assert "Licence: cc-by-4.0." in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.fixture
-def tensorflow_datasets(tmp_path, pixels):
+@pytest.fixture(scope="module")
+def tensorflow_datasets(tmp_path_factory, pixels):
     """The folder of a tiny data set of TensorFlow Datasets, named `tiny_animals`."""
     tfds = pytest.importorskip("tensorflow_datasets", reason="pip install 'cnn-cifar10[tfds]'")
 
@@ -144,9 +147,7 @@ def tensorflow_datasets(tmp_path, pixels):
                 builder=self,
                 features=tfds.features.FeaturesDict(features),
                 supervised_keys=("image", "label"),
-                redistribution_info=tfds.core.dataset_info.dataset_info_pb2.RedistributionInfo(
-                    license="CC-BY 4.0"
-                ),
+                license="CC-BY 4.0",
             )
 
         def _split_generators(self, manager):
@@ -157,7 +158,7 @@ def tensorflow_datasets(tmp_path, pixels):
                 yield i, {"image": image, "label": i % 2}
 
     tfds.disable_progress_bar()
-    folder = tmp_path / "tensorflow_datasets"
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
     TinyAnimals(data_dir=folder).download_and_prepare()
     return folder
 
