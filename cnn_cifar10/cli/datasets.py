@@ -4,6 +4,7 @@
 def run(args):
     from cnn_cifar10.datasets import DATASETS
 
+    width = max(map(len, DATASETS))
     for name, source in DATASETS.items():
-        print(f"{name:10} {source.description}")
+        print(f"{name:{width}}  {source.description}")
     return [{"name": name, "description": each.description} for name, each in DATASETS.items()]

@@ -120,12 +120,12 @@ def prepare(args):
 
 def _check_places(args, config):
     """Return the `Run`; raise, before images are read, what would stop it."""
-    from cnn_cifar10.datasets import DATASETS
+    from cnn_cifar10.datasets import find_source
     from cnn_cifar10.training import Run, check_run
 
-    source, given = DATASETS.get(config.dataset), _given(args)
+    source, given = find_source(config.dataset), _given(args)
     for name in ("fit", "skip_damaged"):
-        if source and not source.image_size and name in given:
+        if not source.image_size and name in given:
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} is of image files, not of {config.dataset}: leave it out")
     run = Run(output_folder(args, config))

@@ -5,6 +5,7 @@ from the fields below.
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,7 @@ class TrainingConfig:
         """Name of the data: the data set, or the folder of a folder of images."""
         if self.dataset == "folder" and self.data_dir:
             return Path(self.data_dir).resolve().name
-        return self.dataset
+        return re.sub(r"[^\w.+-]+", "-", self.dataset)  # hf:owner/name would be folders
 
     @property
     def name(self) -> str:

@@ -1,6 +1,15 @@
-"""Data sets: CIFAR-10, digits, image folders and ImageNet as one `Dataset` object."""
+"""Data sets: CIFAR, MNIST, digits, image folders and ImageNet as one `Dataset` object."""
 
-from cnn_cifar10.datasets import cifar10, digits, folders, imagenet
+from cnn_cifar10.datasets import (
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    folders,
+    hubs,
+    imagenet,
+    mnist,
+)
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split
 from cnn_cifar10.datasets.folders import list_files
 from cnn_cifar10.datasets.images import (
@@ -20,17 +29,38 @@ from cnn_cifar10.datasets.survey import Survey, survey_folder
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "DataOptions", "Dataset", "DatasetError",
     "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
-    "describe_sizes", "find_images", "is_hidden", "list_files", "load_dataset", "load_image",
-    "measure_sizes", "read_image", "scan_images", "survey_folder",
+    "describe_sizes", "find_images", "find_source", "is_hidden", "list_files", "load_dataset",
+    "load_image", "measure_sizes", "read_image", "scan_images", "survey_folder",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {
     "cifar10": Source(cifar10.load, hub_id="uoft-cs/cifar10"),
+    "cifar100": Source(cifar100.load, hub_id="uoft-cs/cifar100"),
+    "cifar100_coarse": Source(cifar100.load_coarse, hub_id="uoft-cs/cifar100"),
+    "mnist": Source(mnist.load, hub_id="ylecun/mnist"),
+    "fashion_mnist": Source(fashion_mnist.load, hub_id="zalando-datasets/fashion_mnist"),
     "digits": Source(digits.load),
     "folder": Source(folders.load, image_size=64),
     "imagenet": Source(imagenet.load, image_size=224),
+    "hf": Source(hubs.load_hugging_face, image_size=64, example="hf:owner/name"),
+    "tfds": Source(hubs.load_tensorflow, image_size=64, example="tfds:name"),
 }
 """The data sets by name. To add one, write a file beside this one and add one line here."""
+
+
+def find_source(name: str) -> Source:
+    """Return the entry of `DATASETS` of a data set, such as `"digits"` or `"hf:owner/name"`.
+
+    Raises:
+        DatasetError: If there is none.
+    """
+    kind, _, own = name.partition(":")
+    source = DATASETS.get(kind)
+    if source is None or (":" in name and not source.example):
+        raise DatasetError(f"name: no data set {name!r}; choose from {', '.join(DATASETS)}")
+    if source.example and not own:
+        raise DatasetError(f"name: {name!r} is a library of data sets; write {source.example}")
+    return source
 
 
 def load_dataset(
@@ -50,11 +80,11 @@ def load_dataset(
     a data set, its splits and its files.
 
     Args:
-        name: A key of `DATASETS`.
+        name: A key of `DATASETS`, or `"hf:owner/name"` or `"tfds:name"`.
         data_dir: Where the files are: a folder, an archive, or a table of `folder`.
         image_size: Height and width in pixels of images that are read from files, by
-            default 64 for `folder` and 224 for `imagenet`. `cifar10` and `digits` are
-            always 32.
+            default 224 for `imagenet` and 64 for `folder`, `hf` and `tfds`. Images of other
+            data sets have a size of their own: 28 for `mnist` and `fashion_mnist`, else 32.
         fit: How an image file becomes a square, as for `read_image`: `"crop"`, `"pad"`
             or `"stretch"`.
         split_seed: Seed of the random split, 0 to 2**32 - 1.
@@ -70,12 +100,12 @@ def load_dataset(
         DatasetError: If the data are missing, damaged or laid out otherwise, or
             an argument is out of its range.
     """
-    if name not in DATASETS:
-        raise DatasetError(f"name: no data set {name!r}; choose from {', '.join(DATASETS)}")
+    source = find_source(name)
     if not 0 <= split_seed < 2**32:
         raise DatasetError(f"split_seed: {split_seed} is not within 0 to 2**32 - 1")
-    options = DataOptions(data_dir, image_size, fit, split_seed, skip_damaged, group_by)
-    dataset = DATASETS[name].load(options)
+    own = name.partition(":")[2] or None
+    options = DataOptions(data_dir, image_size, fit, split_seed, skip_damaged, group_by, own)
+    dataset = source.load(options)
     if group_by is not None and not isinstance(dataset.train.images, ImageFiles):
         raise DatasetError(f"group_by: {name} has no files to group by their paths; leave it out")
     return dataset

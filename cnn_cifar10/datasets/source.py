@@ -22,6 +22,7 @@ class DataOptions:
     split_seed: int = 0
     skip_damaged: bool = False
     group_by: str | None = None
+    name: str | None = None  # of a data set in a library of them
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Source:
         hub_id: Identifier on the Hugging Face Hub, for model cards.
         image_size: Side in pixels of images from files where none is asked for; `None` where
             images have a size of their own.
+        example: For a library of data sets, how one of them is named: `"hf:owner/name"`.
     """
 
     load: Callable[[DataOptions], Dataset]
     hub_id: str | None = None
     image_size: int | None = None
+    example: str | None = None
 
     @property
     def description(self) -> str:

@@ -8,7 +8,7 @@ import keras
 
 from cnn_cifar10.architectures import create_model, find_network
 from cnn_cifar10.configs import TrainingConfig
-from cnn_cifar10.datasets import DATASETS
+from cnn_cifar10.datasets import find_source
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError, gpu_names
 
@@ -29,8 +29,8 @@ def check_size(config: TrainingConfig) -> None:
     """
     if ":" in config.model:
         return
-    source, network = DATASETS.get(config.dataset), find_network(config.model)
-    pixels = config.image_size or (source.image_size if source else None)
+    source, network = find_source(config.dataset), find_network(config.model)
+    pixels = config.image_size or source.image_size
     scales = "image_size" in network.options
     size = {**network.options, **config.model_options}["image_size"] if scales else pixels
     if pixels is None or not isinstance(size, int):

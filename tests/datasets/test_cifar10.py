@@ -1,9 +1,10 @@
-"""CIFAR-10 from its folder, its archive or Keras, and what is said of files that are not it."""
+"""CIFAR-10 from its folder, its archive or a download, and what is said of other files."""
 
+import dataclasses
+import hashlib
 import io
 import os
 import pickle
-import sys
 import tarfile
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cnn_cifar10.datasets import cifar10, load_dataset
+from cnn_cifar10.datasets import cifar, cifar10, load_dataset
 
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 CIFAR10_CLASSES = (
@@ -136,8 +137,8 @@ def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
 
     folder = broken_dir("batches.meta", None)
     modified = title_and_fingerprint(folder)
-    md5 = {name: cifar10._md5((folder / name).read_bytes()) for name in BATCHES}
-    monkeypatch.setattr(cifar10, "_MD5", md5)
+    md5 = {name: cifar._md5((folder / name).read_bytes()) for name in BATCHES}
+    monkeypatch.setattr(cifar10, "FILES", dataclasses.replace(cifar10.FILES, md5=md5))
     official = title_and_fingerprint(folder)
     for name in BATCHES:
         broken_dir(name, pickle.dumps(fake.batch(name, suffix="jpg")))
@@ -151,8 +152,11 @@ def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
 
 
 def test_the_official_checksums_are_those_published():
-    assert cifar10._MD5["data_batch_1"] == "c99cafc152244af753f735de768cd75f"
-    assert cifar10._MD5["test_batch"] == "40351d587109b95175f43aff81a1287e"
+    assert cifar10.FILES.md5["data_batch_1"] == "c99cafc152244af753f735de768cd75f"
+    assert cifar10.FILES.md5["test_batch"] == "40351d587109b95175f43aff81a1287e"
+    archive = cifar10.FILES.archive
+    assert archive.sha256 == "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    assert archive.size == 170_498_071
 
 
 class Evil:
@@ -164,11 +168,11 @@ class Evil:
     ("content", "fault"),
     [
         (lambda fake: None, "lacks data_batch_3"),
-        (lambda fake: pickle.dumps(fake.batch("data_batch_3"))[:1000], "no CIFAR-10 batch"),
-        (lambda fake: b"", "no CIFAR-10 batch"),
-        (lambda fake: np.random.default_rng(0).bytes(1000), "no CIFAR-10 batch"),
-        (lambda fake: pickle.dumps([1, 2]), "no CIFAR-10 batch"),
-        (lambda fake: pickle.dumps({b"data": 1, b"fine_labels": []}), "no CIFAR-10 batch"),
+        (lambda fake: pickle.dumps(fake.batch("data_batch_3"))[:1000], "no CIFAR batch"),
+        (lambda fake: b"", "no CIFAR batch"),
+        (lambda fake: np.random.default_rng(0).bytes(1000), "no CIFAR batch"),
+        (lambda fake: pickle.dumps([1, 2]), "no CIFAR batch"),
+        (lambda fake: pickle.dumps({b"data": 1, b"fine_labels": []}), "no CIFAR batch"),
         (lambda fake: pickle.dumps(Evil()), "asks for posix.system"),
         (lambda fake: fake.batch("data_batch_3", data=np.zeros((5, 3072), "u1")), "(5, 3072)"),
         (lambda fake: fake.batch("data_batch_3", data=np.zeros((10_000, 3072), "f4")), "float32"),
@@ -224,50 +228,39 @@ def test_a_truncated_or_random_archive_and_a_missing_path_are_named(refusal, fak
     assert missing.startswith(f"{tmp_path / 'gone'}: no such file or folder")
 
 
-def keras_cifar10(monkeypatch, load_data):
-    import keras
+@pytest.fixture
+def published(fake_dir, monkeypatch, tmp_path):
+    """Makes the random CIFAR-10 the one that is published, in an archive that it returns."""
+    archive = fake_dir.parent / "archive" / "cifar-10-python.tar.gz"
+    with open(archive, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    known = {"size": archive.stat().st_size, "sha256": sha256, "urls": (UNREACHABLE,)}
+    download = dataclasses.replace(cifar10.FILES.archive, **known)
+    md5 = {name: cifar._md5((fake_dir / name).read_bytes()) for name in BATCHES}
+    files = dataclasses.replace(cifar10.FILES, archive=download, md5=md5)
+    monkeypatch.setattr(cifar10, "FILES", files)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return archive
 
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+
+UNREACHABLE = "http://no-such-host.invalid/cifar-10-python.tar.gz"
 
 
-def test_without_a_folder_keras_downloads_the_official_data(fake, monkeypatch):
-    images, labels = fake.images, fake.labels.astype("uint8")[:, np.newaxis]
-    train, test = slice(0, 50_000), slice(50_000, None)
-    keras_cifar10(
-        monkeypatch, lambda: ((images[train], labels[train]), (images[test], labels[test]))
-    )
+def test_without_a_folder_the_official_archive_is_downloaded(fake, published, monkeypatch):
+    monkeypatch.setenv("CNN_CIFAR10_MIRROR", str(published))
     dataset = load_dataset("cifar10")
     assert dataset.title == "CIFAR-10"
-    assert dataset.train.labels.dtype == np.int64
     fake.assert_equals(dataset)
+    monkeypatch.delenv("CNN_CIFAR10_MIRROR")
+    assert load_dataset("cifar10").fingerprint == dataset.fingerprint  # from Keras's cache
 
 
-def test_a_failed_download_ends_in_one_line_with_the_ways_out(refusal, monkeypatch):
-    def unreachable():
-        # What Keras raises when the host is not found.
-        raise Exception("URL fetch failure on https://host/file: None -- [Errno -2] unknown")
-
-    keras_cifar10(monkeypatch, unreachable)
+def test_a_failed_download_ends_in_one_line_with_the_ways_out(refusal, published):
     message = refusal("cifar10")
-    assert "URL fetch failure on https://host/file" in message
+    assert message.startswith("CIFAR-10 was not downloaded: no-such-host.invalid fails")
     assert "data_dir" in message
-    assert "CNN_CIFAR10_DATA" in message
+    assert "CNN_CIFAR10_MIRROR" in message
     assert "cifar-10-python.tar.gz" in message
-
-
-def test_the_message_of_keras_itself_when_the_host_is_unreachable(refusal, monkeypatch, tmp_path):
-    import urllib.error
-
-    import keras
-
-    def urlretrieve(*args):
-        raise urllib.error.URLError("unreachable")
-
-    # The module, behind the public name, that fetches files.
-    fetcher = sys.modules[keras.utils.get_file.__module__]
-    monkeypatch.setattr(fetcher, "urlretrieve", urlretrieve)
-    monkeypatch.setattr(fetcher.config, "keras_home", lambda: str(tmp_path))
-    assert "URL fetch failure" in refusal("cifar10")
 
 
 def test_local_data_need_no_keras(make_images, tmp_path, fake_dir, run_program):

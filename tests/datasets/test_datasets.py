@@ -181,7 +181,7 @@ def test_every_data_set_is_listed_with_a_line_about_it():
 @pytest.mark.parametrize(
     ("args", "options", "parts"),
     [
-        (["mnist"], {}, ["mnist", "digits"]),
+        (["emnist"], {}, ["emnist", "digits"]),
         (["digits"], {"split_seed": -1}, ["split_seed", "-1"]),
         (["digits"], {"image_size": 64}, ["image_size", "64", "resize inside"]),
         (["cifar10"], {"image_size": 64}, ["image_size", "64", "resize inside"]),
