@@ -114,7 +114,8 @@ def add_result(
     with _lock(results_csv):
         header, rows = _read_table(results_csv, columns) if results_csv.exists() else (columns, [])
         others = [pair for pair in rows if pair[0]["run"] != row["run"]]
-        known, replaced = next((pair for pair in rows if pair[0]["run"] == row["run"]), (row, {}))
+        same = (pair for pair in rows if pair[0]["run"] == row["run"])
+        known, replaced = next(same, (row, dict[str, str]()))
         refuse_other_run(f"{results_csv}: the row", known, row)
         if not new.get("note"):
             new["note"] = replaced.get("note", "")
