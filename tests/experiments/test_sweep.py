@@ -88,7 +88,7 @@ def test_every_variant_is_trained_with_every_seed_and_has_a_row(tmp_path, traine
     assert row["fingerprint"] == digits.subset(96).fingerprint[:12]
     assert json.loads(row["settings"]) == {
         **{"dataset": "digits", "epochs": 2, "train_images": 96, "precision": "float32"},
-        **{"learning_rate": 0.2, "weight_decay": 0.005, "batch_size": 32},
+        **{"learning_rate": 0.05, "weight_decay": 0.005, "batch_size": 32},
         "model_options": {"depth": 1, "stages": 1, "width": 4},
     }
     assert row["failure"] == ""

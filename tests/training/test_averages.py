@@ -43,7 +43,7 @@ def average(steps, momentum):
     return found
 
 
-@pytest.mark.parametrize("use_validation", [False, True])
+@pytest.mark.parametrize("use_validation", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_average_is_kept_and_training_goes_on_with_its_own(tmp_path, digits, use_validation):
     config = make_config(**SMALL, use_validation=use_validation, deterministic=True)
     record, plain = Record(), Record()
