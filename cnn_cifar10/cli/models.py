@@ -38,7 +38,9 @@ def run(args):
 def _trust(name):
     digest = references.digest_of(name) if ":" in name else None
     if digest is None:
-        raise InputError(f"--trust needs a file of your own, path/to/file.py:function, not {name!r}")
+        raise InputError(
+            f"--trust needs a file of your own, path/to/file.py:function, not {name!r}"
+        )
     references.trust(digest)
     print(f"{name} may run when its models are opened, until it changes")
 

@@ -77,7 +77,12 @@ def _check(description, place):
 
     def of_type(kind, document, key):
         found = document.get(key)
-        require(isinstance(found, kind), ArtifactError, f"{place} {key} must be a {kind.__name__}", found)
+        require(
+            isinstance(found, kind),
+            ArtifactError,
+            f"{place} {key} must be a {kind.__name__}",
+            found,
+        )
         return found
 
     names = of_type(list, description, "class_names")

@@ -66,7 +66,9 @@ def read_model_file(path: Path) -> ModelFile:
         members = _members(file)
         start, size = members["config.json"]
         _require(size <= JSON_BYTES, f"has a config of {size:,} bytes")
-        config = parse_object(_Window(file, start, size).read(), "config.json", "config", InputError)
+        config = parse_object(
+            _Window(file, start, size).read(), "config.json", "config", InputError
+        )
         others = _check_config(config)
         weight_bytes = _check_weights(_Window(file, *members["model.weights.h5"]))
     return ModelFile(config, weight_bytes, others)
@@ -163,7 +165,7 @@ def _is_kerass(part):
         return False
     if name == "function":
         return module == "builtins" and ">" not in str(part.get("config"))
-    room, _, rest = str(module).removeprefix("keras.src.").removeprefix("keras.").partition(".")
+    room = str(module).removeprefix("keras.src.").removeprefix("keras.").partition(".")[0]
     if module == "keras":
         return name in _TOP
     return str(module).startswith("keras.") and room in _MODULES
@@ -256,7 +258,10 @@ def check_network(
         f"declares a network with {min(needed, 10**15):,} bytes of weights or more, and holds "
         f"{found.weight_bytes:,}",
     )
-    _require(largest <= _MOST_VALUES, f"has a layer that gives {min(largest, 10**15):,} values or more for an image")
+    _require(
+        largest <= _MOST_VALUES,
+        f"has a layer that gives {min(largest, 10**15):,} values or more for an image",
+    )
     if input_shape and takes:
         same = zip(takes, input_shape, strict=False)
         fits = len(takes) == len(input_shape) and all(a in (None, b) for a, b in same)
@@ -275,8 +280,9 @@ def _measure(config, answer):
 
     try:
         with keras.StatelessScope(initialize_variables=False):
-            # A copy, since Keras changes what it reads.
-            model = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+            # A copy, since Keras changes what it reads; without an optimizer, which needs values.
+            network = json.loads(json.dumps({**config, "compile_config": None}))
+            model = keras.saving.deserialize_keras_object(network)
         _require(isinstance(model, keras.Model), "holds no network")
         needed = sum(math.prod(each.shape) * _bytes(each.dtype) for each in model.weights)
         sizes = [math.prod(size or 1 for size in each.shape[1:]) for each in _outputs(model)]
@@ -300,4 +306,6 @@ def _outputs(model):
 
 
 def _bytes(dtype):
-    return {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "bfloat16": 2, "float64": 8}.get(dtype, 4)
+    return {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "bfloat16": 2, "float64": 8}.get(
+        dtype, 4
+    )

@@ -133,7 +133,12 @@ class Run:
         facts = read_object(self.facts_path, "facts of the run", RunError)
         for key, kind in _FACTS.items():
             fits = isinstance(facts.get(key, kind()), kind)
-            require(fits, RunError, f"{self.facts_path}: {key} must be a {kind.__name__}", facts.get(key))
+            require(
+                fits,
+                RunError,
+                f"{self.facts_path}: {key} must be a {kind.__name__}",
+                facts.get(key),
+            )
         return printable_document(facts, keep=("config", "network"))
 
     def history(self) -> dict[str, list[float]]:

@@ -11,7 +11,9 @@ import pytest
 def hostile():
     """The module `hostile.py` beside this."""
     if "hostile" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("hostile", Path(__file__).parent / "hostile.py")
+        spec = importlib.util.spec_from_file_location(
+            "hostile", Path(__file__).parent / "hostile.py"
+        )
         sys.modules["hostile"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["hostile"])
     return sys.modules["hostile"]

@@ -558,9 +558,7 @@ EXPORTS["names_too_few"] = _described(lambda each: each.update(class_names=["cat
 EXPORTS["names_in_a_string"] = _described(lambda each: each.update(class_names="0123456789"))
 EXPORTS["no_input"] = _described(lambda each: each.pop("input"))
 EXPORTS["input_is_text"] = _described(lambda each: each.update(input="32x32"))
-EXPORTS["input_huge"] = _described(
-    lambda each: each["input"].update(shape=[None, 10**9, 10**9, 3])
-)
+EXPORTS["input_huge"] = _described(lambda each: each["input"].update(shape=[None, 10**9, 10**9, 3]))
 EXPORTS["input_of_another_size"] = _described(
     lambda each: each["input"].update(shape=[None, 64, 64, 3])
 )
