@@ -111,9 +111,7 @@ def train(
         while True:
             tried = _in_use(config, batch_size, fall, count)
             try:
-                _train(
-                    run, begin, tried, dataset, checkpoints, fall, callbacks, tensorboard, verbose
-                )
+                _train(run, begin, tried, dataset, checkpoints, fall, callbacks, tensorboard, verbose)
                 return run
             except Fallen as error:
                 fall = error.fall
@@ -190,11 +188,7 @@ def _train(run, begin, config, dataset, checkpoints, fall, callbacks, tensorboar
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
     facts = _facts(run, dataset, precision, artifact, recorder)
-    facts |= {
-        "id": run_id,
-        "compile_seconds": round(compile_seconds, 1),
-        "fingerprint": fingerprint,
-    }
+    facts |= {"id": run_id, "compile_seconds": round(compile_seconds, 1), "fingerprint": fingerprint}
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size
     if recorder.fall:
