@@ -6,13 +6,14 @@ reads the few fields that decide whether that is safe, in place, and counts them
 """
 
 import math
+import mmap
 from collections.abc import Iterator
 from typing import Any
 
 from cnn_cifar10.inference.artifact import ArtifactError
 
 _MOST_FIELDS, _MOST_NODES = 1_000_000, 20_000  # of a file; large networks have a tenth of it
-_DOMAINS = (b"", b"ai.onnx")  # the standard's own operators
+_DOMAINS = ("", "ai.onnx")  # the standard's own operators
 
 # Numbers of fields, from onnx.proto.
 _GRAPH, _TRAINING, _FUNCTIONS = 7, 20, 25  # of a model
@@ -22,7 +23,7 @@ _TENSOR, _TENSORS, _SUBGRAPHS, _SPARSE_TENSORS = 5, 10, (6, 11), (22, 23)  # of 
 _DIMENSIONS, _ELSEWHERE = 1, (3, 13, 14)  # of a tensor; in segments or in other files
 
 
-def check_graph(model: bytes) -> None:
+def check_graph(model: bytes | mmap.mmap) -> None:
     """Check an ONNX file.
 
     Raises:
@@ -56,11 +57,10 @@ def _check_nodes(reader, graph):
 
 def _check_node(reader, node):
     parts = list(reader.fields(node))
-    named = {number: reader.bytes(part) for number, part in parts if number in (4, 7)}
-    operator = named.get(_OPERATOR, b"").decode("utf-8", "replace")
-    domain = named.get(_DOMAIN, b"")
-    shown = domain.decode("utf-8", "replace")
-    _require(domain in _DOMAINS, f"has the operator {operator} of {shown}, which is not ONNX's own")
+    named = {number: reader.text(part) for number, part in parts if number in (_OPERATOR, _DOMAIN)}
+    operator, domain = named.get(_OPERATOR, ""), named.get(_DOMAIN, "")
+    own = domain in _DOMAINS
+    _require(own, f"has the operator {operator} of {domain}, which is not ONNX's own")
     for attribute in (part for number, part in parts if number == _ATTRIBUTE):
         for number, part in reader.fields(attribute):
             _require(
@@ -96,7 +96,7 @@ def _require(holds, fault):
 class _Reader:
     """Reads fields in place. A message is a pair: where it starts and ends."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes | mmap.mmap):
         self._data, self._left = data, _MOST_FIELDS
 
     def fields(self, message: tuple[int, int]) -> Iterator[tuple[int, Any]]:
@@ -125,9 +125,10 @@ class _Reader:
                 yield number, (at, at + size)
             at += size
 
-    def bytes(self, message: tuple[int, int]) -> bytes:
+    def text(self, message: tuple[int, int]) -> str:
+        """Return a text, or its first letters."""
         start, end = message
-        return self._data[start : min(end, start + 200)]
+        return self._data[start : min(end, start + 100)].decode("utf-8", "replace")
 
     def integers(self, message: tuple[int, int]) -> list[int]:
         """Return packed integers, 17 at most."""

@@ -58,9 +58,12 @@ def check_file(path: Path) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         check_size(path, MODEL_BYTES, ArtifactError)
-        with open(path, "rb") as file, _naming(path):
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
-                check_graph(model)
+        with (
+            _naming(path),
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model,
+        ):
+            check_graph(model)
 
 
 def _try(model, input_shape):

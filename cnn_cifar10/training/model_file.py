@@ -165,7 +165,7 @@ def _is_kerass(part):
         return False
     if name == "function":
         return module == "builtins" and ">" not in str(part.get("config"))
-    room, *_ = str(module).removeprefix("keras.src.").removeprefix("keras.").partition(".")
+    room = str(module).removeprefix("keras.src.").removeprefix("keras.").partition(".")[0]
     if module == "keras":
         return name in _TOP
     return str(module).startswith("keras.") and room in _MODULES
@@ -280,8 +280,9 @@ def _measure(config, answer):
 
     try:
         with keras.StatelessScope(initialize_variables=False):
-            # A copy, since Keras changes what it reads.
-            model = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+            # A copy, since Keras changes what it reads; without an optimizer, which needs values.
+            network = json.loads(json.dumps({**config, "compile_config": None}))
+            model = keras.saving.deserialize_keras_object(network)
         _require(isinstance(model, keras.Model), "holds no network")
         needed = sum(math.prod(each.shape) * _bytes(each.dtype) for each in model.weights)
         sizes = [math.prod(size or 1 for size in each.shape[1:]) for each in _outputs(model)]
