@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from fastapi.responses import Response
 from PIL import Image
 from pydantic import BaseModel, Field
 
@@ -22,12 +23,26 @@ _TYPES = ", ".join(Image.MIME.get(kind, f"image/{kind.lower()}") for kind in _KI
 PREDICT = f"Classify images of any size: {', '.join(_KINDS)}."
 """What `POST /predict` does."""
 
-IMAGES = {
-    "requestBody": {
-        "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _TYPES}}}}
-    }
-}
-"""The formats of images, which FastAPI cannot describe."""
+EXPLAIN = """\
+Show which parts of an image count for a class: its class activation map, in warm colours over
+the image in grey. `GET /models` says which models have one.
+"""
+"""What `POST /explain` does."""
+
+
+def _takes_images(field, types):
+    encoding = {field: {"contentType": types}}
+    return {"requestBody": {"content": {"multipart/form-data": {"encoding": encoding}}}}
+
+
+IMAGES, IMAGE = _takes_images("images", _TYPES), _takes_images("image", "image/*")
+"""The formats of images, which FastAPI cannot describe, in the two forms."""
+
+
+class JPEGResponse(Response):
+    """A JPEG file."""
+
+    media_type = "image/jpeg"
 
 
 class ClassProbability(BaseModel):
@@ -66,6 +81,7 @@ class ModelDescription(BaseModel):
         description="How an image of any size becomes one of this shape: scaled to cover it and "
         "cropped to the centre, scaled to fit and padded with grey bars, or stretched.",
     )
+    explains: bool = Field(description="Whether it has class activation maps for `/explain`.")
     metrics: dict[str, dict[str, int | float]] = Field(
         description="Metrics by split.",
         examples=[{"test": {"examples": 10000, "accuracy": 0.8665}}],
