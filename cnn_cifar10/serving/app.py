@@ -83,7 +83,9 @@ def create_app(
         in_progress=service.monitor.in_progress,
     )
     if token:
-        app.add_middleware(TokenRequired, token=token, open_paths={"/health"})
+        app.add_middleware(
+            TokenRequired, token=token, open_paths={"/health"}, limits=service.limits
+        )
     app.add_middleware(OwnPagesAlone, hosts=hosts)
     app.add_middleware(MeasuredRequests, monitor=service.monitor, paths=paths)
     app.add_middleware(SecurityHeaders)
@@ -131,8 +133,8 @@ def _add_explain(router, service):
 
     @router.post(
         "/explain",
-        response_class=schemas.JPEGResponse,
-        responses=_upload_errors(service.limits, no_map),
+        response_class=Response,
+        responses=schemas.MAP | _upload_errors(service.limits, no_map),
         description=schemas.EXPLAIN,
         openapi_extra=schemas.IMAGE,
     )
@@ -145,7 +147,7 @@ def _add_explain(router, service):
         ] = None,
     ) -> Response:
         drawn = await service.explanation(model, image, _file_name(image), class_name)
-        return schemas.JPEGResponse(drawn)
+        return Response(drawn, media_type="image/jpeg")
 
 
 def _upload_errors(limits, more=()):

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.datasets import ImageError
-from cnn_cifar10.serving.limits import Limits
+from cnn_cifar10.serving.limits import CHEAP_BYTES, Limits
 from cnn_cifar10.utils import usable_cores
 
-_CHEAP_BYTES = 2_000_000
 _CHEAP_WORK = 1_000_000  # pixels times scans: about 10 ms
 _CHEAP_PARTS = 300  # segments of a JPEG, chunks of a PNG: Pillow reads them in Python
 _CHEAP_HEADER = 200_000  # bytes
@@ -206,7 +205,7 @@ def is_cheap(data: bytes) -> bool:
 
     So does a small JPEG or PNG, of the usual kinds. The others are not looked into.
     """
-    if len(data) > _CHEAP_BYTES:
+    if len(data) > CHEAP_BYTES:
         return False
     try:
         if data.startswith(b"\xff\xd8"):

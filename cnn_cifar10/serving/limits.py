@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+CHEAP_BYTES = 2_000_000
+"""The most bytes of an image that a thread of the server may decode."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -16,12 +19,15 @@ class Limits:
             is refused.
         decoding_seconds: For an image that a process decodes.
         decoding_megabytes: Of memory that such a process may take for an image; on Linux.
-        decoding_waits: Images at a time that wait for such a process.
+        decoding_waits: Images at a time that wait for such a process, and requests at a time of
+            more than `CHEAP_BYTES`.
         header_seconds: For a request's header to arrive.
         header_bytes: Of a request's header.
         connections: In all. Beyond it, the one that has waited longest for its client is closed.
         connections_per_address: Likewise, from one address.
-        ending_seconds: For requests under way, once the service is told to end.
+        wrong_tokens: That an address may show in a minute; then it is not listened to.
+        wrong_tokens: int = 10
+    ending_seconds: For requests under way, once the service is told to end.
     """
 
     megabytes: float = 32
@@ -36,4 +42,5 @@ class Limits:
     header_bytes: int = 65536
     connections: int = 1024
     connections_per_address: int = 512
-    ending_seconds: float = 7
+    wrong_tokens: int = 10
+    ending_seconds: float = 6

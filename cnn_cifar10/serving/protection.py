@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cnn_cifar10.serving.limits import Limits
+
 LOCAL_HOSTS: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine, for itself."""
 
@@ -109,12 +111,12 @@ class TokenRequired:
         app: The application.
         token: The token.
         open_paths: Paths that need none.
-        tries: Wrong tokens that an address may show in a minute.
+        limits: The limits.
     """
 
-    def __init__(self, app: ASGIApp, token: str, open_paths: Collection[str], tries: int = 10):
+    def __init__(self, app: ASGIApp, token: str, open_paths: Collection[str], limits: Limits):
         self._app, self._token, self._open_paths = app, token.encode(), open_paths
-        self._failures = _Failures(tries)
+        self._failures = _Failures(limits.wrong_tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-from fastapi.responses import Response
 from PIL import Image
 from pydantic import BaseModel, Field
 
@@ -39,10 +38,13 @@ IMAGES, IMAGE = _takes_images("images", _TYPES), _takes_images("image", "image/*
 """The formats of images, which FastAPI cannot describe, in the two forms."""
 
 
-class JPEGResponse(Response):
-    """A JPEG file."""
-
-    media_type = "image/jpeg"
+MAP: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The map over the image.",
+        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The answer of `POST /explain`."""
 
 
 class ClassProbability(BaseModel):
@@ -107,7 +109,7 @@ UNAUTHORIZED = {
 """The answer without the token. It names its schema, as `/metrics` would make it plain text."""
 
 
-def describe_errors(descriptions: dict[int, str]) -> dict[int, dict[str, Any]]:
+def describe_errors(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """Return the answers to requests that fail, for a path.
 
     Args:

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 from collections.abc import Collection
 
 from prometheus_client import Gauge
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cnn_cifar10.serving.limits import Limits
+from cnn_cifar10.serving.limits import CHEAP_BYTES, Limits
 
 TOO_MANY = "too many requests at once; try again"
 
@@ -30,6 +31,7 @@ class LimitedUploads:
     def __init__(self, app: ASGIApp, limits: Limits, paths: Collection[str], in_progress: Gauge):
         self._app, self._limits, self._paths, self._gauge = app, limits, paths, in_progress
         self._places = asyncio.Semaphore(limits.requests)
+        self._large_places = asyncio.Semaphore(limits.decoding_waits)
         self._arriving: set[_Upload] = set()
         self._held = 0
 
@@ -37,30 +39,45 @@ class LimitedUploads:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] not in self._paths:
             return await self._app(scope, receive, send)
-        if self._places.locked():
-            return await refusal(503, TOO_MANY)(scope, receive, send)
-        upload = _Upload()
+        upload, has_begun = _Upload(), False
+
+        async def answer(message):
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
             refused = await self._receive(upload, scope, receive)
-            if refused is None and self._places.locked():
-                refused = refusal(503, TOO_MANY)
-            if refused is not None:
-                return await refused(scope, receive, send)
-            async with self._places:
+            if refused := refused or self._refuse_if_full(upload.size):
+                return await refused(scope, receive, answer)
+            async with self._places, self._large_place(upload.size):
                 with self._gauge.track_inprogress():
-                    await self._app(scope, upload.replay(receive), send)
+                    await self._app(scope, upload.replay(receive), answer)
         except _SenderGone:
             pass  # who waits for no answer
+        except asyncio.CancelledError:  # of the server, which has waited long enough
+            if not has_begun:
+                await refusal(503, "the service ends; try again later")(scope, receive, send)
         finally:
             self._held -= upload.size
+
+    def _refuse_if_full(self, size):
+        full = self._places.locked() or (size > CHEAP_BYTES and self._large_places.locked())
+        return refusal(503, TOO_MANY) if full else None
+
+    def _large_place(self, size):
+        return self._large_places if size > CHEAP_BYTES else contextlib.nullcontext()
 
     async def _receive(self, upload, scope, receive):
         """Receive the body; return an answer if it goes beyond the limits."""
         limits = self._limits
         most = limits.megabytes * 10**6
         large = f"the request has more than {limits.megabytes:g} MB; send fewer or smaller images"
-        if int(Headers(scope=scope).get("content-length", 0)) > most:
+        announced = int(Headers(scope=scope).get("content-length", 0))
+        if announced > most:
             return refusal(413, large)
+        if refused := self._refuse_if_full(announced):
+            return refused
         self._arriving.add(upload)
         try:
             async with asyncio.timeout(limits.seconds) as upload.timeout:

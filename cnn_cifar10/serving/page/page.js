@@ -189,6 +189,8 @@ function take(files) {
   if (images.length < files.length) {
     showMessage(`The page shows ${MOST_IMAGES} images at once; remove some before you add more.`);
   }
+  const title = find("#answers-title");
+  if (images.length && title.getBoundingClientRect().top > innerHeight / 2) title.scrollIntoView();
   for (const file of images) {
     const card = addCard(file.name || "image");
     turn = turn.then(async () => {
