@@ -217,6 +217,7 @@ def test_models_say_what_they_take_know_and_measured(client, digits_report):
     assert (first["name"], second["name"]) == ("digits", "mirrored")
     assert first["class_names"] == list("0123456789")
     assert first["input_shape"] == [32, 32, 3]
+    assert first["explains"] is True
     assert first["metrics"]["test"]["accuracy"] == pytest.approx(
         digits_report["metrics"]["test"]["accuracy"]
     )
