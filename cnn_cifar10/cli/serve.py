@@ -3,6 +3,9 @@
 Listens on this machine alone, unless --host names another address. That needs a
 token in the variable CNN_CIFAR10_TOKEN, which every request but GET /health must
 then show. SIGTERM lets requests under way finish.
+
+Browsers may know it by the names of this machine alone. Behind a proxy, --allow-host
+gives it the proxy's names.
 """
 
 import os
@@ -21,6 +24,8 @@ def add_arguments(parser):
     options.add(parser, "--model", Path, folders, nargs="+", metavar="FOLDER")
     options.add(parser, "--host", "127.0.0.1", "address")
     options.add(parser, "--port", 8000, "port; 0 takes a free one")
+    names = "more names by which browsers may know it, such as example.org"
+    options.add(parser, "--allow-host", str, names, nargs="+", metavar="NAME")
 
 
 def run(args):
@@ -43,4 +48,10 @@ def run(args):
         f"Serving {', '.join(map(printable, folders))} on {args.host}, port {args.port}",
         file=sys.stderr,
     )
-    serve(classifiers, host=args.host, port=args.port, token=os.environ.get(TOKEN_VARIABLE))
+    serve(
+        classifiers,
+        host=args.host,
+        port=args.port,
+        token=os.environ.get(TOKEN_VARIABLE),
+        allowed_hosts=args.allow_host or (),
+    )

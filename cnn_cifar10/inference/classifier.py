@@ -224,13 +224,18 @@ class Classifier:
             `evaluation.grad_cam`; `None` for a model that has no class activation, see
             `evaluation.with_class_activation`.
         """
-        if not self._has("class_activation"):
+        if not self.explains:
             return None
         (activation,) = self._run(["class_activation"], np.asarray(images))
         maps = np.maximum(activation[np.arange(len(activation)), :, :, classes], 0)
         height, width = size or self.input_shape[:2]
         maps = np.stack([_resize(map, (width, height)) for map in maps])
         return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the model has class activation, which `explain` needs."""
+        return self._has("class_activation")
 
     def _batches(self, names, images):
         """Yield the outputs of these names, a list of arrays, of 32 images at a time."""

@@ -1,32 +1,43 @@
-"""Web application: `POST /predict`, `GET /models`, `/health`, `/metrics`, and the page."""
+"""Web application: `POST /predict`, `POST /explain`, `GET /models`, `/health`, `/metrics`, page."""
 
-import asyncio
-import contextlib
-import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from fastapi import APIRouter, Depends, FastAPI, File, HTTPException, Query, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Query, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from cnn_cifar10 import __version__
-from cnn_cifar10.datasets import ImageError, decode_image
 from cnn_cifar10.inference import Classifier, Prediction
 from cnn_cifar10.serving import schemas
-from cnn_cifar10.serving.batching import Batcher
-from cnn_cifar10.serving.monitoring import MeasuredRequests, Monitor
-from cnn_cifar10.serving.page import UPLOAD_PATHS, mount_page
-from cnn_cifar10.serving.protection import LimitedRequests, Limits, SecurityHeaders, TokenRequired
-from cnn_cifar10.utils import usable_cores
+from cnn_cifar10.serving.limits import Limits
+from cnn_cifar10.serving.monitoring import MeasuredRequests
+from cnn_cifar10.serving.protection import (
+    DOCUMENTATION,
+    LOCAL_HOSTS,
+    OwnPagesAlone,
+    SecurityHeaders,
+    TokenRequired,
+)
+from cnn_cifar10.serving.service import Service
+from cnn_cifar10.serving.uploads import LimitedUploads
+
+EXAMPLES: Path = Path(__file__).parent / "examples"
+"""Folder of the example images, named after their classes."""
+
+_PAGE = Path(__file__).parent / "page"
 
 
 def create_app(
-    classifiers: dict[str, Classifier], *, token: str | None = None, limits: Limits | None = None
+    classifiers: dict[str, Classifier],
+    *,
+    token: str | None = None,
+    limits: Limits | None = None,
+    hosts: Collection[str] | None = LOCAL_HOSTS,
 ) -> FastAPI:
     """Return the ASGI application.
 
@@ -35,6 +46,7 @@ def create_app(
         token: What a request other than `GET /health` must show; `None` asks
             for nothing.
         limits: `Limits`; its defaults where omitted.
+        hosts: Names by which browsers may know the service; `None` takes any.
 
     Example:
         >>> app = create_app({"custom_cnn": Classifier.open("models/custom_cnn")})
@@ -44,129 +56,49 @@ def create_app(
         title="cnn-cifar10",
         description=schemas.DESCRIPTION,
         version=__version__,
+        docs_url=DOCUMENTATION,
         redoc_url=None,
         lifespan=service.lifespan,
     )
-    app.add_exception_handler(RequestValidationError, _explain)
+    app.add_exception_handler(RequestValidationError, _name_faults)
+    app.add_exception_handler(Exception, _apologize)
     app.add_api_route("/health", health)
     guarded = APIRouter(
         dependencies=[Depends(HTTPBearer(auto_error=False))] if token else [],  # for the API page
         responses={401: schemas.UNAUTHORIZED} if token else {},
     )
     _add_predict(guarded, service)
+    _add_explain(guarded, service)
     described = list[schemas.ModelDescription]
     guarded.add_api_route("/models", service.models, response_model=described)
     guarded.add_api_route("/metrics", service.metrics, response_class=PlainTextResponse)
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
-    mount_page(app, classifiers, service.limits)
+    app.mount("/examples", StaticFiles(directory=EXAMPLES))
+    app.mount("/", StaticFiles(directory=_PAGE, html=True))
     app.add_middleware(
-        LimitedRequests,
+        LimitedUploads,
         limits=service.limits,
-        paths={"/predict"} | UPLOAD_PATHS,
+        paths={"/predict", "/explain"},
         in_progress=service.monitor.in_progress,
     )
     if token:
-        # Browsers ask for the manifest, which names the page, without what they know.
-        open_paths = {"/health", "/manifest.json"}
-        app.add_middleware(TokenRequired, token=token, open_paths=open_paths)
+        app.add_middleware(
+            TokenRequired, token=token, open_paths={"/health"}, limits=service.limits
+        )
+    app.add_middleware(OwnPagesAlone, hosts=hosts)
     app.add_middleware(MeasuredRequests, monitor=service.monitor, paths=paths)
     app.add_middleware(SecurityHeaders)
     return app
 
 
-class Service:
-    """The classifiers and what they share: threads that decode, limits, metrics.
-
-    Attributes:
-        classifiers: Dict of names to `Classifier`.
-        limits: `Limits`.
-        monitor: `Monitor`.
-    """
-
-    def __init__(self, classifiers: dict[str, Classifier], limits: Limits):
-        self.classifiers, self.limits, self.monitor = classifiers, limits, Monitor()
-        self._decoders = ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
-        self._batchers = {}
-        for name, classifier in classifiers.items():
-            observe = self.monitor.batches.labels(name).observe
-            batcher = self._batchers[name] = Batcher(classifier.probabilities, observe=observe)
-            self.monitor.waiting.labels(name).set_function(batcher.waiting)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, app: FastAPI):
-        """Run the models while the application runs."""
-        with self._decoders:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each.work()) for each in self._batchers.values()]
-                yield
-                for task in tasks:
-                    task.cancel()
-
-    async def probabilities(
-        self, model: str, files: Sequence[UploadFile], names: Sequence[str]
-    ) -> list[np.ndarray]:
-        """Return the class probabilities of each image file.
-
-        Args:
-            model: Name of the classifier.
-            files: The image files.
-            names: What an error calls each.
-
-        Raises:
-            HTTPException: With status 422 if an image cannot be read, and 503 if the
-                answer takes too long.
-        """
-        classifier, loop = self.classifiers[model], asyncio.get_running_loop()
-        decode = functools.partial(_decode, files, names, classifier)
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                pixels = await loop.run_in_executor(self._decoders, decode)
-                rows = await self._batchers[model].submit(pixels)
-        except ImageError as error:
-            raise HTTPException(422, str(error)) from error
-        except TimeoutError as error:
-            limit = f"{self.limits.seconds:g} s"
-            slow = f"no answer within {limit}; try again with fewer or smaller images"
-            raise HTTPException(503, slow, {"Retry-After": "1"}) from error
-        self.monitor.images.labels(model).inc(len(rows))
-        return rows
-
-    async def models(self) -> list[dict[str, Any]]:
-        """List the models."""
-        keys = ("class_names", "input_shape", "fit", "metrics")
-        return [
-            {"name": name, **{key: getattr(classifier, key) for key in keys}}
-            for name, classifier in self.classifiers.items()
-        ]
-
-    async def metrics(self) -> bytes:
-        """Return counts and times for Prometheus."""
-        return self.monitor.exposition()
-
-
-def _decode(files, names, classifier):
-    size, fit = classifier.input_shape[:2], classifier.fit
-    return [
-        decode_image(file.file.read(), size, f"image {i} ({name})", fit)
-        for i, (file, name) in enumerate(zip(files, names, strict=True), start=1)
-    ]
-
-
 def _add_predict(router, service):
     classifiers, limits = service.classifiers, service.limits
-    errors = {
-        400: "No multipart form.",
-        408: f"The request took more than {limits.seconds:g} s to arrive.",
-        413: f"The request has more than {limits.megabytes:g} MB.",
-        422: "An image cannot be read, or an argument is out of range.",
-        503: "Too much to do at the moment.",
-    }
 
     @router.post(
         "/predict",
         response_model=schemas.Predictions,
-        responses=schemas.describe_errors(errors),
+        responses=_upload_errors(limits),
         description=schemas.PREDICT,
         openapi_extra=schemas.IMAGES,
     )
@@ -182,7 +114,7 @@ def _add_predict(router, service):
             Query(ge=0, le=1, description="Label images `unsure` below this probability."),
         ] = 0,
     ) -> dict[str, Any]:
-        names = [(file.filename or "").encode(errors="replace").decode() for file in images]
+        names = [_file_name(file) for file in images]
         rows = await service.probabilities(model, images, names)
         predictions = [Prediction(row, classifiers[model].class_names, threshold) for row in rows]
         return {
@@ -194,11 +126,56 @@ def _add_predict(router, service):
         }
 
 
+def _add_explain(router, service):
+    classifiers = service.classifiers
+    class_names = dict.fromkeys(name for each in classifiers.values() for name in each.class_names)
+    no_map = {404: "The model has no class activation map, or no such class."}
+
+    @router.post(
+        "/explain",
+        response_class=Response,
+        responses=schemas.MAP | _upload_errors(service.limits, no_map),
+        description=schemas.EXPLAIN,
+        openapi_extra=schemas.IMAGE,
+    )
+    async def explain(
+        image: Annotated[UploadFile, File(description="The image.")],
+        model: Annotated[Literal[tuple(classifiers)], Query()] = next(iter(classifiers)),
+        class_name: Annotated[
+            Literal[tuple(class_names)] | None,
+            Query(alias="class", description="The most probable one where omitted."),
+        ] = None,
+    ) -> Response:
+        drawn = await service.explanation(model, image, _file_name(image), class_name)
+        return Response(drawn, media_type="image/jpeg")
+
+
+def _upload_errors(limits, more=()):
+    return schemas.describe_errors(
+        {
+            400: "No multipart form.",
+            408: f"The request took more than {limits.seconds:g} s to arrive.",
+            413: f"The request has more than {limits.megabytes:g} MB.",
+            422: "An image cannot be read, or an argument is out of range.",
+            503: "Too much to do at the moment.",
+            **dict(more),
+        }
+    )
+
+
+def _file_name(file):
+    return (file.filename or "").encode(errors="replace").decode()
+
+
 async def health() -> schemas.Health:
     """Tell that the service answers."""
     return schemas.Health()
 
 
-async def _explain(request, error):
+async def _name_faults(request, error):
     faults = [f"{' '.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
     return JSONResponse({"detail": "; ".join(faults)}, 422)
+
+
+async def _apologize(request, error):
+    return JSONResponse({"detail": "the service failed; its log says why"}, 500)

@@ -22,12 +22,29 @@ _TYPES = ", ".join(Image.MIME.get(kind, f"image/{kind.lower()}") for kind in _KI
 PREDICT = f"Classify images of any size: {', '.join(_KINDS)}."
 """What `POST /predict` does."""
 
-IMAGES = {
-    "requestBody": {
-        "content": {"multipart/form-data": {"encoding": {"images": {"contentType": _TYPES}}}}
+EXPLAIN = """\
+Show which parts of an image count for a class: its class activation map, in warm colours over
+the image in grey. `GET /models` says which models have one.
+"""
+"""What `POST /explain` does."""
+
+
+def _takes_images(field, types):
+    encoding = {field: {"contentType": types}}
+    return {"requestBody": {"content": {"multipart/form-data": {"encoding": encoding}}}}
+
+
+IMAGES, IMAGE = _takes_images("images", _TYPES), _takes_images("image", "image/*")
+"""The formats of images, which FastAPI cannot describe, in the two forms."""
+
+
+MAP: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The map over the image.",
+        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""The formats of images, which FastAPI cannot describe."""
+"""The answer of `POST /explain`."""
 
 
 class ClassProbability(BaseModel):
@@ -66,6 +83,7 @@ class ModelDescription(BaseModel):
         description="How an image of any size becomes one of this shape: scaled to cover it and "
         "cropped to the centre, scaled to fit and padded with grey bars, or stretched.",
     )
+    explains: bool = Field(description="Whether it has class activation maps for `/explain`.")
     metrics: dict[str, dict[str, int | float]] = Field(
         description="Metrics by split.",
         examples=[{"test": {"examples": 10000, "accuracy": 0.8665}}],
@@ -91,7 +109,7 @@ UNAUTHORIZED = {
 """The answer without the token. It names its schema, as `/metrics` would make it plain text."""
 
 
-def describe_errors(descriptions: dict[int, str]) -> dict[int, dict[str, Any]]:
+def describe_errors(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
     """Return the answers to requests that fail, for a path.
 
     Args:
