@@ -70,10 +70,11 @@ def load_cifar(
     given = options.data_dir or os.environ.get(files.variable)
     place = Path(given).expanduser() if given else fetch(files.archive)
     title, images, found = _read(place, files, labels, len(class_names))
-    train = sum(files.counts[:-1])
-    parts = stratified_split(found[:train], (0.9, 0.1), options.split_seed)
-    splits = [Split(images[part], found[part], part) for part in parts]
-    return Dataset(name, title + kind, class_names, *splits, Split(images[train:], found[train:]))
+    end = sum(files.counts[:-1])
+    parts = stratified_split(found[:end], (0.9, 0.1), options.split_seed)
+    train, validation = (Split(images[part], found[part], part) for part in parts)
+    test = Split(images[end:], found[end:])
+    return Dataset(name, title + kind, class_names, train, validation, test)
 
 
 def _read(path: Path, files: Files, key: str, classes: int) -> tuple[str, np.ndarray, np.ndarray]:

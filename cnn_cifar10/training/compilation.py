@@ -19,7 +19,7 @@ def keep_programs() -> None:
         return
     import jax
 
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_compilation_cache_max_size", _LARGEST)
 
@@ -36,7 +36,8 @@ class CompileClock(keras.callbacks.Callback):
 
     def __init__(self, epochs: set[int]):
         super().__init__()
-        self._epochs, self._marks = epochs, []
+        self._epochs = epochs
+        self._marks: list[float] = []
         self._measured = self._validated = False
         self.seconds = 0.0
 
