@@ -49,8 +49,8 @@ def load_grey(
             f"remove what is damaged in {folder}, and start again"
         ) from error
     parts = stratified_split(labels, (0.9, 0.1), options.split_seed)
-    splits = [_split(images[part], labels[part], part) for part in parts]
-    return Dataset(name, title, class_names, *splits, _split(test_images, test_labels))
+    train, validation = (_split(images[part], labels[part], part) for part in parts)
+    return Dataset(name, title, class_names, train, validation, _split(test_images, test_labels))
 
 
 def _split(images, labels, ids=None):
