@@ -17,8 +17,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # The rooms, floor by floor from the ground up: a room uses only rooms below its floor.
 FLOORS = (
     ("utils",),
-    ("datasets", "architectures", "plotting"),
-    ("pipelines", "configs"),
+    ("datasets", "architectures", "plotting", "configs"),
+    ("pipelines",),
     ("training", "evaluation"),
     ("inference", "reporting"),
     ("serving", "exporting", "experiments"),
@@ -153,12 +153,8 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"]
-    for name in set(extras) - {
-        "torch",
-        "trackers",
-        "hf",
-        "tfds",
-    }:  # tested where they are installed
+    elsewhere = {"torch", "trackers", "hf", "tfds"}  # tested where they are installed
+    for name in set(extras) - elsewhere:
         needed += extras[name]
     wanted = requirements(needed)
     assert wanted.items() <= listed.items()

@@ -70,11 +70,11 @@ def load_cifar(
     given = options.data_dir or os.environ.get(files.variable)
     place = Path(given).expanduser() if given else fetch(files.archive)
     title, images, found = _read(place, files, labels, len(class_names))
-    end = sum(files.counts[:-1])
-    parts = stratified_split(found[:end], (0.9, 0.1), options.split_seed)
-    train, validation = (Split(images[part], found[part], part) for part in parts)
-    test = Split(images[end:], found[end:])
-    return Dataset(name, title + kind, class_names, train, validation, test)
+    train = sum(files.counts[:-1])
+    parts = stratified_split(found[:train], (0.9, 0.1), options.split_seed)
+    fit, validation = (Split(images[part], found[part], part) for part in parts)
+    test = Split(images[train:], found[train:])
+    return Dataset(name, title + kind, class_names, fit, validation, test)
 
 
 def _read(path: Path, files: Files, key: str, classes: int) -> tuple[str, np.ndarray, np.ndarray]:
@@ -92,14 +92,15 @@ def _read(path: Path, files: Files, key: str, classes: int) -> tuple[str, np.nda
             batches.append(_read_batch(content, key, count, classes))
         except DatasetError as error:
             raise DatasetError(f"{path}: {name} {error}; {files.wanted}") from error
-    images, labels, filenames = map(np.concatenate, zip(*batches, strict=True))
+    data, labels, filenames = zip(*batches, strict=True)
+    images = np.empty((sum(files.counts), 32, 32, 3), "uint8")
+    np.concatenate([b.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for b in data], out=images)
     title = f"{files.archive.title} (modified copy)"
-    if all(os.fsencode(name).endswith(b".jpg") for name in filenames):
+    if all(os.fsencode(name).endswith(b".jpg") for name in np.concatenate(filenames)):
         title = f"{files.archive.title} (JPEG copy)"
     elif all(_md5(found[name]) == md5 for name, md5 in files.md5.items()):
         title = files.archive.title
-    images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return title, np.ascontiguousarray(images), labels.astype("int64")
+    return title, images, np.concatenate(labels).astype("int64")
 
 
 def _other(found: dict[str, bytes], files: Files, missing: list[str]) -> str:

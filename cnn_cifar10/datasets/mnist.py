@@ -50,8 +50,7 @@ def load_grey(
         ) from error
     parts = stratified_split(labels, (0.9, 0.1), options.split_seed)
     train, validation = (_split(images[part], labels[part], part) for part in parts)
-    test = _split(test_images, test_labels)
-    return Dataset(name, title, class_names, train, validation, test)
+    return Dataset(name, title, class_names, train, validation, _split(test_images, test_labels))
 
 
 def _split(images, labels, ids=None):

@@ -271,7 +271,7 @@ def test_a_host_that_breaks_off_again_and_again_is_enough_if_it_goes_on(host):
 
 
 def test_where_all_are_slow_the_fastest_goes_on(host, caplog):
-    slow, faster = host(at_rate(40_000)), host(at_rate(200_000))
+    slow, faster = host(at_rate(20_000)), host(at_rate(60_000))
     assert fetch(archive(slow, faster)).read_bytes() == CONTENT
     assert (len(slow.requests), len(faster.requests)) == (1, 2)
     assert re.search(r"sent \d+ kB/s for 1 s", caplog.text)

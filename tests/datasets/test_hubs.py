@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from cnn_cifar10.cli import main
+from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import ImageFiles, load_dataset
 from cnn_cifar10.utils import InputError
 
@@ -45,6 +46,10 @@ def test_a_library_needs_a_name_and_a_name_needs_a_library(refusal):
     assert "write hf:owner/name" in refusal("hf")
     assert "write tfds:name" in refusal("tfds:")
     assert "no data set 'digits:more'" in refusal("digits:more")
+
+
+def test_a_run_is_named_as_one_folder():
+    assert make_config(dataset="hf:owner/name").name == "hf-owner-name-custom_cnn-seed0"
 
 
 @pytest.mark.parametrize(("name", "extra"), [("hf:a/b", "[hf]"), ("tfds:mnist", "[tfds]")])
