@@ -148,7 +148,7 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.best_epoch = facts["history"], facts["best_epoch"]
         self._before, self.stopped = facts["before"], facts["stopped"]
         self.best_weights = state.best
-        if state.best is None:
+        if state.best is None and not facts["steps_done"]:
             self.best_weights = self.model.get_weights()
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall

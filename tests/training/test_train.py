@@ -308,7 +308,7 @@ def test_two_trainings_of_one_run_are_refused(tmp_path, digits):
 
 def test_too_small_a_disk_is_said_before_the_first_step(tmp_path, digits, monkeypatch):
     monkeypatch.setattr("cnn_cifar10.utils.files.free_space", lambda path: 1000)
-    with pytest.raises(RunError, match=r"checkpoints: about .* MB are needed .*1 KB are free"):
+    with pytest.raises(RunError, match=r"checkpoints: about .* KB are needed there, 1 KB are free"):
         train(make_config(**SMALL), tmp_path / "run", dataset=digits, verbose=0)
     assert not Run(tmp_path / "run").is_begun
 
