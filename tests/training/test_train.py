@@ -423,7 +423,9 @@ class Spoil(keras.callbacks.Callback):
 def test_after_a_fall_training_goes_on_at_half_the_learning_rate(
     tmp_path, digits, value, schedule, caplog
 ):
-    config = make_config(**{**SMALL, "epochs": 5}, schedule=schedule)
+    network = {"width": 16, "stages": 2, "depth": 1}  # has learned something after three epochs
+    learns = {"model_options": network, "augment": "none", "batch_size": 32, "learning_rate": 0.1}
+    config = make_config(**{**SMALL, **learns, "epochs": 5}, schedule=schedule)
     run = train(
         config,
         tmp_path / "run",
