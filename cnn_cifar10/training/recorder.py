@@ -151,7 +151,7 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.best_epoch = facts["history"], facts["best_epoch"]
         self._before, self.stopped = facts["before"], facts["stopped"]
         self.best_weights = state.best
-        if state.best is None and self.best_epoch:
+        if state.best is None and not facts["steps_done"]:
             self.best_weights = self.model.get_weights()
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall
@@ -223,7 +223,8 @@ class Recorder(keras.callbacks.Callback):
         self._signals.hold()
 
     def on_test_batch_begin(self, batch, logs=None):
-        self._save_if_due(ends_epoch=False)
+        if not self._averages:  # which are in the model now
+            self._save_if_due(ends_epoch=False)
 
     def _save_if_due(self, ends_epoch):
         """Make a state if it is time for one or a signal waits for it, which then acts."""

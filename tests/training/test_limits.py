@@ -208,7 +208,8 @@ def test_errors_of_memory_are_told_from_others(error):
 def test_the_batch_is_halved_and_training_goes_on(tmp_path, digits, caplog):
     config = make_config(**SMALL)
     with caplog.at_level(logging.WARNING):
-        run = train(config, tmp_path / "run", dataset=digits, callbacks=[Short(2, 30)], verbose=0)
+        short = {"callbacks": [Short(2, 30)], "save_every": 0}
+        run = train(config, tmp_path / "run", dataset=digits, verbose=0, **short)
     halved = [m for m in caplog.messages if "out of memory" in m]
     assert halved == [
         "out of memory: training goes on from the last state with batches of "
@@ -235,6 +236,7 @@ def test_a_run_that_continues_keeps_the_halved_batch(tmp_path, digits, interrupt
             tmp_path / "run",
             dataset=digits,
             callbacks=[short, interruption(2, 1)],
+            save_every=0,
             verbose=0,
         )
     caplog.clear()

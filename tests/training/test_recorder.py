@@ -125,6 +125,19 @@ def test_a_state_within_an_epoch_holds_its_steps_and_metrics(tmp_path, tiny_mode
         np.testing.assert_array_equal(variable.numpy(), before)
 
 
+def test_a_first_epoch_that_goes_on_is_the_best_so_far(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    recorder.on_epoch_begin(0)
+    recorder.on_train_batch_begin(1)
+    recorder._checkpoints.close()
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau())
+    assert (resumed.restore(), resumed.steps_done, resumed.best_weights) == (0, 1, None)
+    resumed.on_train_begin()
+    end_epoch(0, [resumed])
+    assert resumed.best_epoch == 1
+
+
 @pytest.mark.parametrize(
     ("logs", "reason"),
     [
