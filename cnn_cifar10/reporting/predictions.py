@@ -157,7 +157,8 @@ def read_predictions(path: str | Path) -> Predictions:
 def _check_arrays(arrays, classes):
     sizes = {each.shape for each in arrays.values()}
     whole = all(arrays[key].dtype.kind in "iu" for key in _ARRAYS[:2])
-    if len(sizes) != 1 or len(*sizes) != 1 or not (whole and arrays[_ARRAYS[2]].dtype.kind in "fiu"):
+    numbers = arrays[_ARRAYS[2]].dtype.kind in "fiu"
+    if len(sizes) != 1 or len(*sizes) != 1 or not (whole and numbers):
         raise ValueError("arrays of other types or sizes")
     if any(((arrays[key] < 0) | (arrays[key] >= classes)).any() for key in _ARRAYS[:2]):
         raise ValueError("labels of more classes than it names")
