@@ -156,10 +156,11 @@ def read_predictions(path: str | Path) -> Predictions:
 
 def _check_arrays(arrays, classes):
     sizes = {each.shape for each in arrays.values()}
-    kinds = [arrays[key].dtype.kind for key in _ARRAYS]
-    if len(sizes) != 1 or len(*sizes) != 1 or kinds != ["u", "u", "f"]:
+    whole = all(arrays[key].dtype.kind in "iu" for key in _ARRAYS[:2])
+    numbers = arrays[_ARRAYS[2]].dtype.kind in "fiu"
+    if len(sizes) != 1 or len(*sizes) != 1 or not (whole and numbers):
         raise ValueError("arrays of other types or sizes")
-    if any(len(arrays[key]) and arrays[key].max() >= classes for key in _ARRAYS[:2]):
+    if any(((arrays[key] < 0) | (arrays[key] >= classes)).any() for key in _ARRAYS[:2]):
         raise ValueError("labels of more classes than it names")
 
 

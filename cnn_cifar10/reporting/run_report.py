@@ -363,8 +363,9 @@ def read_report(folder: str | Path) -> dict[str, Any]:
         if missing := [key for key in _REPORT if key not in report]:
             raise InputError(f"{path}: does not say {', '.join(missing)}")
     except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ")
         raise InputError(
-            f"{error}; run `cnn-cifar10 evaluate`, or name a report with --report"
+            f"{path}: no report ({reason}); run `cnn-cifar10 evaluate`, or name it with --report"
         ) from error
     return utils.printable_document(report, keep=("config", "network"))
 

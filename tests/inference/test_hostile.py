@@ -252,3 +252,86 @@ def test_an_archive_is_read_as_zipfile_reads_it(hostile, tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras") as file:
         assert file.testzip() is None
         assert file.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
+
+
+RUN_FILES = {
+    "run.json": [
+        *(b"", b"[]", b"\xff", b"[" * 200_000, b"{}", b'{"class_names": 3}', b'{"config": []}'),
+        b'{"run": "x", "network": "os:system"}',
+    ],
+    "config.json": [
+        *(b"", b"[]", b"\xff", b"[" * 200_000, b'{"\\u001b[2J": 1}', b'{"dataset": ["digits"]}'),
+        *(b'{"dataset": "\\u001b[2J"}', b'{"epochs": 1e400}', b'{"optimizer": {"a": 1}}'),
+        *(b'{"dataset": "folder", "data_dir": "\\u0000\\u001b[2J"}', b'{"model": 3}'),
+        b'{"dataset": "digits", "image_size": 1000000000}',
+    ],
+    "history.csv": [b"\xff", b"loss\nx\n", b"loss,accuracy\n1\n", b"loss\n1,2\n", b"loss\n\0\n"],
+    "id": [b"\x1b[2J\xff"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [(name, data) for name, kinds in RUN_FILES.items() for data in kinds]
+)
+def test_a_malformed_run_is_refused_in_a_line(name, data, hostile, tmp_path, monkeypatch, capsys):
+    from cnn_cifar10.cli import main
+
+    monkeypatch.setitem(hostile.RUNS, "run", hostile.write_archive)
+    folder = hostile.make_run(tmp_path, "run")
+    (folder / name).write_bytes(data)
+    if name in ("history.csv", "id"):
+        from cnn_cifar10.training import Run
+
+        if name == "id":
+            assert Run(folder).id == "\\x1b[2J\ufffd"
+            return
+        with pytest.raises(InputError, match=r"history\.csv: no history of a run") as raised:
+            Run(folder).history()
+        check_line(str(raised.value))
+        return
+    assert main(["evaluate", str(folder), "--report", str(tmp_path / "report")]) == 2
+    said = capsys.readouterr().err.removesuffix("\n")
+    assert said.startswith("cnn-cifar10: ")
+    check_line(said)
+
+
+def test_arrays_of_a_report_are_read_within_limits(tmp_path):
+    from cnn_cifar10.reporting.predictions import read_predictions
+
+    good = {
+        "split": "test", "labels": np.zeros(3, "uint16"), "predictions": np.zeros(3, "uint16"),
+        "confidences": np.ones(3, "float16"), "class_names": np.array(["a\x1b[2J", "b"]),
+    }  # fmt: skip
+    path = tmp_path / "predictions.npz"
+    np.savez_compressed(path, **good)
+    assert read_predictions(path).class_names == (r"a\x1b[2J", "b")
+    for changed in (
+        {"labels": np.full(3, 2, "uint16")},
+        {"labels": np.zeros(4, "uint16")},
+        {"labels": np.zeros((3, 1), "uint16")},
+        {"confidences": np.array(["x"] * 3)},
+        {"class_names": np.array(3)},
+        {"class_names": np.array([{"a": 1}], dtype=object)},
+        {"labels": np.zeros(200_000_000, "uint16")},
+    ):
+        np.savez_compressed(path, **good | changed)
+        with pytest.raises(InputError, match=r"predictions\.npz: holds no predictions \(") as fault:
+            read_predictions(path)
+        check_line(str(fault.value))
+
+
+def test_a_table_of_results_shows_no_name_raw(tmp_path, capsys):
+    from cnn_cifar10.cli import main
+
+    lines = (Path(__file__).parents[2] / "reports" / "results.csv").read_text().splitlines()
+    header, row = lines[0].split(","), next(line for line in lines if "custom_cnn" in line)
+    cells = row.split(",")
+    hostile = "\x1b[2J\u202ename\x07"
+    for column in ("run", "model", "dataset", "hardware"):
+        cells[header.index(column)] = hostile
+    table = tmp_path / "results.csv"
+    table.write_text("\n".join([lines[0], ",".join(cells[: len(header)])]) + "\n")
+    assert main(["compare", "--results", str(table)]) == 0
+    assert not RAW.search(capsys.readouterr().out)
+    assert main(["compare", "--results", str(table), "--dataset", hostile]) == 2
+    assert not RAW.search(capsys.readouterr().err.replace("\n", ""))
