@@ -164,7 +164,6 @@ def test_memory_does_not_grow_and_no_file_is_left(process, tmp_path):
         process("--port", 0, TMPDIR=tmp_path) as (server, address),
         httpx.Client(base_url=address, timeout=60) as client,
     ):
-
         started_with = set(tmp_path.iterdir())  # ONNX Runtime leaves a file when it is imported
 
         def round_of_all():
