@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, File, Query, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
@@ -74,6 +74,8 @@ def create_app(
     guarded.add_api_route("/metrics", service.metrics, response_class=PlainTextResponse)
     app.include_router(guarded)
     paths = set(app.openapi()["paths"])
+    # Browsers ask for it beside addresses that are no page, such as /models.
+    app.add_route("/favicon.ico", lambda request: FileResponse(_PAGE / "icon.svg"))
     app.mount("/examples", StaticFiles(directory=EXAMPLES))
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     app.add_middleware(

@@ -117,10 +117,10 @@ class _Process:
         self._pipe: Connection | None = None
 
     def run(self, function, data, name):
-        if self._process is None:
-            self._start()
         limits = self._limits
         try:
+            if self._process is None:
+                self._start()
             self._pipe.send((function, data, name))
             if not self._pipe.poll(limits.decoding_seconds):
                 self.end()
@@ -143,6 +143,7 @@ class _Process:
         )
         self._process.start()
         theirs.close()
+        self._pipe.recv()  # once it is ready
 
     def end(self):
         process, self._process = self._process, None
@@ -158,6 +159,7 @@ def _decode_images(pipe, limits):
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     _limit_memory(limits.decoding_megabytes)
+    pipe.send("ready")
     while True:
         try:
             job = pipe.recv()

@@ -36,7 +36,7 @@ class Limits:
     seconds: float = 30
     held_megabytes: float = 128
     decoding_seconds: float = 10
-    decoding_megabytes: float = 500
+    decoding_megabytes: float = 400
     decoding_waits: int = 16
     header_seconds: float = 10
     header_bytes: int = 65536

@@ -517,7 +517,7 @@ def test_the_page_runs_no_script_but_its_own(client):
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'self'; ")
     assert "unsafe" not in policy
-    for path in ("/page.js", "/page.css", "/icon.svg", "/examples/cat.jpg"):
+    for path in ("/page.js", "/page.css", "/icon.svg", "/favicon.ico", "/examples/cat.jpg"):
         assert client.get(path).status_code == 200
     for path in ("/app.py", "/../app.py", "/%2e%2e/app.py", "/page/index.html"):
         assert client.get(path).status_code == 404
