@@ -17,8 +17,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # The rooms, floor by floor from the ground up: a room uses only rooms below its floor.
 FLOORS = (
     ("utils",),
-    ("datasets", "architectures", "plotting", "configs"),
-    ("pipelines",),
+    ("datasets", "architectures", "plotting"),
+    ("pipelines", "configs"),
     ("training", "evaluation"),
     ("inference", "reporting"),
     ("serving", "exporting", "experiments"),

@@ -187,14 +187,13 @@ def _report_unusable(files: Files, faults: Sequence[str | None], skip: bool) -> 
         return []
     count = f"{len(unusable):,} of {len(faults):,} files cannot be used"
     listed = _list_whole(files, "unusable.csv", ("path", "reason"), unusable)
-    lines = "".join(f"\n  {path}: {reason}" for path, reason in unusable[:20])
-    lines += f"\n  and {len(unusable) - 20:,} more" * (len(unusable) > 20)
+    lines = [f"{path}: {reason}" for path, reason in unusable[:20]]
+    lines += [f"and {len(unusable) - 20:,} more"] * (len(unusable) > 20)
     root = printable(files.root)
     if not skip:
-        raise DatasetError(
-            f"{root}: {count}{listed}; repair them or leave them out with skip_damaged:{lines}"
-        )
-    logger.warning("%s: %s and are left out%s:%s", root, count, listed, lines)
+        cure = "repair them or leave them out with skip_damaged:"
+        raise DatasetError(f"{root}: {count}{listed}; {cure}", *lines)
+    logger.warning("%s: %s and are left out%s", root, count, "\n  ".join([f"{listed}:", *lines]))
     return [f"{count} and are left out{listed}."]
 
 
