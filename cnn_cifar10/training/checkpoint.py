@@ -56,7 +56,7 @@ class Checkpoints:
     every: float | None = None
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
     _pending: Future | None = None
-    _last: float = -math.inf  # time of the last state
+    _last: float = field(default_factory=time.monotonic)  # time of the last state, or of the start
     _last_epoch: float = -math.inf  # time of the last that was an epoch's
     _cost: float = 0.0  # seconds of a processor that the last one took
     _number: int = 0  # of the last state

@@ -30,6 +30,7 @@ _MODULES = (
     *("activations", "constraints", "dtype_policies", "initializers", "layers", "losses"),
     *("metrics", "models", "ops", "optimizers", "quantizers", "regularizers"),
 )
+_APPLICATIONS = ("LayerScale", "StochasticDepth")  # layers of ConvNeXt's own
 _TOP = ("DTypePolicy", "FloatDTypePolicy", "Functional", "Model", "Sequential")
 _VALUES = ("keras_tensor", "tensor", "numpy", "bytes", "ellipsis", "slice")
 # Layers that run code of the file, or read other files.
@@ -168,6 +169,8 @@ def _is_kerass(part):
     room = str(module).removeprefix("keras.src.").removeprefix("keras.").partition(".")[0]
     if module == "keras":
         return name in _TOP
+    if room == "applications":
+        return name in _APPLICATIONS
     return str(module).startswith("keras.") and room in _MODULES
 
 

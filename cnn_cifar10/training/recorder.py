@@ -18,8 +18,8 @@ from cnn_cifar10.utils import InputError, Postponed, write_csv
 
 # What Keras's callbacks count with, and set back when training begins.
 _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
-_CHANCE = 1.3  # times as often right as a guess: nothing is known
-_LEARNED = 2.0  # times as often: something is
+# Shares of the way from the accuracy of one answer for all images to that of no mistake.
+_CHANCE, _LEARNED = 0.05, 0.3
 
 
 class TrainingError(InputError):
@@ -55,7 +55,7 @@ class Recorder(keras.callbacks.Callback):
             holds in case they are not those that were asked for.
         checkpoints: Where states go.
         images_per_epoch: Images a training epoch reads.
-        num_classes: Number of classes.
+        guess: Accuracy of the most frequent class as the answer for all images.
         fingerprint: The data set's, which a run that continues must share.
         network: Where the network came from, as `references.source_of` says; a run that
             continues must share it if the network is not this package's own.
@@ -85,7 +85,7 @@ class Recorder(keras.callbacks.Callback):
         checkpoints: Checkpoints,
         *,
         images_per_epoch: int,
-        num_classes: int,
+        guess: float,
         fingerprint: str,
         network: dict[str, str],
         seconds_before: float = 0.0,
@@ -97,7 +97,7 @@ class Recorder(keras.callbacks.Callback):
     ):
         super().__init__()
         self._run, self._config, self._checkpoints = run, config, checkpoints
-        self._images_per_epoch, self._num_classes = images_per_epoch, num_classes
+        self._images_per_epoch, self._guess = images_per_epoch, guess
         self._fingerprint = fingerprint
         self.network = network
         self._others, self._run_facts = others, run_facts or {}
@@ -268,9 +268,9 @@ class Recorder(keras.callbacks.Callback):
         """Raise where an epoch's numbers say that what was learned is lost."""
         if not math.isfinite(logs["loss"]):
             self._fall(f"the loss became {logs['loss']} in epoch {epoch + 1}")
-        guess = 1 / self._num_classes
         learned = max((row["accuracy"] for row in self.history), default=0.0)
-        if logs["accuracy"] < _CHANCE * guess and learned > _LEARNED * guess:
+        chance, something = (self._guess + x * (1 - self._guess) for x in (_CHANCE, _LEARNED))
+        if logs["accuracy"] < chance and learned > something:
             self._fall(
                 f"training fell back to chance in epoch {epoch + 1}: accuracy "
                 f"{logs['accuracy']:.3f} after {learned:.3f}"

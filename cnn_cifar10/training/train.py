@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from cnn_cifar10.architectures import find_network, main_model
 from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig, read_config
@@ -237,7 +238,7 @@ def _train(task, config, begin, fall):
             config,
             task.checkpoints,
             images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
-            num_classes=dataset.num_classes,
+            guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
             fingerprint=fingerprint,
             network=network,
             seconds_before=seconds,

@@ -179,7 +179,7 @@ def test_mixed_precision_returns_float32(name, options):
     [
         ("baseline_cnn", {}, 30),
         pytest.param("custom_cnn", {}, 60, marks=pytest.mark.slow),
-        pytest.param("resnet20", {}, 40, marks=pytest.mark.slow),
+        pytest.param("resnet20", {}, 80, marks=pytest.mark.slow),
     ],
 )
 def test_sixty_four_images_can_be_learnt_by_heart(name, options, epochs):

@@ -19,5 +19,4 @@ def test_a_compiled_epoch_trains_as_its_steps_do(tmp_path, run_program):
         assert compiled[name][0] == pytest.approx(stepwise[name][0], abs=1e-4)
         assert compiled[name] == pytest.approx(stepwise[name], abs=0.02)  # rounding grows
     assert compiled["val_macro_f1"] == pytest.approx(stepwise["val_macro_f1"], abs=0.05)
-    assert found["compile_seconds"][0] == 0
-    assert found["compile_seconds"][1] > 0
+    assert all(seconds > 0 for seconds in found["compile_seconds"])

@@ -87,7 +87,7 @@ def test_optimizers_learn_at_the_rate_that_they_have_by_default(name, digits, tm
     config = make_config(
         dataset="digits",
         optimizer=name,
-        epochs=4,
+        epochs=6,
         batch_size=32,
         augment="none",
         model_options=options,

@@ -36,11 +36,7 @@ def recorder_of(path, model, plateau, config=TrainingConfig(), every=0, **more):
         config,
         Checkpoints(run.checkpoints_path, every),
         images_per_epoch=1,
-        num_classes=10,
-        fingerprint="data",
-        network={},
-        others=[plateau],
-        **more,
+        **{"guess": 0.1, "fingerprint": "data", "network": {}, "others": [plateau], **more},
     )
     recorder.set_model(model)
     plateau.set_model(model)
@@ -166,12 +162,24 @@ def test_after_a_fall_the_last_good_state_is_the_newest(tmp_path, tiny_model, lo
         resumed.on_epoch_end(1, {**logs, "val_accuracy": 0.1})
 
 
-def test_what_never_learned_has_not_fallen(tmp_path, tiny_model):
-    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+@pytest.mark.parametrize(
+    ("guess", "accuracies"),
+    [(0.1, (0.1, 0.25, 0.1, 0.6, 0.3)), (0.7, (0.6, 0.75, 0.7, 0.95, 0.8)), (0.5, (0.5, 0.6, 0.5))],
+)
+def test_what_never_learned_has_not_fallen(tmp_path, tiny_model, guess, accuracies):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), guess=guess)
     recorder.on_train_begin()
-    for epoch, accuracy in enumerate((0.1, 0.15, 0.1, 0.6, 0.3)):
+    for epoch, accuracy in enumerate(accuracies):
         end_epoch(epoch, [recorder], accuracy)
-    assert len(recorder.history) == 5
+    assert len(recorder.history) == len(accuracies)
+
+
+def test_where_one_class_has_most_images_always_answering_it_is_chance(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), guess=0.7)
+    recorder.on_train_begin()
+    end_epoch(0, [recorder], 0.9)
+    with pytest.raises(Fallen, match=r"fell back to chance in epoch 2: accuracy 0\.700"):
+        end_epoch(1, [recorder], 0.7)
 
 
 @pytest.mark.parametrize("at", ["state", "best"])
