@@ -246,7 +246,7 @@ def _open(data, name="image"):
     read = _reader(match.lastgroup)
     try:
         return read(io.BytesIO(data))
-    except Exception:
+    except ValueError:
         if match.lastgroup != "AVIF":
             raise
         # Whose library refuses a file for broken EXIF; without this name it is not looked at.

@@ -81,13 +81,14 @@ def scan_images(
             each half minute where that is no terminal. `None` shows it if it takes a while.
     """
     scan = _empty_scan([os.fspath(path) for path in paths], size, fit)
+    keys = [os.fsencode(os.path.abspath(path)) for path in scan.paths]
     stamps = [_stamp(scan, i) for i in range(len(scan))]
-    unknown = _recall(scan, stamps)
+    unknown = _recall(scan, keys, stamps)
     with progress_bar(len(unknown), progress) as bar:
         for places, records in _examine_all(scan, unknown, size or (64, 64), fit):
             for i, record in zip(places, records, strict=True):
                 _enter(scan, i, record)
-            _remember(scan, stamps, places, records)
+            _remember(keys, stamps, places, records)
             bar.update(len(places))
     return scan
 
@@ -122,18 +123,15 @@ _LARGEST = 2_000_000  # files to remember, in 2 GB
 _FEW = 2000  # files for which threads are faster
 
 
-def _key(path):
-    return os.fsencode(os.path.abspath(path))
-
-
-def _recall(scan, stamps):
+def _recall(scan, keys, stamps):
     """Enter what is known from earlier scans, and return the positions of other files."""
     known = np.zeros(len(scan), bool)
     columns = ", ".join((*_Record._fields, "checksum"))
     query = f"SELECT {columns} FROM images WHERE path = ? AND stamp = ?"
     file = cache_folder() / "scan.sqlite"
     with faults_warned(file), open_database(file, _TABLE) as database:
-        for i, (path, stamp) in enumerate(zip(map(_key, scan.paths), stamps, strict=True)):
+        (any_known,) = database.execute("SELECT EXISTS (SELECT 1 FROM images)").fetchone()
+        for i, (path, stamp) in enumerate(zip(keys, stamps, strict=True) if any_known else ()):
             for *record, checksum in database.execute(query, (path, stamp)):
                 known[i] = _checksum(record) == checksum
                 if known[i]:
@@ -141,9 +139,9 @@ def _recall(scan, stamps):
     return np.flatnonzero(~known).tolist()
 
 
-def _remember(scan, stamps, places, records):
+def _remember(keys, stamps, places, records):
     rows = [
-        (_key(scan.paths[i]), stamps[i], *record, _checksum(record))
+        (keys[i], stamps[i], *record, _checksum(record))
         for i, record in zip(places, records, strict=True)
         if record.digest and stamps[i]  # others may be read next time
     ]

@@ -118,18 +118,8 @@ def train(
             _check_finished(run, config, dataset)
         else:
             with contextlib.closing(Checkpoints(run.checkpoints_path, save_every)) as checkpoints:
-                _train_as_memory_allows(
-                    _Task(
-                        run=run,
-                        config=config,
-                        dataset=dataset,
-                        checkpoints=checkpoints,
-                        callbacks=callbacks,
-                        overwrite=overwrite,
-                        tensorboard=tensorboard,
-                        verbose=verbose,
-                    )
-                )
+                how = callbacks, overwrite, tensorboard, verbose
+                _train_as_memory_allows(_Task(run, config, dataset, checkpoints, *how))
     return run
 
 
