@@ -1,4 +1,4 @@
-"""Export formats: ONNX, LiteRT, LiteRT int8, SavedModel.
+"""Export formats: ONNX, ONNX with float16 weights, LiteRT, LiteRT int8, SavedModel.
 
 A format is one object in `FORMATS`. Importing this loads neither Keras nor NumPy: the
 command line's help lists the formats.
@@ -12,6 +12,8 @@ from typing import Any
 from cnn_cifar10.utils import usable_cores
 
 _CALIBRATION_IMAGES, _EXPLAINED_IMAGES = 500, 32
+_FLOAT16_DIFFERENCE = 0.02  # of an embedding or an explanation, which has 1 at most
+_FEW_WEIGHTS = 1024  # which stay in float32
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,56 @@ class Format:
 
 
 def _export_onnx(model, path, class_names, images):
+    _write_onnx(model, path)
+    return _open_onnx(model, path, class_names, images, Format.largest_difference)
+
+
+def _export_onnx_float16(model, path, class_names, images):
+    _write_onnx(model, path)
+    _store_in_float16(path)
+    return _open_onnx(model, path, class_names, images, _FLOAT16_DIFFERENCE)
+
+
+def _write_onnx(model, path):
+    from cnn_cifar10.evaluation import with_class_activation
+
+    with warnings.catch_warnings():
+        # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
+        warnings.simplefilter("ignore", FutureWarning)
+        with_class_activation(model).export(
+            path, format="onnx", verbose=False, input_signature=_signature(model)
+        )
+
+
+def _store_in_float16(path):
+    """Store large float32 weights of an ONNX file in two bytes each; it computes as before."""
+    import numpy as np
+    import onnx
+
+    document, casts = onnx.load(path), []
+    for weights in document.graph.initializer:
+        values = onnx.numpy_helper.to_array(weights)
+        if values.dtype != "float32" or values.size < _FEW_WEIGHTS:
+            continue
+        name, stored = weights.name, f"{weights.name}_float16"
+        with np.errstate(over="ignore"):  # what becomes infinite differs from Keras, and is refused
+            halves = values.astype("float16")
+        weights.CopyFrom(onnx.numpy_helper.from_array(halves, stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *document.graph.node]
+    del document.graph.node[:]
+    document.graph.node.extend(nodes)
+    onnx.save(document, path)
+
+
+def _open_onnx(model, path, class_names, images, largest_difference):
+    """Return what computes probabilities, if embeddings and explanations are Keras's as well."""
     import numpy as np
 
     from cnn_cifar10.evaluation import grad_cam, with_class_activation
     from cnn_cifar10.inference import ArtifactError, Classifier, open_session
 
     extended = with_class_activation(model)
-    with warnings.catch_warnings():
-        # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
-        warnings.simplefilter("ignore", FutureWarning)
-        extended.export(path, format="onnx", verbose=False, input_signature=_signature(model))
     session = open_session(path.read_bytes())
     embed = "embedding" in extended.output
     classifier = Classifier(session, tuple(class_names), model.input_shape[1:], embed=embed)
@@ -75,13 +117,13 @@ def _export_onnx(model, path, class_names, images):
         embeddings = np.stack([each.embedding for each in predictions])
         expected = extended.predict_on_batch(images)["embedding"]
         difference = np.abs(embeddings - expected).max() / max(1, np.abs(expected).max())
-        if difference > Format.largest_difference:
+        if difference > largest_difference:
             raise ArtifactError(f"onnx: embeddings differ from Keras's by {difference:.2g}")
     classes = np.array([each.probabilities.argmax() for each in predictions])
     maps = classifier.explain(images, classes)
     if maps is not None:
         difference = np.abs(maps - grad_cam(model, images, classes)).max()
-        if difference > Format.largest_difference:
+        if difference > largest_difference:
             raise ArtifactError(f"onnx: class activation differs from Grad-CAM by {difference:.2g}")
     return classifier.probabilities
 
@@ -154,8 +196,17 @@ Classifier.open("FOLDER").classify_files(["photo.jpg"])[0].top(5)
 """
 _LITERT = Format("model.tflite", _export_litert, ("ai_edge_litert",), "ai-edge-litert", "litert")
 
+_ONNX = Format("model.onnx", _export_onnx, ("tf2onnx",), "onnxruntime", "onnx", _ONNX_USE)
+
 FORMATS: dict[str, Format] = {
-    "onnx": Format("model.onnx", _export_onnx, ("tf2onnx",), "onnxruntime", "onnx", _ONNX_USE),
+    "onnx": _ONNX,
+    "onnx_float16": replace(
+        _ONNX,
+        file="model_float16.onnx",
+        export=_export_onnx_float16,
+        largest_difference=None,
+        largest_loss=0.001,
+    ),
     "litert": _LITERT,
     "litert_int8": replace(
         _LITERT,

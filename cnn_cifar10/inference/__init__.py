@@ -2,7 +2,7 @@
 
 from cnn_cifar10.inference.artifact import (
     DESCRIPTION,
-    MODEL_FILE,
+    MODEL_FILES,
     SHIPPED,
     ArtifactError,
     read_description,
@@ -13,6 +13,7 @@ from cnn_cifar10.inference.outputs import csv_rows, embeddings_file, sorted_imag
 from cnn_cifar10.inference.session import open_session
 
 __all__ = [
-    "DESCRIPTION", "MODEL_FILE", "SHIPPED", "ArtifactError", "Classifier", "Prediction", "csv_rows",
-    "embeddings_file", "open_session", "read_description", "shipped_artifact", "sorted_images",
+    "DESCRIPTION", "MODEL_FILES", "SHIPPED", "ArtifactError", "Classifier", "Prediction",
+    "csv_rows", "embeddings_file", "open_session", "read_description", "shipped_artifact",
+    "sorted_images",
 ]  # fmt: skip

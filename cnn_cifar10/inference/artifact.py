@@ -2,6 +2,7 @@
 
 model.onnx     the model as ONNX, with further outputs, `embedding` and `class_activation`,
                where the model allows them: see `evaluation.with_class_activation`
+model_float16.onnx  the same with weights of two bytes; read where `model.onnx` is not
                other formats stand beside it: see `exporting.FORMATS`
 artifact.json  class names, what goes in (with how an image becomes a square) and comes
                out, metrics, and how each format compares with model.keras
@@ -27,8 +28,9 @@ from cnn_cifar10.utils import (
     require,
 )
 
-DESCRIPTION, MODEL_FILE = "artifact.json", "model.onnx"
-"""Files of an exported model that `Classifier` reads."""
+DESCRIPTION = "artifact.json"
+MODEL_FILES = ("model.onnx", "model_float16.onnx")
+"""Files of an exported model that `Classifier` reads: the description, and the first of these."""
 
 MAX_SIDE = 8192
 """Pixels on a side of the largest image that an exported model takes."""

@@ -14,13 +14,13 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError, ImageFiles, decode_image, read_image
 from cnn_cifar10.inference.artifact import (
-    MODEL_FILE,
+    MODEL_FILES,
     ArtifactError,
     read_description,
     shipped_artifact,
 )
 from cnn_cifar10.inference.session import check_file, open_session
-from cnn_cifar10.utils import InputError, read_checked, usable_cores
+from cnn_cifar10.utils import InputError, read_checked, read_checksums, usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -126,9 +126,11 @@ class Classifier:
         shape = tuple(description["input"]["shape"][1:])
         names, metrics = tuple(description["class_names"]), description["metrics"]
         fit = description["input"].get("fit", "crop")  # which all models had, before it was kept
-        place = folder / MODEL_FILE
+        listed = read_checksums(folder, ArtifactError)
+        name = next((name for name in MODEL_FILES if name in listed), MODEL_FILES[0])
+        place = folder / name
         check_file(place)
-        model = read_checked(folder, MODEL_FILE, ArtifactError)
+        model = read_checked(folder, name, ArtifactError)
         session = open_session(model, place, shape, len(names))
         return cls(session, names, shape, metrics=metrics, fit=fit, **options)
 

@@ -1,5 +1,7 @@
 """Checks of an ONNX file before ONNX Runtime sees it: sizes, operators, where its data lie.
 
+Also what of it may be computed once, when it is opened.
+
 The file is Protocol Buffers' wire format: fields, each a number and a value; a value may be a
 message of fields again. The libraries that read it make room for all that it declares. This
 reads the few fields that decide whether that is safe, in place, and counts them.
@@ -18,9 +20,13 @@ _DOMAINS = ("", "ai.onnx")  # the standard's own operators
 # Numbers of fields, from onnx.proto.
 _GRAPH, _TRAINING, _FUNCTIONS = 7, 20, 25  # of a model
 _NODE, _INITIALIZER, _SPARSE = 1, 5, 15  # of a graph
-_OPERATOR, _ATTRIBUTE, _DOMAIN = 4, 5, 7  # of a node
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7  # of a node
 _TENSOR, _TENSORS, _SUBGRAPHS, _SPARSE_TENSORS = 5, 10, (6, 11), (22, 23)  # of an attribute
-_DIMENSIONS, _ELSEWHERE = 1, (3, 13, 14)  # of a tensor; in segments or in other files
+_INTEGER = 3  # of an attribute
+_DIMENSIONS, _TYPE, _NAME, _ELSEWHERE = 1, 2, 8, (3, 13, 14)  # of a tensor; in segments or files
+_FLOAT, _FLOAT16 = 1, 10  # types
+
+_MOST_HALVES = 256 << 20  # bytes of float16 weights that become float32 when a model is opened
 
 
 def check_graph(model: bytes | mmap.mmap) -> None:
@@ -40,6 +46,51 @@ def check_graph(model: bytes | mmap.mmap) -> None:
         _check_nodes(reader, graphs[0])
     except (IndexError, TypeError) as error:  # cut off, or a number where a message should be
         raise ArtifactError("is no ONNX model, or is damaged") from error
+
+
+def has_only_halves_to_fold(model: bytes | mmap.mmap) -> bool:
+    """Return whether all that a graph computes of its weights alone is float32 of float16.
+
+    Each of the weights once, and not much of it: then this can be done when the model is opened.
+    What else is computed of weights alone may take any memory.
+
+    Args:
+        model: A file that `check_graph` lets through.
+    """
+    reader = _Reader(model)
+    ((start, end),) = (part for number, part in reader.fields((0, len(model))) if number == _GRAPH)
+    halves, constant, nodes, held = set(), set(), [], 0
+    for number, part in reader.fields((start, end)):
+        if number == _INITIALIZER:
+            fields = dict(reader.fields(part))
+            name = reader.raw(fields[_NAME]) if _NAME in fields else b""
+            constant.add(name)
+            if fields.get(_TYPE) == _FLOAT16:
+                halves.add(name)
+                held += part[1] - part[0]
+        elif number == _NODE:
+            nodes.append(list(reader.fields(part)))
+    for node in nodes:
+        inputs = {reader.raw(part) for number, part in node if number == _INPUT} - {b""}
+        if not inputs <= constant:
+            continue
+        outputs = {reader.raw(part) for number, part in node if number == _OUTPUT}
+        kept = _operator(reader, node) == "Constant"
+        if not kept and not (_is_cast_to_float(reader, node) and inputs <= halves):
+            return False
+        halves -= inputs
+        constant |= outputs
+    return held <= _MOST_HALVES
+
+
+def _operator(reader, node):
+    return next((reader.text(part) for number, part in node if number == _OPERATOR), "")
+
+
+def _is_cast_to_float(reader, node):
+    attributes = [dict(reader.fields(part)) for number, part in node if number == _ATTRIBUTE]
+    to_float = [each.get(_INTEGER) for each in attributes] == [_FLOAT]
+    return _operator(reader, node) == "Cast" and to_float
 
 
 def _check_nodes(reader, graph):
@@ -129,6 +180,10 @@ class _Reader:
         """Return a text, or its first letters."""
         start, end = message
         return self._data[start : min(end, start + 100)].decode("utf-8", "replace")
+
+    def raw(self, message: tuple[int, int]) -> bytes:
+        """Return a text whole, as it is stored."""
+        return self._data[message[0] : message[1]]
 
     def integers(self, message: tuple[int, int]) -> list[int]:
         """Return packed integers, 17 at most."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnn_cifar10.inference.artifact import DESCRIPTION, MAX_SIDE, MODEL_FILE, ArtifactError
-from cnn_cifar10.inference.graph import check_graph
+from cnn_cifar10.inference.artifact import DESCRIPTION, MAX_SIDE, MODEL_FILES, ArtifactError
+from cnn_cifar10.inference.graph import check_graph, has_only_halves_to_fold
 from cnn_cifar10.utils import MODEL_BYTES, check_size, first_line, usable_cores
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SECONDS = 4.0  # that they may take
 
 def open_session(
     model: bytes,
-    place: str | os.PathLike = MODEL_FILE,
+    place: str | os.PathLike = MODEL_FILES[0],
     input_shape: Sequence[int] | None = None,
     classes: int | None = None,
 ) -> "onnxruntime.InferenceSession":
@@ -46,8 +46,8 @@ def open_session(
         _check_outputs(_try(model, input_shape), classes)
         # What is constant is computed with every run, as it was on trial. Computed when the model
         # is opened, all of it would stay in memory together.
-        options = _options(usable_cores())
-        return _session(model, options, disabled_optimizers=["ConstantFolding"])
+        disabled = [] if has_only_halves_to_fold(model) else ["ConstantFolding"]
+        return _session(model, _options(usable_cores()), disabled_optimizers=disabled)
 
 
 def check_file(path: Path) -> None:

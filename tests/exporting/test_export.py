@@ -14,7 +14,7 @@ from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.evaluation import grad_cam
 from cnn_cifar10.exporting import FORMATS, export, export_run, formats
 from cnn_cifar10.inference import (
-    MODEL_FILE,
+    MODEL_FILES,
     ArtifactError,
     Classifier,
     open_session,
@@ -152,8 +152,40 @@ def test_a_format_that_differs_fails_and_nothing_is_kept(
     assert sorted(run.path.iterdir()) == before
 
 
-def test_the_file_that_is_exported_is_the_one_that_is_read():
-    assert FORMATS["onnx"].file == MODEL_FILE
+def test_the_files_that_are_exported_are_those_that_are_read():
+    assert tuple(FORMATS[name].file for name in ("onnx", "onnx_float16")) == MODEL_FILES
+
+
+def test_weights_in_float16_halve_the_file_and_hardly_change_the_answers(artifact, digits):
+    rows = {row["format"]: row for row in read_description(artifact)["comparison"]["formats"]}
+    assert rows["onnx_float16"]["bytes"] < 0.75 * rows["onnx"]["bytes"]  # a small network's
+    assert 0 < rows["onnx_float16"]["largest_difference"] < 0.01
+    assert rows["onnx_float16"]["accuracy"] >= rows["keras"]["accuracy"] - 0.001
+    images = digits.test.images[:50]
+    session = open_session((artifact / FORMATS["onnx_float16"].file).read_bytes())
+    names = [*map(str, range(10))]
+    halved = Classifier(session, tuple(names), (32, 32, 3), embed=True)
+    whole = Classifier.open(artifact, embed=True)
+    np.testing.assert_allclose(halved.probabilities(images), whole.probabilities(images), atol=0.01)
+    maps = (each.explain(images, digits.test.labels[:50]) for each in (halved, whole))
+    np.testing.assert_allclose(*maps, atol=0.02)
+
+
+def test_weights_too_large_for_float16_are_refused(tmp_path, digits):
+    model = create_model("custom_cnn", width=16, depth=1)
+    kernel = next(each for each in model.weights if np.prod(each.shape) > formats._FEW_WEIGHTS)
+    kernel.assign(keras.ops.full(kernel.shape, 1e5))
+    images, names = digits.train.images[:4], tuple("0123456789")
+    with pytest.raises(ArtifactError, match="probabilities that do not add up to 1"):
+        formats._export_onnx_float16(model, tmp_path / "model.onnx", names, images)
+
+
+def test_an_export_without_float32_is_read_in_float16(run, digits, digits_report):
+    export_run(run, digits, digits_report, ["onnx_float16"], images=10)
+    assert not (run.path / "model.onnx").exists()
+    expected = run.load_model().predict(digits.test.images[:20].astype("float32"), verbose=0)
+    found = Classifier.open(run.path).probabilities(digits.test.images[:20])
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 def test_a_class_activation_that_differs_fails(run, digits, digits_report, monkeypatch):
@@ -294,7 +326,7 @@ def test_what_cannot_be_exported_is_said_before_anything_is(
         with pytest.raises(InputError, match=message):
             export_run(run, dataset, report, **options)
 
-    refused("formats: 'tflite' is not one of onnx, litert", formats=["onnx", "tflite"])
+    refused("formats: 'tflite' is not one of onnx, onnx_float16", formats=["onnx", "tflite"])
     refused("images must be 1 or more, received 0", images=0)
     refused("was trained on other data than digits", load_dataset("digits", split_seed=1))
     facts = digits_report["facts"]
