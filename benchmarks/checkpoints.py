@@ -47,6 +47,7 @@ def main():
     parser.add_argument("--models", type=Path, default=Path("models/checkpoints"), help="for runs")
     args = parser.parse_args()
     config = make_config(model=args.model, epochs=args.epochs, train_images=args.images)
+    args.reports.mkdir(parents=True, exist_ok=True)
     table = args.reports / "checkpoints.csv"
     for _ in range(args.turns):
         for kind in KINDS:
