@@ -20,6 +20,7 @@ OUTSIDE = (
     "deploy/*",
     "models/README.md",
     "models/custom_cnn/README.md",
+    "models/efficientnet_lite0/README.md",
     "notebooks/*.ipynb",
     "reports/**/*.csv",
     "reports/**/*.jpg",

@@ -36,7 +36,10 @@ MAX_SIDE = 8192
 """Pixels on a side of the largest image that an exported model takes."""
 
 _PACKAGE = Path(__file__).parents[1]
-SHIPPED: tuple[Path, Path] = (_PACKAGE / "shipped_model", _PACKAGE.parent / "models" / "custom_cnn")
+SHIPPED: tuple[Path, Path] = (
+    _PACKAGE / "shipped_model",
+    _PACKAGE.parent / "models" / "efficientnet_lite0",
+)
 """Where the model that comes with the package is: installed, and in a clone."""
 
 

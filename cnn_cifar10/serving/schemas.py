@@ -67,14 +67,14 @@ class ImagePrediction(BaseModel):
 class Predictions(BaseModel):
     """The classes of all images, in the order in which they were sent."""
 
-    model: str = Field(examples=["custom_cnn"])
+    model: str = Field(examples=["efficientnet_lite0"])
     predictions: list[ImagePrediction]
 
 
 class ModelDescription(BaseModel):
     """A model: its input, its classes, its metrics."""
 
-    name: str = Field(examples=["custom_cnn"])
+    name: str = Field(examples=["efficientnet_lite0"])
     class_names: list[str] = Field(examples=[["airplane", "automobile", "bird"]])
     input_shape: tuple[int, int, int] = Field(
         description="Height, width and channels, RGB.", examples=[[32, 32, 3]]

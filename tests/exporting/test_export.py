@@ -339,9 +339,9 @@ def test_what_cannot_be_exported_is_said_before_anything_is(
 
 
 @pytest.mark.slow
-def test_the_shipped_files_agree_on_cifar10(cifar10_dir):
+def test_the_files_of_the_repository_agree_on_cifar10(cifar10_dir):
     """1,000 test images in every format, and 2,000 in int8 and float."""
-    folder = shipped_artifact()
+    folder = Path(__file__).parents[2] / "models" / "custom_cnn"
     test = load_dataset("cifar10", cifar10_dir).test[:2000]
     probabilities = predict_formats(folder, test.images[:1000])
     reference = probabilities["keras"]
@@ -362,3 +362,12 @@ def test_the_shipped_files_agree_on_cifar10(cifar10_dir):
         name: (folder / FORMATS[name].file).stat().st_size for name in ("litert", "litert_int8")
     }
     assert sizes["litert_int8"] < 0.35 * sizes["litert"]
+
+
+@pytest.mark.slow
+def test_the_shipped_model_is_as_good_as_it_says(cifar10_dir):
+    folder = shipped_artifact()
+    test = load_dataset("cifar10", cifar10_dir).test[:1000]
+    found = Classifier.open(folder).probabilities(test.images).argmax(1)
+    said = read_description(folder)["metrics"]["test"]["accuracy"]
+    assert (found == test.labels).mean() == pytest.approx(said, abs=0.03)  # 3 sigma of 1,000

@@ -58,18 +58,33 @@ def test_training_anew_removes_what_would_serve_the_old_model(artifact, digits, 
     assert not any((copy / each.file).exists() for each in FORMATS.values())
 
 
-def test_a_model_comes_with_the_package():
-    folder = shipped_artifact()
+FOLDER = Path(__file__).parents[2] / "models"
+MODELS = ("efficientnet_lite0", "custom_cnn")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exported_models_stand_in_the_repository(name):
+    folder = FOLDER / name
     description = read_description(folder)
     assert description["run"].startswith("cifar10-")
     assert len(description["class_names"]) == 10
     assert description["input"]["shape"] == [None, 32, 32, 3]
     assert Classifier.open(folder, embed=True).fit == "crop"
-    assert {row["format"] for row in description["comparison"]["formats"]} == {"keras", *FORMATS}
+    ours = {"custom_cnn": {*FORMATS}, "efficientnet_lite0": {"onnx_float16"}}[name]
+    formats = {row["format"] for row in description["comparison"]["formats"]}
+    assert formats == {"keras", *ours}
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     for line in lines:
         read_checked(folder, line.partition("  ")[2])
-    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 6e6
+    assert {line.partition("  ")[2] for line in lines} >= {FORMATS[each].file for each in ours}
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 8e6
+
+
+def test_the_model_that_comes_with_the_package_is_the_better_one():
+    better, other = (read_description(FOLDER / name) for name in MODELS)
+    assert shipped_artifact() == FOLDER / MODELS[0]
+    accuracy = better["metrics"]["test"]["accuracy"]
+    assert accuracy > max(0.905, other["metrics"]["test"]["accuracy"])
 
 
 def test_what_the_shipped_card_says_is_what_was_measured():
@@ -85,6 +100,6 @@ def test_what_the_shipped_card_says_is_what_was_measured():
 
 
 def test_a_missing_shipped_model_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(artifacts, "SHIPPED", (tmp_path / "a", tmp_path / "custom_cnn"))
-    with pytest.raises(ArtifactError, match=r"custom_cnn: no such folder; name that of another"):
+    monkeypatch.setattr(artifacts, "SHIPPED", (tmp_path / "a", tmp_path / "some_model"))
+    with pytest.raises(ArtifactError, match=r"some_model: no such folder; name that of another"):
         shipped_artifact()

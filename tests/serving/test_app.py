@@ -26,7 +26,7 @@ from schemathesis.config import SchemathesisConfig
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.datasets import IMAGE_FORMATS, decode_image
-from cnn_cifar10.inference import Classifier, shipped_artifact
+from cnn_cifar10.inference import SHIPPED, Classifier, shipped_artifact
 from cnn_cifar10.serving.limits import Limits
 
 pillow_heif.register_heif_opener()
@@ -426,10 +426,10 @@ def test_the_service_keeps_to_its_description(service, mode, usual, request):
 
 def test_the_shipped_model_has_its_name_wherever_it_is_installed(artifact, monkeypatch):
     served = []
-    monkeypatch.setattr("cnn_cifar10.inference.SHIPPED", (artifact, Path("models/custom_cnn")))
+    monkeypatch.setattr("cnn_cifar10.inference.SHIPPED", (artifact, Path("models/some_model")))
     monkeypatch.setattr("cnn_cifar10.serving.serve", lambda models, **_: served.extend(models))
     assert main(["serve"]) == 0
-    assert served == ["custom_cnn"]
+    assert served == ["some_model"]
 
 
 def leave_half_way(address, path):
@@ -452,7 +452,8 @@ def test_a_process_serves_the_shipped_model_and_ends_when_told(process, pngs):
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
         printed = server.stderr.read().splitlines()
-        assert [line for line in printed if not line.startswith("Serving custom_cnn on ")] == []
+        expected = f"Serving {SHIPPED[-1].name} on "
+        assert [line for line in printed if not line.startswith(expected)] == []
 
 
 def test_requests_under_way_are_finished_before_the_process_ends(process, artifact, pngs):
