@@ -27,6 +27,7 @@ from run import row, write_table
 from sklearn.datasets import load_sample_images
 
 SCRIPT = Path(__file__).with_suffix(".lua")
+SMALL = Path(__file__).parents[1] / "models" / "custom_cnn"
 
 row = functools.partial(row, kind="measured")
 
@@ -55,17 +56,19 @@ def main():
             measure_memory(process, before, address, photo, args.requests),
             *measure_overload(address, photo, args.seconds),
         ]
+        with serving("--model", SMALL) as (_, address):
+            rows += measure_speed(address, photo, f"{SMALL.name}: 640x427 JPEG", args.seconds)
     conditions = (
-        "Of the shipped model, by `python benchmarks/service.py`: one picture a request, sent by "
+        "Of the model that comes with the package unless said, by `python benchmarks/service.py`: one picture a request, sent by "
         f"wrk on the same two cores; load average of the machine before: {busy:.1f}"
     )
     write_table(rows, conditions, args.output, "service")
 
 
 @contextlib.contextmanager
-def serving():
+def serving(*options):
     """Run `cnn-cifar10 serve`; give the process and its address."""
-    command = [sys.executable, "-m", "cnn_cifar10", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "cnn_cifar10", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, re.match(r"http://\S+", process.stdout.readline()).group()
