@@ -30,7 +30,6 @@ from cnn_cifar10.inference import Classifier, shipped_artifact
 from cnn_cifar10.reporting import Markdown
 from cnn_cifar10.training import open_run
 
-
 FOLDER = Path(__file__).parents[1] / "models" / "custom_cnn"
 
 
@@ -51,8 +50,8 @@ def main():
         measure_cold_start(args.rounds, shipped),
     ]
     conditions = (
-        f"Of {FOLDER.name} unless said, by `python benchmarks/inference.py`: medians of {args.rounds} turns, "
-        "on one core; all but the cold start is processor time"
+        f"Of {FOLDER.name} unless said, by `python benchmarks/inference.py`: medians of "
+        f"{args.rounds} turns, on one core; all but the cold start is processor time"
     )
     write_table(rows, conditions, args.output, "inference")
 
