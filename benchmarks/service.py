@@ -60,7 +60,8 @@ def main():
             rows += measure_speed(address, photo, f"{SMALL.name}: 640x427 JPEG", args.seconds)
     conditions = (
         "Of the model that comes with the package unless said, by `python benchmarks/service.py`: "
-        f"one picture a request, sent by wrk on the same two cores; load average of the machine before: {busy:.1f}"
+        "one picture a request, sent by wrk on the same two cores; load average of the machine "
+        f"before: {busy:.1f}"
     )
     write_table(rows, conditions, args.output, "service")
 
