@@ -37,7 +37,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimizer": "adamw",
         "learning_rate": 0.002,
         "label_smoothing": 0.0,
-        "precision": "float32",
     },
     "finetune": {
         "model": "transfer",
@@ -47,7 +46,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "optimizer": "adamw",
         "learning_rate": 3e-4,
-        "precision": "float32",
     },
     "faster": {**_FAST, "epochs": 4, "small_epochs": 3},
     "fast": {**_FAST, "epochs": 12, "small_epochs": 6},
@@ -68,9 +66,7 @@ transfer: A linear classifier on the frozen features of a network trained on
     ImageNet, which are computed once: after that, seconds.
     `cnn-cifar10 train --recipe transfer`.
 finetune: All of that network at a low learning rate, from where `transfer` ended; without
-    a start, its classifier is trained on the frozen features first. In float32, since
-    TensorFlow's depthwise convolutions, of which it consists, are slower in bfloat16 on a
-    processor.
+    a start, its classifier is trained on the frozen features first.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs. On all training

@@ -94,7 +94,7 @@ def _bytes_per_image(model, config):
         size = sum(math.prod(output.shape[1:]) for output in outputs)
         trained = trained or bool(layer.trainable_weights)
         kept, largest = kept + trained * size, max(largest, size)
-    size = 4 if choose_precision(config.precision) == "float32" else 2
+    size = 4 if choose_precision(config.precision, config.model) == "float32" else 2
     return size * (kept + 3 * largest)
 
 

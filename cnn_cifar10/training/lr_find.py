@@ -58,7 +58,7 @@ def find_learning_rate(
     Reference:
         [Smith, 2017](https://arxiv.org/abs/1506.01186)
     """
-    model = start_model(config, dataset, choose_precision(config.precision))
+    model = start_model(config, dataset, choose_precision(config.precision, config.model))
     model, examples, *_ = prepare(model, config, dataset, head=True, verbose=verbose)
     usual = OPTIMIZERS[config.optimizer].learning_rate
     rates = np.geomspace(usual / 1000, usual * 100, steps)

@@ -282,7 +282,7 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
     split = Split(images, np.arange(count) % classes)
     names = tuple(map(str, range(classes)))
     dataset = Dataset("generated", "generated", names, split, split, split)
-    model = build_model(config, dataset, choose_precision(config.precision))
+    model = build_model(config, dataset, choose_precision(config.precision, config.model))
     model = fold_normalization(model)  # as in training
     compile_model(model, config, dataset)
     batches = training_batches(split, classes, batch_size=config.batch_size, augment=config.augment)

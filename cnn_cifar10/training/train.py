@@ -209,7 +209,7 @@ def _train(task, config, begin, fall):
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
-    precision = choose_precision(config.precision)
+    precision = choose_precision(config.precision, config.model)
     keep_programs()
     model, run_id = start_model(config, dataset, precision), begin()
     fitted, examples, seconds, before = prepare(

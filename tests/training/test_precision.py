@@ -2,8 +2,10 @@
 
 import types
 
+import keras
 import pytest
 
+from cnn_cifar10.architectures import create_model, find_network, list_models
 from cnn_cifar10.training import precision
 from cnn_cifar10.utils import InputError, environment
 
@@ -21,6 +23,10 @@ def test_processors(monkeypatch, flags, expected):
     monkeypatch.setattr(environment, "_cpuinfo", lambda: {"flags": flags})
     assert precision.choose_precision() == expected
     assert precision.choose_precision("float32") == "float32"
+    assert precision.choose_precision(model="resnet20") == expected
+    assert precision.choose_precision(model="my_net.py:build") == expected
+    assert precision.choose_precision(model="efficientnet_b0") == "float32"
+    assert precision.choose_precision("mixed_bfloat16", "transfer") == "mixed_bfloat16"
 
 
 @pytest.mark.parametrize(("modern", "expected"), [(True, "bfloat16"), (False, "float16")])
@@ -28,6 +34,7 @@ def test_gpus(monkeypatch, modern, expected):
     monkeypatch.setattr(precision, "gpu_names", lambda: ["a GPU"])
     monkeypatch.setattr(precision, "_gpu_has_bfloat16", lambda: modern)
     assert precision.choose_precision() == f"mixed_{expected}"
+    assert precision.choose_precision(model="efficientnet_b0") == f"mixed_{expected}"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,14 @@ def test_bfloat16_of_gpus_under_jax(monkeypatch, capability, modern):
     device = types.SimpleNamespace(compute_capability=capability)
     monkeypatch.setattr(jax, "devices", lambda: [device])
     assert precision._gpu_has_bfloat16() is modern
+
+
+@pytest.mark.slow
+def test_networks_of_depthwise_convolutions_are_those_that_say_so():
+    for name in list_models():
+        layers = create_model(name)._flatten_layers()
+        found = any(isinstance(each, keras.layers.DepthwiseConv2D) for each in layers)
+        assert found == find_network(name).depthwise, name
 
 
 def test_unknown_precision():
