@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py
 
-Of `custom_cnn`, which stands in every format, and of the model that comes with the package.
+Of `custom_cnn`, which stands in many formats, and of the model that comes with the package.
 Runtimes take turns, A B A B, in one process on one core, and are measured in
 processor time, which other work on the machine does not add to. The table goes
 to reports/inference.md and .csv.

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cnn_cifar10.architectures import NETWORKS
 from cnn_cifar10.datasets import DATASETS
 from cnn_cifar10.evaluation import METRICS, compared_metrics
 from cnn_cifar10.exporting.formats import FORMATS
@@ -88,6 +89,8 @@ def model_card(
         fit=fit,
         pillow=pillow,
         notes="".join(["\n", *notes] if notes else []),
+        epoch=_epoch(facts),
+        pretrained=_pretrained(facts),
         use="".join(FORMATS[name].use for name in formats),
         comparison=format_comparison(description),
         metrics=format_metrics(report),
@@ -106,6 +109,26 @@ def _list(names):
     if len(names) > _MOST_NAMES:
         return f"the {len(names):,} classes that `{DESCRIPTION}` lists"
     return ", ".join(map(escape_markdown, names))
+
+
+def _epoch(facts):
+    """Say how the epoch was chosen whose weights are kept."""
+    if count := facts["examples"]["validation"]:
+        return f"{count:,} to choose the epoch"
+    return "those for validation among them, so that the last epoch is kept"
+
+
+def _pretrained(facts):
+    """Say what the weights come from that training began with, if they come from elsewhere."""
+    config = facts["config"]
+    if start := config.get("start"):
+        return f" Training began with the weights of {escape_markdown(printable(start))}."
+    network = NETWORKS.get(facts["model"])
+    options = {**(network.options if network else {}), **config.get("model_options", {})}
+    if options.get("weights") != "imagenet":
+        return ""
+    backbone = escape_markdown(printable(options["backbone"]))
+    return f" Before that its backbone, {backbone}, was trained on ImageNet."
 
 
 def _limits(report):

@@ -167,3 +167,25 @@ def test_a_folder_whose_name_is_no_utf_8_is_named(description, digits_report):
     card = model_card(description, report)
     assert metadata(card)["model-index"][0]["name"] == r"caf\xe9"
     assert "# caf\\\\xe9" in card.encode().decode()
+
+
+def test_the_card_says_what_weights_were_trained_on_before(description, digits_report):
+    def card(model="custom_cnn", **config):
+        facts = digits_report["facts"]
+        facts = {**facts, "model": model, "config": {**facts["config"], **config}}
+        return model_card(description, {**digits_report, "facts": facts})
+
+    assert "ImageNet" not in card()
+    said = "Before that its backbone, {}, was trained on ImageNet."
+    assert said.format("efficientnet_lite0") in card("transfer", model_options={})
+    assert said.format("resnet50") in card("transfer", model_options={"backbone": "resnet50"})
+    assert "ImageNet" not in card("transfer", model_options={"weights": None})
+    began = card("transfer", start="models/first", model_options={})
+    assert "Training began with the weights of models/first." in began
+
+
+def test_the_card_says_that_validation_images_were_trained_on(description, digits_report):
+    facts = digits_report["facts"]
+    facts = {**facts, "examples": {"train": 1438, "validation": 0, "test": 359}}
+    card = model_card(description, {**digits_report, "facts": facts})
+    assert "1,438 images to train on, those for validation among them, so that the last" in card
