@@ -14,13 +14,14 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError, ImageFiles, decode_image, read_image
 from cnn_cifar10.inference.artifact import (
+    DESCRIPTION,
     MODEL_FILE,
     ArtifactError,
     read_description,
     shipped_artifact,
 )
 from cnn_cifar10.inference.session import check_file, open_session
-from cnn_cifar10.utils import InputError, read_checked, usable_cores
+from cnn_cifar10.utils import HUB, InputError, fetch_from_hub, read_checked, usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -113,14 +114,16 @@ class Classifier:
         """Load the model that `cnn-cifar10 export` wrote.
 
         Args:
-            folder: Folder of the artifact; `None` takes the model that comes
-                with the package.
+            folder: Folder of the artifact, or `hf://owner/name@revision` of one on the
+                Hugging Face Hub; `None` takes the model that comes with the package.
             **options: `mirror`, `threshold` and `embed`, as for the class.
 
         Raises:
             InputError: If there is no exported model, its files were changed or cannot be
                 right, or an option is out of range.
         """
+        if isinstance(folder, str) and folder.startswith(HUB):
+            folder = fetch_from_hub(folder, (DESCRIPTION, MODEL_FILE))
         folder = Path(folder or shipped_artifact())
         description = read_description(folder)
         shape = tuple(description["input"]["shape"][1:])

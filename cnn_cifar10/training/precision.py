@@ -1,6 +1,7 @@
 """Number formats, compilation and repeatability."""
 
 import os
+import sys
 
 from cnn_cifar10.configs import PRECISIONS, ConfigError
 from cnn_cifar10.utils import InputError, cpu_flags, gpu_names
@@ -13,7 +14,8 @@ def choose_precision(precision: str = "auto") -> str:
         precision: A policy from `PRECISIONS`. `"auto"` takes bfloat16 where the
             processor multiplies it natively (AVX512_BF16 or AMX; NVIDIA from
             Ampere on), float16 on older GPUs, and float32 elsewhere, since
-            emulated bfloat16 is slower than float32.
+            emulated bfloat16 is slower than float32. Apple's chips have float32: no
+            backend says what they multiply natively.
 
     Raises:
         InputError: If the name is unknown.
@@ -22,6 +24,8 @@ def choose_precision(precision: str = "auto") -> str:
         raise InputError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
+    if sys.platform == "darwin":
+        return "float32"
     if gpu_names():
         return "mixed_bfloat16" if _gpu_has_bfloat16() else "mixed_float16"
     return "mixed_bfloat16" if {"avx512_bf16", "amx_bf16"} & cpu_flags() else "float32"
@@ -50,8 +54,10 @@ def uses_xla() -> bool:
     """Return whether Keras should compile training steps with XLA here."""
     import keras
 
-    # XLA halves the speed of TensorFlow's convolutions on a processor.
-    return {"jax": True, "tensorflow": bool(gpu_names()), "torch": False}[keras.backend.backend()]
+    backend = keras.backend.backend()
+    # XLA halves the speed of TensorFlow's convolutions on a processor, and knows no GPU of Apple.
+    tensorflow = backend == "tensorflow" and sys.platform != "darwin" and bool(gpu_names())
+    return backend == "jax" or tensorflow
 
 
 def make_deterministic() -> None:
