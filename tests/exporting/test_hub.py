@@ -153,7 +153,9 @@ def test_what_is_not_there_is_one_line(uploaded, name, message):
 
 def test_a_model_of_others_lacks_files(hub):
     hub.commit("someone/else", {"config.json": b"{}"})
-    with pytest.raises(InputError, match=r"has no model\.onnx: upload what `export --hub` writes"):
+    with pytest.raises(
+        InputError, match=r"has no artifact\.json: upload what `export --hub` writes"
+    ):
         Classifier.open("hf://someone/else")
 
 
@@ -205,7 +207,7 @@ def test_keras_alone_opens_it_from_the_hub(uploaded, artifact, digits, tmp_path)
         env=os.environ,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])["answers"]
