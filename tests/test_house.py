@@ -1,6 +1,8 @@
 """The house rules that no other test would notice broken."""
 
 import ast
+import importlib.machinery
+import importlib.util
 import json
 import re
 import subprocess
@@ -228,3 +230,24 @@ def test_no_file_is_hidden_by_an_ignore_rule():
     rules = (ROOT / ".gitignore").read_text().split()
     assert "/models/*" in rules
     assert not {"models", "models/", "data", "data/", "reports", "reports/"} & set(rules)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("**/Dockerfile*")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_containers_copy_what_is_there_and_ask_for_extras_that_exist(path):
+    text = path.read_text()
+    for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.M):
+        assert all((ROOT / name).exists() for name in line.split()), line
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extras in re.findall(r"\.\[([\w,-]+)\]", text):
+        assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_every_extra_is_tried_alone():
+    found = importlib.machinery.SourceFileLoader("packages", str(ROOT / ".ci" / "packages"))
+    packages = importlib.util.module_from_spec(importlib.util.spec_from_loader("packages", found))
+    found.exec_module(packages)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tried = {extra for extras in packages.TRIALS for extra in extras.split(",") if extra}
+    assert tried == set(project["optional-dependencies"])

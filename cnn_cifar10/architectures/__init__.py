@@ -15,10 +15,11 @@ from cnn_cifar10.architectures.parts import (
     fold_normalization,
     head_of,
     main_model,
+    stock_model,
 )
 
 __all__ = [
     "NETWORKS", "Network", "adapt_whitening", "check_options", "create_model", "find_network",
     "fold_normalization", "head_of", "list_backbones", "list_models", "main_model",
-    "usual_training",
+    "stock_model", "usual_training",
 ]  # fmt: skip

@@ -170,7 +170,7 @@ class PatchWhitening(keras.layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable("cnn_cifar10")
-class PartialIdentity(keras.initializers.Initializer):
+class PartialIdentity(keras.initializers.VarianceScaling):
     """Kernels of which the first pass their inputs on unchanged, as far as there are inputs.
 
     Those that are left over are uniform, of variance 1 / (3 fan-in).
@@ -183,19 +183,18 @@ class PartialIdentity(keras.initializers.Initializer):
     """
 
     def __init__(self, seed=None):
-        self.seed = seed
-        self._others = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+        super().__init__(1 / 3, "fan_in", "uniform", seed=seed)
 
     def __call__(self, shape, dtype=None):
         rows, columns, inputs, outputs = shape
         passed = min(inputs, outputs)
         identity = np.zeros((rows, columns, inputs, passed))
         identity[rows // 2, columns // 2, np.arange(passed), np.arange(passed)] = 1.0
-        others = self._others(shape, dtype)
+        others = super().__call__(shape, dtype)
         return ops.concatenate([ops.cast(identity, others.dtype), others[..., passed:]], axis=-1)
 
     def get_config(self):
-        return {"seed": self.seed}
+        return {"seed": super().get_config()["seed"]}
 
 
 _AUXILIARY_WEIGHT = 0.3

@@ -1,4 +1,4 @@
-"""Whitening, auxiliary heads, frozen features and normalization: what training treats apart."""
+"""Whitening, auxiliary heads, frozen features, normalization, what is saved: what is apart."""
 
 import collections
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,39 @@ def main_model(model: "keras.Model") -> "keras.Model":
     if not isinstance(model, AuxiliaryHeads):
         return model
     return keras.Model(model.input, model.outputs[0], name=model.name)
+
+
+def stock_model(model: "keras.Model") -> "keras.Model":
+    """Return a model of the same weights and outputs whose layers are Keras's own, to be saved.
+
+    Each layer of this package extends one of Keras's, and becomes that one. So plain Keras opens
+    the file, on any backend. What is of one's own code stays as it is.
+
+    Args:
+        model: `keras.Model` without auxiliary heads: see `main_model`.
+    """
+    import keras
+
+    from cnn_cifar10.architectures import layers
+
+    def stock(part):
+        if type(part).__module__ != layers.__name__:
+            return part
+        kind = next(each for each in type(part).__mro__ if each.__module__.startswith("keras."))
+        return kind.from_config(kind.get_config(part))
+
+    def clone(layer):
+        cloned, initializer = stock(layer), getattr(layer, "kernel_initializer", None)
+        if stock(initializer) is initializer:
+            return cloned
+        config = {**cloned.get_config(), "kernel_initializer": stock(initializer)}
+        return type(cloned).from_config(config)
+
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "operations")):
+        return model  # a class of one's own, whose layers cannot be exchanged
+    cloned = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    cloned.set_weights(model.get_weights())
+    return cloned
 
 
 def head_of(model: "keras.Model", frozen: bool = True) -> "keras.Model | None":

@@ -12,6 +12,8 @@ examples:
   cnn-cifar10 predict photo.jpg
   cnn-cifar10 export models/cifar10-custom_cnn-seed1
   cnn-cifar10 predict --model models/cifar10-custom_cnn-seed1 photo.jpg
+  cnn-cifar10 export models/cifar10-custom_cnn-seed1 --hub upload
+  cnn-cifar10 push upload hf://owner/name
   cnn-cifar10 serve --port 8000
   cnn-cifar10 sweep activation --dataset digits --seeds 0 1
   cnn-cifar10 tune --trials 30 --workers 2 --set optimizer=sgd dropout=0,0.1,0.2
@@ -42,7 +44,7 @@ from cnn_cifar10.utils import (
 )
 
 COMMANDS = (
-    *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "serve"),
+    *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "push", "serve"),
     *("sweep", "findings", "tune", "models", "datasets", "augmentations"),
 )
 

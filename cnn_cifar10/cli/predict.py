@@ -20,7 +20,8 @@ _NAMED = 20  # images that cannot be read; more are counted
 
 def add_arguments(parser):
     options.add(parser, "images", Path, "images, or folders of images", nargs="+")
-    options.add(parser, "--model", Path, "folder of an exported run (default: the shipped model)")
+    model = "folder of an exported run, or hf://owner/name@revision (default: the shipped model)"
+    options.add(parser, "--model", str, model)
     options.add(parser, "--top", 5, "how many classes to name")
     mirror = "average over each image and its mirror image (test-time augmentation)"
     options.add(parser, "--mirror", False, mirror)

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.configs import RECIPES, make_config, read_config
-from cnn_cifar10.utils import InputError, printable, working_in
+from cnn_cifar10.utils import InputError, printable, references, require_package, working_in
 
 CONTINUES = True
+
+_TRACKERS = {"mlflow": "mlflow.keras:MlflowCallback"}
 
 
 def add_arguments(parser):
@@ -35,6 +37,8 @@ def add_arguments(parser):
         parser, "--overwrite", False, "replace a run in the same folder, its report and its row"
     )
     options.add(parser, "--tensorboard", False, "write TensorBoard logs into the run")
+    tracker = "log to a tracker by its own callback, where its own variables say"
+    options.add(parser, "--track", str, tracker, choices=_TRACKERS)
     saving = "seconds between two states (default: 10 to 300, by what saving takes)"
     options.add(parser, "--save-every", float, saving)
     options.add_shared(parser, "--quiet")
@@ -48,6 +52,8 @@ def run(args):
 
 def _train_and_report(args, config, lines, dataset):
     run = _check_places(args, config)
+    if args.track:
+        require_package(args.track, "--track needs", "'cnn-cifar10[trackers]'")
 
     from cnn_cifar10.datasets import ImageFiles
     from cnn_cifar10.reporting import describe_data, remove_report
@@ -70,6 +76,7 @@ def _train_and_report(args, config, lines, dataset):
         config,
         run.path,
         dataset=dataset,
+        callbacks=[references.load(_TRACKERS[args.track])()] if args.track else (),
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
         save_every=args.save_every,

@@ -19,7 +19,7 @@ from cnn_cifar10.configs.choices import (
     SCHEDULES,
     SELECTIONS,
 )
-from cnn_cifar10.utils import InputError, read_object, references, require
+from cnn_cifar10.utils import HUB, InputError, is_pinned, read_object, references, require
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -82,7 +82,9 @@ class TrainingConfig:
         dict, "options of the network, such as width=64 dropout=0.2"
     )
     start: str | None = _option(
-        None, "run whose weights training starts from; another number of classes gets a new head"
+        None,
+        "run whose weights training starts from, or hf://owner/name@commit; another number of "
+        "classes gets a new head",
     )
     augment: str = _option(
         "crop+flip",
@@ -171,6 +173,9 @@ class TrainingConfig:
         if self.weight_decay is None:
             object.__setattr__(self, "weight_decay", optimizer.weight_decay)
         self._require("small_epochs", self.small_epochs <= self.epochs, "0 to epochs")
+        if self.start and self.start.startswith(HUB):
+            pinned = is_pinned(self.start)
+            self._require("start", pinned, f"{HUB}owner/name@COMMIT, so that it stays the same")
         judged = self.early_stopping or SCHEDULES[self.schedule].callback
         if self.use_validation and (judged or self.select != "val_accuracy"):
             raise ConfigError(

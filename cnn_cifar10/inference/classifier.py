@@ -14,13 +14,21 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError, ImageFiles, decode_image, read_image
 from cnn_cifar10.inference.artifact import (
+    DESCRIPTION,
     MODEL_FILES,
     ArtifactError,
     read_description,
     shipped_artifact,
 )
 from cnn_cifar10.inference.session import check_file, open_session
-from cnn_cifar10.utils import InputError, read_checked, read_checksums, usable_cores
+from cnn_cifar10.utils import (
+    HUB,
+    InputError,
+    fetch_from_hub,
+    read_checked,
+    read_checksums,
+    usable_cores,
+)
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -113,21 +121,23 @@ class Classifier:
         """Load the model that `cnn-cifar10 export` wrote.
 
         Args:
-            folder: Folder of the artifact; `None` takes the model that comes
-                with the package.
+            folder: Folder of the artifact, or `hf://owner/name@revision` of one on the
+                Hugging Face Hub; `None` takes the model that comes with the package.
             **options: `mirror`, `threshold` and `embed`, as for the class.
 
         Raises:
             InputError: If there is no exported model, its files were changed or cannot be
                 right, or an option is out of range.
         """
+        if isinstance(folder, str) and folder.startswith(HUB):
+            there = fetch_from_hub(folder, (DESCRIPTION,))
+            folder = fetch_from_hub(folder, (DESCRIPTION, _model_file(there)))
         folder = Path(folder or shipped_artifact())
         description = read_description(folder)
         shape = tuple(description["input"]["shape"][1:])
         names, metrics = tuple(description["class_names"]), description["metrics"]
         fit = description["input"].get("fit", "crop")  # which all models had, before it was kept
-        listed = read_checksums(folder, ArtifactError)
-        name = next((name for name in MODEL_FILES if name in listed), MODEL_FILES[0])
+        name = _model_file(folder)
         place = folder / name
         check_file(place)
         model = read_checked(folder, name, ArtifactError)
@@ -257,6 +267,12 @@ class Classifier:
 
     def _has(self, output):
         return output in [each.name for each in self.session.get_outputs()]
+
+
+def _model_file(folder):
+    """Return the name of the file to read: the first that the folder lists."""
+    listed = read_checksums(folder, ArtifactError)
+    return next((name for name in MODEL_FILES if name in listed), MODEL_FILES[0])
 
 
 def _read(path, size, fit):

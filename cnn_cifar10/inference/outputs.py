@@ -18,11 +18,12 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError
 from cnn_cifar10.inference.classifier import Prediction
-from cnn_cifar10.utils import printable
+from cnn_cifar10.utils import InputError, printable
 
 Write = Callable[[str, Prediction | ImageError], None]
 
 _MOST_COLUMNS = 50  # of classes; a table of more has the most probable ones
+_NO_LINKS = 1314  # what Windows says to who may not make links
 _UNSAFE = re.compile(r'[/\\:*?"<>|]|[. ]+$')  # in the name of a folder, on any system
 
 
@@ -88,8 +89,13 @@ def sorted_images(folder: Path, class_names: Sequence[str], copy: bool = False) 
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
             shutil.copy2(path, target)
-        else:
+            return
+        try:
             target.symlink_to(os.path.abspath(path))
+        except OSError as error:
+            if getattr(error, "winerror", 0) != _NO_LINKS:
+                raise
+            raise InputError("--sort-into: Windows allows no links here; add --copy") from error
 
     yield place
 

@@ -36,6 +36,7 @@ from cnn_cifar10.reporting.results import (
     result_columns,
 )
 from cnn_cifar10.reporting.tables import format_cell, split_and_metric
+from cnn_cifar10.reporting.tensorboard import log_report
 from cnn_cifar10.utils import InputError, format_hardware, printable
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def report_run(
         if own_data:
             costs = profile_model(model, run.model_path)
             add_result(results_csv, result_row(facts, report["metrics"], costs))
+            log_report(run, report, Path(output_dir))
     return report
 
 

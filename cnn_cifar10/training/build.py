@@ -1,5 +1,9 @@
 """Models of a config: building, seeding, initial weights, compiling."""
 
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,11 +14,12 @@ from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import steps_per_epoch
 from cnn_cifar10.training.losses import ClassWeighted, balanced_weights, build_loss
+from cnn_cifar10.training.model_file import MEMBERS
 from cnn_cifar10.training.optimizers import build_optimizer
 from cnn_cifar10.training.precision import uses_xla
-from cnn_cifar10.training.run import RunError, open_run
+from cnn_cifar10.training.run import Run, RunError, open_run
 from cnn_cifar10.training.schedules import build_schedule
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import HUB, InputError, fetch_from_hub
 
 
 def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> keras.Model:
@@ -61,10 +66,15 @@ def compile_model(
 def set_weights_from(path: str, model: keras.Model) -> None:
     """Start a model from a run's weights; another number of classes keeps a new classifier.
 
+    Args:
+        path: Folder of the run, or `hf://owner/name@commit` of one on the Hugging Face Hub.
+        model: What takes the weights.
+
     Raises:
         RunError: If the run holds another network.
+        InputError: If the Hub cannot give it.
     """
-    source = open_run(path).load_model()
+    source = _open_from_hub(path) if str(path).startswith(HUB) else open_run(path).load_model()
     target = main_model(model)
     if len(source.weights) != len(target.weights):
         raise RunError(f"{path}: start: holds another network than {model.name}")
@@ -76,3 +86,16 @@ def set_weights_from(path: str, model: keras.Model) -> None:
                 f"{path}: start: its {other.path} is of shape {tuple(other.shape)}, not "
                 f"{tuple(variable.shape)}; use the same options of the network"
             )
+
+
+def _open_from_hub(name):
+    """Return the `keras.Model` of a run on the Hub, where `model.keras` lies unpacked."""
+    facts = Run(Path()).facts_path.name
+    folder = fetch_from_hub(name, (facts, *MEMBERS))
+    with tempfile.TemporaryDirectory() as packed:
+        run = Run(Path(packed))
+        shutil.copyfile(folder / facts, run.facts_path)
+        with zipfile.ZipFile(run.model_path, "w") as archive:
+            for member in MEMBERS:
+                archive.write(folder / member, member)
+        return open_run(run.path).load_model()

@@ -17,7 +17,9 @@ from typing import IO, Any
 
 from cnn_cifar10.utils import JSON_BYTES, InputError, parse_object
 
-_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+"""Files that the archive is made of; on the Hugging Face Hub they lie side by side."""
+
 _END = 22  # bytes of the end of an archive without a comment
 _MOST_PARTS, _MOST_LAYERS, _MOST_DEPTH = 1_000_000, 3_000, 60  # of a config
 _MOST_VARIABLES = 100_000  # and groups of them
@@ -87,12 +89,12 @@ def _members(file: IO[bytes]) -> dict[str, tuple[int, int]]:
     file.seek(length - _END)
     signature, *_, count, size, offset, comment = struct.unpack("<4s4H2LH", file.read(_END))
     _require(signature == b"PK\5\6" and not comment, "is no archive as Keras writes it")
-    _require(count == len(_MEMBERS), f"holds {count:,} files, not {', '.join(_MEMBERS)}")
+    _require(count == len(MEMBERS), f"holds {count:,} files, not {', '.join(MEMBERS)}")
     _require(size < 10_000 and offset + size + _END == length, "is an archive that was changed")
     found = {}
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            _require(info.filename in _MEMBERS, f"holds the file {info.filename!r}")
+            _require(info.filename in MEMBERS, f"holds the file {info.filename!r}")
             stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
             same = info.compress_size == info.file_size
             _require(stored and same, f"holds {info.filename} compressed, which Keras does not do")
@@ -102,7 +104,7 @@ def _members(file: IO[bytes]) -> dict[str, tuple[int, int]]:
             start = info.header_offset + 30 + sum(struct.unpack("<26x2H", head))
             _require(start + info.file_size <= offset, f"ends before {info.filename} does")
             found[info.filename] = start, info.file_size
-    _require(len(found) == len(_MEMBERS), "holds a file twice")
+    _require(len(found) == len(MEMBERS), "holds a file twice")
     return found
 
 

@@ -1,6 +1,7 @@
 """Number formats, compilation and repeatability."""
 
 import os
+import sys
 
 from cnn_cifar10.architectures import find_network
 from cnn_cifar10.configs import PRECISIONS, ConfigError
@@ -14,7 +15,8 @@ def choose_precision(precision: str = "auto", model: str = "") -> str:
         precision: A policy from `PRECISIONS`. `"auto"` takes bfloat16 where the
             processor multiplies it natively (AVX512_BF16 or AMX; NVIDIA from
             Ampere on), float16 on older GPUs, and float32 elsewhere, since
-            emulated bfloat16 is slower than float32.
+            emulated bfloat16 is slower than float32. Apple's chips have float32: no
+            backend says what they multiply natively.
         model: What is trained. Networks of depthwise convolutions are trained in float32 on a
             processor, where bfloat16 takes twice as long.
 
@@ -25,6 +27,8 @@ def choose_precision(precision: str = "auto", model: str = "") -> str:
         raise InputError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
+    if sys.platform == "darwin":
+        return "float32"
     if gpu_names():
         return "mixed_bfloat16" if _gpu_has_bfloat16() else "mixed_float16"
     if model and find_network(model).depthwise:
@@ -55,8 +59,10 @@ def uses_xla() -> bool:
     """Return whether Keras should compile training steps with XLA here."""
     import keras
 
-    # XLA halves the speed of TensorFlow's convolutions on a processor.
-    return {"jax": True, "tensorflow": bool(gpu_names()), "torch": False}[keras.backend.backend()]
+    backend = keras.backend.backend()
+    # XLA halves the speed of TensorFlow's convolutions on a processor, and knows no GPU of Apple.
+    tensorflow = backend == "tensorflow" and sys.platform != "darwin" and bool(gpu_names())
+    return backend == "jax" or tensorflow
 
 
 def make_deterministic() -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from cnn_cifar10.architectures import find_network, main_model
+from cnn_cifar10.architectures import find_network, main_model, stock_model
 from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig, read_config
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
@@ -402,9 +402,9 @@ def _validate(model, batches, epoch, callbacks, epochs):
 
 def _save_artifact(run, artifact):
     # Trained in bfloat16 or not, the artifact computes in float32, so that it
-    # gives the same answers, and runs fast, on machines without bfloat16.
+    # gives the same answers, and runs fast, on machines without bfloat16. Keras alone opens it.
     with replacing(run.model_path) as part:
-        main_model(artifact).save(part)
+        stock_model(main_model(artifact)).save(part)
 
 
 def _facts(task, dataset, precision, artifact, recorder):

@@ -1,11 +1,19 @@
-"""Frozen normalizations become part of the convolutions before them."""
+"""Frozen normalizations become part of convolutions; what is saved holds Keras's own layers."""
+
+import json
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
-from cnn_cifar10.architectures import create_model, fold_normalization
+from cnn_cifar10.architectures import (
+    create_model,
+    fold_normalization,
+    list_models,
+    main_model,
+    stock_model,
+)
 from cnn_cifar10.architectures.layers import FusedBatchNormalization, NormalizedConvolution
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
@@ -114,3 +122,54 @@ def test_a_folded_network_can_be_saved_as_callbacks_do(transfer, tmp_path):
     folded.save(tmp_path / "folded.keras")
     loaded = keras.saving.load_model(tmp_path / "folded.keras")
     np.testing.assert_allclose(loaded(IMAGES), folded(IMAGES), atol=1e-6)
+
+
+QUICK = ("custom_cnn", "fastnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(name, {}, marks=() if name in QUICK else pytest.mark.slow)
+        for name in list_models()
+    ]
+    + [pytest.param("googlenet", {"auxiliary_heads": True, "width": 0.125}, marks=pytest.mark.slow)]
+    + [
+        pytest.param("transfer", {"backbone": name, "weights": None}, marks=pytest.mark.slow)
+        for name in ("resnet50", "mobilenet_v3_small", "convnext_tiny")
+    ],
+)
+def test_what_is_saved_names_classes_of_keras_alone(name, options, settle):
+    model = main_model(create_model(name, (32, 32, 3), 10, **options))
+    settle(model, IMAGES)
+    stock = stock_model(model)
+    assert "cnn_cifar10" not in json.dumps(keras.saving.serialize_keras_object(stock))
+    assert [layer.name for layer in stock.layers] == [layer.name for layer in model.layers]
+    assert [w.path for w in stock.weights] == [w.path for w in model.weights]
+    trained = [w.path for w in model.trainable_weights]
+    assert [w.path for w in stock.trainable_weights] == trained
+    if name in QUICK:  # with weights by chance, deep networks enlarge what is rounded
+        expected = model.predict(IMAGES, verbose=0)
+        assert expected.std(axis=0).max() > 1e-3
+        np.testing.assert_allclose(stock.predict(IMAGES, verbose=0), expected, atol=1e-5)
+
+
+def test_layers_of_ones_own_are_saved_as_they_are():
+    class Doubled(layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = FusedBatchNormalization()
+
+        def call(self, inputs):
+            return self.norm(inputs)
+
+    inputs, own = keras.Input((8, 8, 3)), Doubled()
+    model = keras.Model(inputs, FusedBatchNormalization()(own(inputs)))
+    assert stock_model(model).layers[1] is own
+    assert type(stock_model(model).layers[2]) is layers.BatchNormalization
+    whole = Own()
+    assert stock_model(whole) is whole

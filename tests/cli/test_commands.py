@@ -143,7 +143,12 @@ def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
     assert set(report["metrics"]) == {"train", "validation"}
     assert "The test split was not used." in report["headline"]
     assert "epoch 1/1" not in printed.err
-    assert list((tmp_path / "models/digits-custom_cnn-seed0/tensorboard").rglob("events*"))
+    logs = tmp_path / "models/digits-custom_cnn-seed0/tensorboard"
+    assert {path.parent.name for path in logs.rglob("events*")} == {"train", "validation", "report"}
+    written = b"".join(path.read_bytes() for path in (logs / "report").iterdir())
+    assert b"confusion_matrix" in written  # an image
+    assert b"validation/accuracy" in written
+    assert b"learning_rate" in written  # a hyperparameter
 
 
 def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import pytest
 
 from cnn_cifar10.datasets import ImageError
 from cnn_cifar10.inference import Prediction, csv_rows, embeddings_file, sorted_images
+from cnn_cifar10.utils import InputError
 
 
 def predictions(names, count=None, threshold=0.0):
@@ -136,3 +137,19 @@ def test_embeddings_so_far_are_kept_when_something_fails(count, tmp_path):
         fail()
     with np.load(tmp_path / "e.npz") as file:
         assert len(file["embeddings"]) == len(file["paths"]) == count
+
+
+def test_where_windows_allows_no_links_the_cure_is_named(tmp_path, monkeypatch):
+    class Refused(OSError):
+        winerror = 1314
+
+    def refuse(self, target):
+        raise Refused("a required privilege is not held by the client")
+
+    monkeypatch.setattr("pathlib.Path.symlink_to", refuse)
+    (prediction,) = predictions(("a", "b"), 1)
+    with (
+        sorted_images(tmp_path / "sorted", ("a", "b")) as write,
+        pytest.raises(InputError, match="Windows allows no links here; add --copy"),
+    ):
+        write(str(tmp_path / "x.jpg"), prediction)

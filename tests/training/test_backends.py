@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 
+import numpy as np
 import pytest
 
 from cnn_cifar10.architectures import list_models
@@ -49,3 +50,16 @@ def test_every_network_trains_and_is_saved_on_every_backend(
         assert result["sum"] == pytest.approx(4, abs=1e-4), name
         assert result["difference"] <= 1e-5, name
         assert result["parameters"][0] == result["parameters"][1], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"], indirect=True)
+def test_keras_alone_opens_what_was_trained(backend, tmp_path, run_program, digits_run, digits):
+    np.save(tmp_path / "images.npy", images := digits.test.images[:50].astype("float32"))
+    printed = run_program(
+        "opens_alone.py", digits_run.model_path, tmp_path / "images.npy", KERAS_BACKEND=backend
+    )
+    result = json.loads(printed.splitlines()[-1])
+    assert result["backend"] == backend
+    expected = digits_run.load_model().predict(images, verbose=0)
+    np.testing.assert_allclose(result["answers"], expected, atol=1e-5)

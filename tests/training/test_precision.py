@@ -37,6 +37,16 @@ def test_gpus(monkeypatch, modern, expected):
     assert precision.choose_precision(model="efficientnet_b0") == f"mixed_{expected}"
 
 
+@pytest.mark.parametrize("gpus", [[], ["METAL"]])
+def test_apples_chips(monkeypatch, gpus):
+    monkeypatch.setattr(precision.sys, "platform", "darwin")
+    monkeypatch.setattr(precision, "gpu_names", lambda: gpus)
+    assert precision.choose_precision() == "float32"
+    assert precision.choose_precision("mixed_float16") == "mixed_float16"
+    monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    assert not precision.uses_xla()
+
+
 @pytest.mark.parametrize(
     ("capability", "modern"), [("9.0", True), ("8.0", True), ("7.5", False), ("gfx90a", True)]
 )

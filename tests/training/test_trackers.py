@@ -51,6 +51,23 @@ def test_an_example_records_every_epoch(place, backend, tmp_path):
         assert mlflow_steps(tmp_path) == {"loss": [0, 1, 2], "val_accuracy": [0, 1, 2]}
 
 
+@pytest.mark.slow
+def test_the_command_line_logs_to_mlflow(tmp_path):
+    if importlib.util.find_spec("mlflow") is None:
+        pytest.skip("needs mlflow: pip install 'cnn-cifar10[trackers]'")
+    words = "train --dataset digits --epochs 3 --model-options width=4 --quiet --track mlflow"
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cnn_cifar10", *words.split()],
+        cwd=tmp_path,
+        env={**os.environ, **quiet, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert mlflow_steps(tmp_path) == {"loss": [0, 1, 2], "val_accuracy": [0, 1, 2]}
+
+
 def mlflow_steps(folder):
     """Return the steps of two metrics in MLflow's database."""
     import sqlite3
