@@ -18,7 +18,7 @@ import h5py
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "--model-options width=4 depth=1 stages=1"
-TRAIN = f"train --dataset digits --epochs 20 --batch-size 32 --deterministic {NETWORK} --quiet"
+TRAIN = f"train --dataset digits --epochs 12 --batch-size 32 --deterministic {NETWORK} --quiet"
 TUNE = "tune --dataset digits --trials 3 --epochs 3 --name s --quiet "
 TUNE += "--set stages=1 depth=1 width=2,4 batch_size=32 optimizer=sgd"
 RUN = "models/digits-custom_cnn-seed0"

@@ -20,7 +20,7 @@ from cnn_cifar10.training import Run
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.utils import InputError, warn_once
 
-_NUMBERS = 500_000  # of a state: 4 MB, with the best weights
+_NUMBERS = 50_000  # of a state: 400 kB, with the best weights
 
 
 def kill_while_saving(count, seed):
@@ -29,14 +29,19 @@ def kill_while_saving(count, seed):
     context = multiprocessing.get_context("fork")
     held, between, faults = 0, 0, []
     with tempfile.TemporaryDirectory() as place:
-        folder, known = Path(place), 0
+        folder, known, states = Path(place), 0, Checkpoints(Path(place) / "first")
+        began = time.monotonic()
+        for number in range(5):
+            states.save(_state(number))
+            states.wait()
+        seconds = (time.monotonic() - began) / 5
         for _ in range(count):
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=_save, args=(folder, known, theirs))
             process.start()
             theirs.close()
             ours.recv()
-            time.sleep(rng.uniform(0, 0.1))
+            time.sleep(rng.uniform(0, 3 * seconds))
             process.kill()
             process.join()
             saved = known
@@ -70,10 +75,14 @@ def _save(folder, number, pipe):
         checkpoints.load()
     while True:
         number += 1
-        arrays = [np.full(_NUMBERS, number, "float32")]
-        checkpoints.save(State({"number": number}, arrays, [arrays[0].copy()]))
+        checkpoints.save(_state(number))
         checkpoints.wait()
         pipe.send(number)
+
+
+def _state(number):
+    arrays = [np.full(_NUMBERS, number, "float32")]
+    return State({"number": number}, arrays, [arrays[0].copy()])
 
 
 def damage(count, seed):
