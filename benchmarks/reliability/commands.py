@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -61,8 +62,9 @@ class Command:
     """
 
     def __init__(self, words, folder, user=None):
-        self._said = folder / ".said"
-        self.process = _CONTEXT.Process(target=_run, args=(words.split(), folder, self._said, user))
+        self._said = tempfile.NamedTemporaryFile()  # noqa: SIM115 (it lives as long as this)
+        arguments = words.split(), folder, self._said.name, user
+        self.process = _CONTEXT.Process(target=_run, args=arguments)
         self.process.start()
 
     def wait(self, seconds=600):
@@ -73,7 +75,7 @@ class Command:
     @property
     def said(self):
         """What it wrote to standard error."""
-        return self._said.read_text(errors="replace") if self._said.exists() else ""
+        return Path(self._said.name).read_text(errors="replace")
 
     @property
     def code(self):
@@ -95,6 +97,7 @@ def _run(words, folder, said, user):
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
+        os.environ["HOME"] = str(folder)
 
     from cnn_cifar10.cli import main
 
@@ -121,23 +124,28 @@ def begin(folder, before=None):
 def complete(words, folder):
     """Run a command to its end; return its seconds, and those until it first wrote something."""
     warm_up()
-    before, first = _changes(folder), None
-    began = time.monotonic()
+    began, before = time.monotonic(), changes(folder)
     command = Command(words, folder)
-    while not command.wait(0.05):
-        if first is None and _changes(folder) != before:
-            first = time.monotonic() - began
+    wait_for_change(command, folder, before)
+    first = time.monotonic() - began
+    command.wait()
     if command.code:
         raise SystemExit(f"{words}: ended with {command.code}: {command.said}")
-    return time.monotonic() - began, first or 0.0
+    return time.monotonic() - began, first
 
 
-def _changes(folder):
+def wait_for_change(command, folder, before):
+    """Wait until a command writes something, or ends."""
+    while changes(folder) == before and not command.wait(0.02):
+        pass
+
+
+def changes(folder):
+    """Return when each file of a folder was changed."""
     times = {}
     for path in folder.rglob("*"):
-        if path.name != ".said":
-            with contextlib.suppress(FileNotFoundError):
-                times[path] = path.stat().st_mtime_ns
+        with contextlib.suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
     return times
 
 

@@ -20,7 +20,7 @@ def audit(count, seed):
     what, bar = "packages with known holes", "none"
     if not text:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        yield Found(what, bar, None, 0, f"the index did not answer: {lines[-1][-200:]}")
+        yield Found(what, bar, None, 0, f"not asked: {lines[-1][-200:]}")
         return
     asked = json.loads(text)["dependencies"]
     packages = [each for each in asked if "version" in each]
