@@ -102,6 +102,7 @@ def test_every_hostile_file_is_refused_at_every_door(command, hostile, run_progr
     answers = [json.loads(line) for line in lines.splitlines()]
     assert {answer["kind"] for answer in answers} == {*kinds}
     assert not {answer["kind"]: fault for answer in answers if (fault := hostile.fault_of(answer))}
+    assert max(answer["seconds"] for answer in answers) < hostile.SECONDS
     assert not list(tmp_path.rglob("ran")), "code of a file was run, or a file of it written"
     assert set(Path.cwd().iterdir()) == before
 
