@@ -7,7 +7,7 @@ TEST = TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 NOTEBOOKS = CNN_CIFAR10_SMALL=1 $(TEST) --dist loadfile --nbval-lax --nbval-cell-timeout=300
 
-.PHONY: install demo test test-slow test-all lint docs notebooks bench clean
+.PHONY: install demo test test-slow test-all torture audit lint docs notebooks bench clean
 
 install: .venv/installed
 
@@ -35,6 +35,14 @@ test-slow: install
 test-all:
 	$(MAKE) test
 	$(MAKE) test-slow
+
+# Kills, full disks, hostile files and clients: writes reports/reliability.md, in two hours or more.
+torture: install
+	$(BIN)/python benchmarks/reliability
+
+# Known holes in the packages of the environment; passed over where the index does not answer.
+audit: install
+	$(BIN)/python benchmarks/reliability audit --reports build
 
 lint: install
 	$(BIN)/ruff check .

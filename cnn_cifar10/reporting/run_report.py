@@ -298,7 +298,7 @@ def write_report(
         image = image_key(dataset.split(split))
         write_images(output_dir / "label_issues.csv", issues, {image: image, **_ISSUES})
     utils.write_page(output_dir / "report.md", [format_report(report, figures)])
-    utils.write_json(output_dir / "report.json", report)
+    utils.write_sealed(output_dir / "report.json", report)
     return report
 
 
@@ -361,7 +361,7 @@ def read_report(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "report.json"
     try:
-        report = utils.read_object(path, "report", InputError)
+        report = utils.read_sealed(path, "report", InputError)
         if missing := [key for key in _REPORT if key not in report]:
             raise InputError(f"{path}: does not say {', '.join(missing)}")
     except InputError as error:

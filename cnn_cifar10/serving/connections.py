@@ -15,6 +15,7 @@ from cnn_cifar10.serving.limits import Limits
 
 _BACKLOG = 256  # connections that the system keeps until they are taken
 _SPARE_FILES = 128  # beside connections
+_PAUSE = 0.002  # seconds between two parts of all bodies that were refused and still come
 _SLACK = 5  # seconds after which the connection is closed where no answer could be given
 
 
@@ -69,10 +70,12 @@ class Connections:
 
     Attributes:
         limits: The limits.
+        refused: Those whose request was refused and whose body still comes.
     """
 
     def __init__(self, limits: Limits):
         self.limits = limits
+        self.refused: set[GuardedProtocol] = set()
         self._most = min(limits.connections, _open_files(limits.connections) - _SPARE_FILES)
         self._most_of_one = min(limits.connections_per_address, self._most)
         self._addresses: dict[GuardedProtocol, str] = {}
@@ -100,6 +103,7 @@ class Connections:
 
     def remove(self, connection: "GuardedProtocol") -> None:
         """Forget a connection."""
+        self.refused.discard(connection)
         self._deadlines.pop(connection, None)
         address = self._addresses.pop(connection, None)
         if address is not None:
@@ -185,13 +189,22 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body):
-        """Take a part of the body."""
+        """Take a part of the body; slowly, where many go on to send what was refused."""
         self._unread = 0
         super().on_body(body)
+        if self.cycle is not None and self.cycle.response_complete and not self.flow.read_paused:
+            self._connections.refused.add(self)
+            self.flow.pause_reading()
+            self.loop.call_later(_PAUSE * len(self._connections.refused), self._resume_reading)
+
+    def _resume_reading(self):
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def on_message_complete(self):
         """Take the end of the request."""
         self._unread = 0
+        self._connections.refused.discard(self)
         super().on_message_complete()
         self._work_or_wait()
 

@@ -26,8 +26,9 @@ class Limits:
         connections: In all. Beyond it, the one that has waited longest for its client is closed.
         connections_per_address: Likewise, from one address.
         wrong_tokens: That an address may show in a minute; then it is not listened to.
-        wrong_tokens: int = 10
-    ending_seconds: For requests under way, once the service is told to end.
+        refusal_seconds: That an answer with status 503 waits, so that clients that ask again at
+            once leave time to others.
+        ending_seconds: For requests under way, once the service is told to end.
     """
 
     megabytes: float = 32
@@ -43,4 +44,5 @@ class Limits:
     connections: int = 1024
     connections_per_address: int = 512
     wrong_tokens: int = 10
+    refusal_seconds: float = 1
     ending_seconds: float = 6

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from prometheus_client import Gauge
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cnn_cifar10.serving.limits import CHEAP_BYTES, Limits
 
@@ -19,7 +19,8 @@ class LimitedUploads:
     """ASGI middleware that refuses requests beyond the limits.
 
     A request takes a place, of which there are so many, when all of its body is there: a slow
-    sender takes none.
+    sender takes none. An answer with status 503 waits, without a place, so that clients that ask
+    again and again leave time to others.
 
     Args:
         app: The application.
@@ -39,27 +40,32 @@ class LimitedUploads:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] not in self._paths:
             return await self._app(scope, receive, send)
-        upload, has_begun = _Upload(), False
-
-        async def answer(message):
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
+        upload, answer = _Upload(), _Answer(send)
         try:
             refused = await self._receive(upload, scope, receive)
             if refused := refused or self._refuse_if_full(upload.size):
-                return await refused(scope, receive, answer)
-            async with self._places, self._large_place(upload.size):
-                with self._gauge.track_inprogress():
-                    await self._app(scope, upload.replay(receive), answer)
+                await refused(scope, receive, answer)
+            else:
+                async with self._places, self._large_place(upload.size):
+                    with self._gauge.track_inprogress():
+                        await self._app(scope, upload.replay(receive), answer)
+            self._let_go(upload)
+            if answer.held:
+                await asyncio.sleep(self._limits.refusal_seconds)
+                await answer.release()
         except _SenderGone:
             pass  # who waits for no answer
         except asyncio.CancelledError:  # of the server, which has waited long enough
-            if not has_begun:
+            if answer.held:
+                await answer.release()
+            elif not answer.has_begun:
                 await refusal(503, "the service ends; try again later")(scope, receive, send)
         finally:
-            self._held -= upload.size
+            self._let_go(upload)
+
+    def _let_go(self, upload):
+        self._held -= upload.size
+        upload.size = 0
 
     def _refuse_if_full(self, size):
         full = self._places.locked() or (size > CHEAP_BYTES and self._large_places.locked())
@@ -140,6 +146,26 @@ class _Upload:
             return {"type": "http.request", "body": piece, "more_body": bool(self._pieces)}
 
         return replayed
+
+
+class _Answer:
+    """Sends an answer, and holds one with status 503 back."""
+
+    def __init__(self, send):
+        self._send = send
+        self.has_begun, self.held = False, list[Message]()
+
+    async def __call__(self, message):
+        if self.held or message.get("status") == 503:
+            self.held.append(message)
+        else:
+            self.has_begun = True
+            await self._send(message)
+
+    async def release(self):
+        held, self.held, self.has_begun = self.held, [], True
+        for message in held:
+            await self._send(message)
 
 
 class _SenderGone(Exception):

@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import math
+import re
 import shutil
 import time
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,11 +17,14 @@ from typing import Any
 import numpy as np
 
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.utils import check_space, format_size, replacing, warn_once
+from cnn_cifar10.utils import check_space, first_line, format_size, replacing, warn_once
 
 _KEPT = 2  # states; the older one is for damage to the newer one
 _SHARE = 0.02  # of the time may be spent on states of epochs; half of it on others
 _LEAST, _MOST = 10.0, 300.0  # seconds between two states
+_BEST = re.compile(r"(best-[0-9a-f]+\.npz)?")
+_NO_STATE = (ValueError, LookupError, RecursionError, MemoryError, EOFError, NotImplementedError)
+_NO_STATE += (zipfile.BadZipFile,)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,10 @@ class Checkpoints:
         for path in paths:
             try:
                 facts, variables = _read(path)
-                best = _read(path.with_name(facts["best"]))[1] if facts["best"] else None
+                name = str(facts.get("best"))
+                if not _BEST.fullmatch(name):
+                    raise RunError(f"{path}: is no state (its best weights are {name!r})")
+                best = _read(self.folder / name)[1] if name else None
             except RunError as error:
                 warn_once(f"{error}; the state before it is tried")
                 continue
@@ -198,5 +206,15 @@ def _read(path):
         raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     if hashlib.sha256(data).hexdigest()[:32] != path.stem.rpartition("-")[2]:
         raise RunError(f"{path}: damaged")
-    with np.load(io.BytesIO(data)) as file:
-        return json.loads(str(file["facts"])), [file[str(i)] for i in range(len(file.files) - 1)]
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(part.file_size > part.compress_size for part in archive.infolist()):
+                raise ValueError("it is compressed")
+        with np.load(io.BytesIO(data)) as file:
+            facts = json.loads(str(file["facts"]))
+            arrays = [file[str(i)] for i in range(len(file.files) - 1)]
+        if not isinstance(facts, dict):
+            raise ValueError("it says nothing")
+    except _NO_STATE as error:  # a stranger's may hold anything, under the right name
+        raise RunError(f"{path}: is no state ({first_line(error)})") from error
+    return facts, arrays

@@ -18,6 +18,11 @@ from cnn_cifar10.utils import InputError, Postponed, write_csv
 
 # What Keras's callbacks count with, and set back when training begins.
 _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+# What a state must say.
+_FACTS = {
+    *("shapes", "steps_done", "history", "best_epoch", "before", "counters", "stopped"),
+    *("fingerprint", "network", "batch_size", "learning_rate", "fall", "seconds"),
+}
 # Shares of the way from the accuracy of one answer for all images to that of no mistake.
 _CHANCE, _LEARNED = 0.05, 0.3
 
@@ -129,6 +134,10 @@ class Recorder(keras.callbacks.Callback):
                 self.best_weights = self.model.get_weights()
             return 0
         facts = state.facts
+        if missing := sorted(_FACTS - facts.keys()):
+            raise RunError(
+                f"{path}: its states do not say {', '.join(missing)}; start again with --overwrite"
+            )
         if facts["fingerprint"] != self._fingerprint:
             raise RunError(
                 f"{path}: the data changed since this run began (its fingerprint is another); "

@@ -24,11 +24,13 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
 
     Raises:
         InputError: If another process holds it (the message says which and since when), or its
-            folder cannot be written.
+            folder cannot be written, or there is a symbolic link in its place.
     """
     import filelock
 
     check_writable(lock.parent, InputError, "choose another place")
+    if lock.is_symlink():  # a stranger's, to a file that would be written to
+        raise InputError(f"{lock}: is a symbolic link, not a lock; delete it")
     made = not lock.parent.exists()
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:

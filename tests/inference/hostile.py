@@ -26,6 +26,21 @@ from onnx import TensorProto, helper, numpy_helper
 SHIPPED = Path(__file__).parents[2] / "models" / "custom_cnn"
 RUNS, EXPORTS = {}, {}
 """Functions that make a kind, by name: of the parts of a run's model, and of an export's folder."""
+SECONDS, MEGABYTES = 5, 1000
+"""What opening one may take."""
+
+
+def fault_of(answer):
+    """Return what is wrong with how a command refused a file; empty if nothing is.
+
+    Args:
+        answer: A line of `programs/opens_hostile.py`.
+    """
+    said = answer["said"].rstrip("\n")
+    right = answer["code"] == 2 and said.startswith("cnn-cifar10: ") and said.isprintable()
+    if not right or f"/{answer['kind']}" not in said:
+        return f"ended with {answer['code']} and said {said[-300:]!r}"
+    return "" if answer["megabytes"] < MEGABYTES else f"took {answer['megabytes']} MB"
 
 
 def make_runs(folder):

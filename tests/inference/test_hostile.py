@@ -14,7 +14,6 @@ from cnn_cifar10.inference import ArtifactError, Classifier, open_session
 from cnn_cifar10.inference import session as sessions
 from cnn_cifar10.utils import InputError, references
 
-SECONDS, MEGABYTES = 5, 1000
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 EXPORTS = {
@@ -102,14 +101,8 @@ def test_every_hostile_file_is_refused_at_every_door(command, hostile, run_progr
     )  # fmt: skip
     answers = [json.loads(line) for line in lines.splitlines()]
     assert {answer["kind"] for answer in answers} == {*kinds}
-    for answer in answers:
-        said = answer["said"].rstrip("\n")
-        assert answer["code"] == 2, answer
-        assert said.startswith("cnn-cifar10: "), answer
-        assert f"/{answer['kind']}" in said, answer
-        check_line(said)
-        assert answer["seconds"] < SECONDS, answer
-        assert answer["megabytes"] < MEGABYTES, answer
+    assert not {answer["kind"]: fault for answer in answers if (fault := hostile.fault_of(answer))}
+    assert max(answer["seconds"] for answer in answers) < hostile.SECONDS
     assert not list(tmp_path.rglob("ran")), "code of a file was run, or a file of it written"
     assert set(Path.cwd().iterdir()) == before
 

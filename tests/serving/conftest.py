@@ -1,21 +1,17 @@
 """Shared by the tests of the service: servers, and images that cost a decoder much."""
 
 import contextlib
-import io
+import importlib.util
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import zlib
-from types import SimpleNamespace
+from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
-from PIL import Image
 
 from cnn_cifar10.serving.app import create_app
 from cnn_cifar10.serving.connections import Server
@@ -72,48 +68,11 @@ def _process(*arguments, open_files=None, **environment):
         server.communicate()
 
 
-def encoded(image, kind="PNG", **options):
-    """Return the file of an image, given as one of Pillow or as an array."""
-    file = io.BytesIO()
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def many_scans(size, scans):
-    """Return a progressive JPEG of black that has so many scans."""
-    data = encoded(Image.new("RGB", size), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * scans + data[-2:]
-
-
-def large_png(width, height, color=2, ancillary=()):
-    """Return a PNG of black; its pixels are never in memory."""
-    samples = {0: 1, 2: 3, 6: 4}[color]
-    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0)
-    squeezed = zlib.compressobj(1)
-    row = bytes(1 + samples * width)
-    body = b"".join(squeezed.compress(row) for _ in range(height)) + squeezed.flush()
-    chunks = [(b"IHDR", header), *ancillary, (b"IDAT", body), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-
-
-def animated(kind, frames, size=(500, 500)):
-    """Return an animation of noise."""
-    rng = np.random.default_rng(0)
-    images = [Image.fromarray(rng.integers(0, 256, (*size, 3), "uint8")) for _ in range(frames)]
-    return encoded(images[0], kind, save_all=True, append_images=images[1:])
-
-
 @pytest.fixture(scope="session")
 def make():
-    """Functions that make image files."""
-    return SimpleNamespace(
-        encoded=encoded, many_scans=many_scans, large_png=large_png, animated=animated
-    )
+    """The module `costly_images.py` beside this: functions that make image files."""
+    path = Path(__file__).with_name("costly_images.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -185,3 +186,21 @@ def _states(port, other):
         lines = [line.split() for line in list(file)[1:]]
     wanted = f":{port:04X}", f":{other:04X}"
     return [line[3] for line in lines if (line[1][-5:], line[2][-5:]) == wanted]
+
+
+def test_who_is_refused_waits_and_what_it_goes_on_sending_is_read_slowly(
+    serving, classifier, connect
+):
+    limits = Limits(requests=0, refusal_seconds=0.3)
+    with serving({"m": classifier}, limits) as client:
+        began = time.perf_counter()
+        assert ask(client).status_code == 503
+        assert time.perf_counter() - began > 0.3
+        many = [connect(client, head(10**7) + CONTENT) for _ in range(10)]
+        for each in many:
+            assert each.recv(4096).startswith(b"HTTP/1.1 503 ")
+        began = time.perf_counter()
+        with ThreadPoolExecutor(10) as threads:
+            list(threads.map(lambda each: each.sendall(bytes(9_000_000)), many))
+        assert time.perf_counter() - began > 0.3  # 90 MB, of which 128 MB a second are read
+        assert client.get("/health").status_code == 200

@@ -1,5 +1,7 @@
 """Checkpoints: states on disk, their checksums, when they are due."""
 
+import hashlib
+import io
 import time
 
 import numpy as np
@@ -82,6 +84,44 @@ def test_any_changed_byte_is_noticed_and_the_state_before_is_loaded(tmp_path, wh
         path.write_bytes(whole[:length])
         assert Checkpoints(tmp_path).load().facts["number"] == 1
     assert f"{path}: damaged; the state before it is tried" in caplog.text
+
+
+def a_file(folder, **arrays):
+    """Write a state that is no state, under the name that its bytes ask for."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return a_name(folder, file.getvalue())
+
+
+def a_name(folder, data):
+    (folder / f"00000001-{hashlib.sha256(data).hexdigest()[:32]}.npz").write_bytes(data)
+
+
+def compressed(folder):
+    file = io.BytesIO()
+    np.savez_compressed(file, facts='{"best": ""}', **{"0": np.zeros(10**6)})
+    a_name(folder, file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("write", "fault"),
+    [
+        (lambda folder: a_name(folder, b"no archive"), "File is not a zip file"),
+        (compressed, "it is compressed"),
+        (lambda folder: a_file(folder, other=1), "facts is not a file in the archive"),
+        (lambda folder: a_file(folder, facts="{"), "Expecting property name"),
+        (lambda folder: a_file(folder, facts="[]"), "it says nothing"),
+        (lambda folder: a_file(folder, facts="{}"), "its best weights are 'None'"),
+        (lambda folder: a_file(folder, facts='{"best": "../a"}'), "its best weights are '../a'"),
+        (lambda folder: a_file(folder, facts=np.array([{}])), "Object arrays cannot be loaded"),
+    ],
+)
+def test_a_strangers_state_is_refused_in_a_line(tmp_path, caplog, write, fault):
+    write(tmp_path)
+    with pytest.raises(RunError, match="all states are damaged; start again with --overwrite"):
+        Checkpoints(tmp_path).load()
+    assert fault in caplog.text
+    assert "is no state" in caplog.text
 
 
 def test_where_all_is_damaged_one_line_says_so(tmp_path):

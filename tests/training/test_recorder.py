@@ -6,8 +6,9 @@ import pytest
 
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.training import Run, TrainingError
-from cnn_cifar10.training.checkpoint import Checkpoints
+from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.recorder import Fallen, Recorder
+from cnn_cifar10.training.run import RunError
 
 
 @pytest.fixture
@@ -180,6 +181,14 @@ def test_where_one_class_has_most_images_always_answering_it_is_chance(tmp_path,
     end_epoch(0, [recorder], 0.9)
     with pytest.raises(Fallen, match=r"fell back to chance in epoch 2: accuracy 0\.700"):
         end_epoch(1, [recorder], 0.7)
+
+
+def test_a_state_that_says_too_little_is_refused(tmp_path, tiny_model):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(State({"fingerprint": "data", "history": []}, [np.zeros(1)]))
+    checkpoints.close()
+    with pytest.raises(RunError, match=r"states do not say batch_size, .*; start again with"):
+        recorder_of(tmp_path, tiny_model, _Plateau()).restore()
 
 
 @pytest.mark.parametrize("at", ["state", "best"])

@@ -58,6 +58,7 @@ def test_parts_of_killed_processes_are_cleared_and_nothing_else(tmp_path):
     for name in ("part1.csv", "notes.txt", ".part12.run.json", ".partial", ".part7.results.csv"):
         (tmp_path / name).touch()
     (tmp_path / ".part9.x").mkdir()
+    (tmp_path / ".part8.x").symlink_to(tmp_path.parent)
     clear_parts(tmp_path, "results.csv*")
     assert not (tmp_path / ".part7.results.csv").exists()
     assert (tmp_path / ".part12.run.json").exists()
@@ -99,8 +100,8 @@ def test_json_with_its_own_checksum_notices_every_change(tmp_path):
             found = read_sealed(path, "thing", InputError)
         except InputError as error:
             said = str(error)
-        if found:  # white space, or the name of the checksum
-            assert {key: found[key] for key in document} == document
+        if found:  # white space
+            assert found == document
         else:
             assert said.startswith(f"{path}: ")
             assert "\n" not in said

@@ -53,3 +53,14 @@ def test_a_folder_of_which_nothing_came_is_not_left(tmp_path):
     with pytest.raises(KeyError), working_in(tmp_path / "run"):
         raise KeyError
     assert not (tmp_path / "run").exists()
+
+
+def test_a_link_in_place_of_a_lock_leads_nowhere(tmp_path):
+    """A folder from a stranger may hold one, to a file that would be written to."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    expected = r"\.lock: is a symbolic link, not a lock; delete it"
+    with pytest.raises(InputError, match=expected), working_in(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
