@@ -12,6 +12,7 @@ it with Ctrl-C at any time: the same command continues where it stopped, in trai
 or in the report, unless --overwrite starts it anew. Once all is there, it says so.
 """
 
+import argparse
 import functools
 import math
 from pathlib import Path
@@ -37,7 +38,23 @@ def add_arguments(parser):
     options.add(parser, "--tensorboard", False, "write TensorBoard logs into the run")
     saving = "seconds between two states (default: 10 to 300, by what saving takes)"
     options.add(parser, "--save-every", float, saving)
+    sharing = (
+        "devices of this machine that share each batch: auto (all), none (one) or a number "
+        "(default: auto)"
+    )
+    parser.add_argument(
+        "--distribute", type=_devices, default="auto", metavar="DEVICES", help=sharing
+    )
     options.add_shared(parser, "--quiet")
+
+
+def _devices(text):
+    """Return how many devices share a batch, as `train` takes it."""
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be auto, none or a number, received {text!r}")
+    return int(text)
 
 
 def run(args):
@@ -73,6 +90,7 @@ def _train_and_report(args, config, lines, dataset):
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
         save_every=args.save_every,
+        distribute=args.distribute,
         verbose=options.verbosity(args),
     )
     known = options.known_report(trained, args) if is_finished else None

@@ -50,8 +50,13 @@ def uses_xla() -> bool:
     """Return whether Keras should compile training steps with XLA here."""
     import keras
 
-    # XLA halves the speed of TensorFlow's convolutions on a processor.
-    return {"jax": True, "tensorflow": bool(gpu_names()), "torch": False}[keras.backend.backend()]
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend() == "jax"
+    import tensorflow as tf
+
+    # It halves the speed of TensorFlow's convolutions on a processor, and compiles nothing that
+    # several devices share.
+    return bool(gpu_names()) and not tf.distribute.has_strategy()
 
 
 def make_deterministic() -> None:

@@ -15,6 +15,9 @@ from cnn_cifar10.training.features import frozen_features
 from cnn_cifar10.training.precision import make_deterministic
 from cnn_cifar10.utils import InputError
 
+HEAD_BATCH = 32
+"""Images in a batch of the training of a classifier alone."""
+
 _HEAD = {  # how a classifier is trained on features, whatever comes after
     "optimizer": "adamw",
     "learning_rate": 0.002,
@@ -22,7 +25,7 @@ _HEAD = {  # how a classifier is trained on features, whatever comes after
     "clip_norm": 0.0,
     "ema": 0.0,
     "schedule": "one_cycle",
-    "batch_size": 32,
+    "batch_size": HEAD_BATCH,
     "augment": "none",
     "small_epochs": 0,
     "early_stopping": 0,

@@ -29,9 +29,10 @@ from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.compilation import CompileClock, keep_programs
+from cnn_cifar10.training.distribution import find_devices
 from cnn_cifar10.training.limits import check_size, is_out_of_memory
 from cnn_cifar10.training.precision import choose_precision
-from cnn_cifar10.training.prepare import prepare, start_model
+from cnn_cifar10.training.prepare import HEAD_BATCH, prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
 from cnn_cifar10.training.run import Run, RunError, is_own
@@ -61,6 +62,7 @@ def train(
     overwrite: bool = False,
     tensorboard: bool = False,
     save_every: float | None = None,
+    distribute: str | int = "auto",
     verbose: int = 1,
 ) -> Run:
     """Train a model and write its run.
@@ -89,6 +91,9 @@ def train(
         tensorboard: Whether to write TensorBoard logs under `output`.
         save_every: Seconds between two states; `None`: 10 to 300, so that saving takes less than
             3% of the time.
+        distribute: Devices of this machine that share each batch: `"auto"` for all, `"none"` for
+            one, or how many. It changes nothing but the time, and a run may go on with others.
+            In a scope of `keras.distribution` or `tf.distribute`, `"auto"` leaves that as it is.
         verbose: 0 silent, 1 a progress bar, 2 a line an epoch.
 
     Returns:
@@ -99,7 +104,8 @@ def train(
         TrainingError: If training falls for the second time, or memory is too little for one image.
         DatasetError: If the data cannot be loaded.
         InputError: If the config names what does not exist, the network cannot take images
-            of this size (see `check_size`), or another process trains this run.
+            of this size (see `check_size`), there are fewer devices than `distribute` says,
+            or another process trains this run.
 
     Example:
         >>> run = train(make_config(dataset="digits", epochs=3), "models/digits")
@@ -118,7 +124,7 @@ def train(
             _check_finished(run, config, dataset)
         else:
             with contextlib.closing(Checkpoints(run.checkpoints_path, save_every)) as checkpoints:
-                how = callbacks, overwrite, tensorboard, verbose
+                how = callbacks, overwrite, tensorboard, distribute, verbose
                 _train_as_memory_allows(_Task(run, config, dataset, checkpoints, *how))
     return run
 
@@ -133,6 +139,7 @@ class _Task(NamedTuple):
     callbacks: Sequence[keras.callbacks.Callback]
     overwrite: bool
     tensorboard: bool
+    distribute: str | int
     verbose: int
 
 
@@ -209,40 +216,47 @@ def _train(task, config, begin, fall):
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
+    batch = min(config.batch_size, len(dataset.train))
+    devices = find_devices(
+        task.distribute, math.gcd(batch, HEAD_BATCH) if config.head_epochs else batch
+    )
+    if verbose and len(devices.names) > 1:
+        print(f"{len(devices.names)} devices share each batch: {', '.join(devices.names)}")
     precision = choose_precision(config.precision)
     keep_programs()
-    model, run_id = start_model(config, dataset, precision), begin()
-    fitted, examples, seconds, before = prepare(
-        model, config, dataset, head=not run.is_begun, verbose=verbose
-    )
-    network = references.source_of(find_network(config.model).builder)
-    if not is_own(network):
-        references.trust(network["sha256"])  # somebody asked for it: its models may need it
-    own = _build_callbacks(config, examples.train)
-    if task.tensorboard:
-        own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    steps = steps_per_epoch(dataset.train, config.batch_size)
-    with Postponed(held=False, notice=_NOTICE) as signals:
-        recorder = Recorder(
-            run,
-            config,
-            task.checkpoints,
-            images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
-            guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
-            fingerprint=fingerprint,
-            network=network,
-            seconds_before=seconds,
-            before=before,
-            fall=fall,
-            others=own,
-            run_facts={"id": run_id, "config": task.config.to_dict()},
-            signals=signals,
+    with devices.scope():
+        model, run_id = start_model(config, dataset, precision), begin()
+        fitted, examples, seconds, before = prepare(
+            model, config, dataset, head=not run.is_begun, verbose=verbose
         )
-        callbacks = [*own, *task.callbacks, recorder]
-        compile_seconds = _fit(fitted, config, examples, recorder, callbacks, verbose)
-        task.checkpoints.wait()
+        network = references.source_of(find_network(config.model).builder)
+        if not is_own(network):
+            references.trust(network["sha256"])  # somebody asked for it: its models may need it
+        own = _build_callbacks(config, examples.train)
+        if task.tensorboard:
+            own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+        steps = steps_per_epoch(dataset.train, config.batch_size)
+        with Postponed(held=False, notice=_NOTICE) as signals:
+            recorder = Recorder(
+                run,
+                config,
+                task.checkpoints,
+                images_per_epoch=steps * batch,
+                guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
+                fingerprint=fingerprint,
+                network=network,
+                seconds_before=seconds,
+                before=before,
+                fall=fall,
+                others=own,
+                run_facts={"id": run_id, "config": task.config.to_dict()},
+                signals=signals,
+            )
+            callbacks = [*own, *task.callbacks, recorder]
+            compile_seconds = _fit(fitted, config, examples, recorder, callbacks, verbose)
+            task.checkpoints.wait()
+        fitted.set_weights(recorder.best_weights)
 
-    fitted.set_weights(recorder.best_weights)
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
@@ -251,6 +265,8 @@ def _train(task, config, begin, fall):
     facts["compile_seconds"] = round(compile_seconds, 1)
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size
+    if len(devices.names) > 1:
+        facts["devices"] = len(devices.names)
     if recorder.fall:
         facts["fall"] = recorder.fall
     run.finish(facts)
