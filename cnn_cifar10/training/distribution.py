@@ -2,21 +2,123 @@
 
 The engines are Keras's on JAX and TensorFlow's `MirroredStrategy`. A batch, the learning rate,
 the order and the augmentation are the same on any number of devices; so are dropout and the
-statistics of batch normalization, which are of the whole batch.
+statistics of batch normalization, which are of the whole batch. One of several processes reads
+and writes the run, and the others take part in the computation alone.
 """
 
 import contextlib
+import json
 import logging
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, first_line
 
 logger = logging.getLogger(__name__)
+
+_ADDRESSES, _COUNT, _INDEX = (
+    f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+)
+_SILENCE = 30  # seconds without a sign of life after which a process counts as lost
+_MULTI_WORKER = (
+    "several processes need KERAS_BACKEND=jax, since TensorFlow's MultiWorkerMirroredStrategy does "
+    "not work with Keras 3; on one machine, TensorFlow shares batches among all of its GPUs"
+)
+
+
+class Process(NamedTuple):
+    """One of the processes of a training.
+
+    Args:
+        index: Which one, from 0. The first one writes.
+        count: How many there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def share(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return the files of the first process, by name, in all of them."""
+        if self.count == 1:
+            return dict(files)
+        sizes = json.dumps({name: len(data) for name, data in files.items()}).encode()
+        sizes = json.loads(self._send(sizes, int(self._send_number(len(sizes)))))
+        return {name: self._send(files.get(name, b""), size) for name, size in sizes.items()}
+
+    def _send_number(self, number):
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.broadcast_one_to_all(np.int32(number))
+
+    def _send(self, data, size):
+        from jax.experimental import multihost_utils
+
+        array = np.frombuffer(data, "uint8") if self.index == 0 else np.zeros(size, "uint8")
+        return np.asarray(multihost_utils.broadcast_one_to_all(array)).tobytes()
+
+
+_joined = Process()
+
+
+@contextlib.contextmanager
+def join_processes() -> Iterator[Process]:
+    """Join the other processes of a training for a block, if the environment says there are some.
+
+    It does so by the variables of `keras.distribution.initialize`, or as a step of SLURM that has
+    several tasks. In a block of the same process it changes nothing. A process that is lost ends
+    the others within a minute.
+
+    Raises:
+        InputError: If the backend cannot do so, a variable is missing, or a process was lost.
+    """
+    global _joined
+    count = int(os.environ.get(_COUNT) or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    if _joined.count > 1 or (count == 1 and len(cluster.get("worker", ())) < 2):
+        yield _joined
+        return
+    if keras.backend.backend() != "jax":
+        raise InputError(_MULTI_WORKER)
+    import jax
+
+    _joined = _join(jax)
+    try:
+        yield _joined
+        if jax.distributed.is_initialized():
+            jax.distributed.shutdown()  # waits for all
+    except jax.errors.JaxRuntimeError as error:
+        raise InputError(
+            f"process {_joined.index} of {_joined.count}: another one was lost "
+            f"({first_line(error)}); the same command goes on from the last state"
+        ) from error
+    finally:
+        _joined = Process()
+
+
+def _join(jax):
+    given = {name: os.environ.get(name) for name in (_ADDRESSES, _COUNT, _INDEX)}
+    address, count, index = given.values()
+    if count and not (address and index):
+        missing = next(name for name, value in given.items() if not value)
+        raise InputError(f"{missing} is not set; several processes need {', '.join(given)}")
+    try:
+        # As `keras.distribution.initialize` does it, but for the seconds.
+        jax.distributed.initialize(
+            address and address.partition(",")[0],
+            count and int(count),
+            index and int(index),
+            heartbeat_timeout_seconds=_SILENCE,
+            shutdown_timeout_seconds=_SILENCE,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"the processes do not come together: {first_line(error)}") from error
+    return Process(jax.process_index(), jax.process_count())
 
 
 @dataclass(frozen=True)
@@ -59,6 +161,16 @@ def find_devices(distribute: str | int, batch: int) -> Devices:
     Raises:
         InputError: If there are not so many devices, or a batch cannot be shared evenly.
     """
+    if _joined.count > 1:
+        if distribute != "auto":
+            raise InputError("--distribute: several processes use all of their devices; leave it")
+        names = _names()
+        if batch % len(names):
+            raise InputError(
+                f"batches of {batch} images are not shared evenly by {len(names)} devices of "
+                f"{_joined.count} processes; use --batch-size {_near(batch, len(names))}"
+            )
+        return Devices(names)
     if isinstance(distribute, str):
         if distribute == "none" or _is_set():
             return Devices(_names()[:1])
@@ -80,10 +192,14 @@ def find_devices(distribute: str | int, batch: int) -> Devices:
     if batch % distribute:
         raise InputError(
             f"--distribute {distribute}: batches of {batch} images are not shared evenly; use "
-            f"--batch-size {max(1, round(batch / distribute)) * distribute} or "
+            f"--batch-size {_near(batch, distribute)} or "
             f"--distribute {math.gcd(batch, distribute)}"
         )
     return Devices(names[:distribute])
+
+
+def _near(batch, count):
+    return max(1, round(batch / count)) * count
 
 
 def _is_set():
@@ -91,6 +207,8 @@ def _is_set():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            raise InputError(_MULTI_WORKER)
         return tf.distribute.has_strategy()
     return keras.distribution.distribution() is not None
 

@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import statistics
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.compilation import CompileClock, keep_programs
-from cnn_cifar10.training.distribution import find_devices
+from cnn_cifar10.training.distribution import Process, find_devices, join_processes
 from cnn_cifar10.training.limits import check_size, is_out_of_memory
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.prepare import HEAD_BATCH, prepare, start_model
@@ -113,20 +114,27 @@ def train(
         3
     """
     run = Run(Path(output))
-    with working_in(run.path):
+    with join_processes() as process, contextlib.ExitStack() as stack:
+        if process.index:
+            # What it writes is of no use; states are the first process's.
+            run = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            save_every = math.inf
+        stack.enter_context(working_in(run.path))
         check_run(run, config, overwrite, tensorboard)
         is_finished = run.is_finished and not overwrite
+        if process.share({"finished": b"yes" * is_finished})["finished"]:
+            is_finished = True
         if dataset is None:
             if not is_finished:
                 check_size(config)
             dataset = load_data(config)
-        if is_finished:
+        if is_finished and not process.index:
             _check_finished(run, config, dataset)
-        else:
+        elif not is_finished:
             with contextlib.closing(Checkpoints(run.checkpoints_path, save_every)) as checkpoints:
-                how = callbacks, overwrite, tensorboard, distribute, verbose
+                how = callbacks, overwrite, tensorboard, distribute, verbose, process
                 _train_as_memory_allows(_Task(run, config, dataset, checkpoints, *how))
-    return run
+    return Run(Path(output))
 
 
 class _Task(NamedTuple):
@@ -141,6 +149,7 @@ class _Task(NamedTuple):
     tensorboard: bool
     distribute: str | int
     verbose: int
+    process: Process
 
 
 def _check_finished(run, config, dataset):
@@ -166,6 +175,8 @@ def _check_finished(run, config, dataset):
 def _train_as_memory_allows(task):
     """Train what is left of a run: again after a fall, and with less memory if it takes that."""
     config, count = task.config, len(task.dataset.train)
+    if not task.overwrite:
+        _share_state(task)
     state = None if task.overwrite else task.checkpoints.load()
     known = state.facts if state else {}
     begin = functools.partial(task.run.begin, config, task.overwrite, known.get("id"))
@@ -180,10 +191,13 @@ def _train_as_memory_allows(task):
             logger.warning(
                 "%s: it goes on from the last good state, at half the learning rate", error
             )
+            _share_state(task)
         except Exception as error:  # each backend has its own for want of memory
             if not is_out_of_memory(error):
                 raise
             size = min(batch_size, count) // 2
+            if task.process.count > 1:
+                raise TrainingError(f"out of memory: use --batch-size {size}") from error
             if not size:
                 raise TrainingError(
                     "one image is more than the memory holds: use smaller images or another network"
@@ -196,6 +210,15 @@ def _train_as_memory_allows(task):
             )
             batch_size = size
         gc.collect()
+
+
+def _share_state(task):
+    """Give the newest state of the first process to the others, where there are some."""
+    if task.process.count > 1:
+        folder = task.checkpoints.folder
+        for name, data in task.process.share(task.checkpoints.read_newest()).items():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
 
 
 def _in_use(config, batch_size, fall, count):
