@@ -26,7 +26,8 @@ def adapt_whitening(model: "keras.Model", images: Any) -> None:
     for layer in model.layers:
         if isinstance(layer, PatchWhitening):
             inputs = keras.Model(model.input, layer.input)
-            layer.adapt(inputs.predict(images[chosen], batch_size=100, verbose=0))
+            # Not by `predict`, which shares batches among devices.
+            layer.adapt(keras.ops.convert_to_numpy(inputs(np.asarray(images[chosen]))))
 
 
 def main_model(model: "keras.Model") -> "keras.Model":

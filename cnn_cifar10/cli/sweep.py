@@ -4,8 +4,12 @@ Each run adds a row to runs.csv in the study's folder, from which the page repor
 and its figure are made. Runs are compared on the validation split; the test split
 is not used. Interrupt it at any time: the same command continues where it stopped,
 and once all runs are done it only writes the page again.
+
+--shard 3/8 runs the third of eight parts, for the tasks of a job array: all parts add
+to one table, on one file system, and the last one to end writes the page.
 """
 
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -32,7 +36,17 @@ def add_arguments(parser):
     options.add(parser, "--output", Path, folder)
     kept = "keep every run's folder in models/sweeps/<data>-<study>"
     options.add(parser, "--keep", False, kept)
+    shard = {"type": _shard, "default": (1, 1), "metavar": "PART/PARTS"}
+    parser.add_argument("--shard", help="run one of several parts of the study, from 1", **shard)
     options.add_shared(parser, "--quiet")
+
+
+def _shard(text):
+    """Return which part of how many a text such as `"3/8"` says."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"must be 1/8 to 8/8, of 8 parts, received {text!r}")
+    return int(part), int(parts)
 
 
 def run(args):
@@ -49,7 +63,12 @@ def run(args):
     from cnn_cifar10.experiments import run_study, write_study
 
     models = Path("models/sweeps") / output.name
-    rows = run_study(study, output, models, keep=args.keep, progress=not args.quiet)
+    how = {"keep": args.keep, "shard": args.shard, "progress": not args.quiet}
+    rows = run_study(study, output, models, **how)
+    if len(rows) < len(study.variants) * len(study.seeds):
+        runs = f"{len(rows)} of {len(study.variants) * len(study.seeds)} runs are done"
+        print(f"part {args.shard[0]}/{args.shard[1]} is done; {runs}, other parts run the rest")
+        return {"runs": rows}
     document = write_study(study, rows, output)
     print(document["answer"])
     options.say_made(page=output / "report.md", runs=output / "runs.csv")

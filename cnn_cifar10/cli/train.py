@@ -10,14 +10,23 @@ Writes the run (model, history, everything about it) to models/<run>, the report
 with its figures to reports/<run>, and one row to reports/results.csv. Interrupt
 it with Ctrl-C at any time: the same command continues where it stopped, in training
 or in the report, unless --overwrite starts it anew. Once all is there, it says so.
+
+All devices of the machine share each batch (--distribute). On JAX, several machines do so:
+give the same command on each, with the variables of `keras.distribution.initialize` set,
+or by `srun`. The first process writes; where one is lost, all end, and the same command
+goes on, with fewer processes too.
 """
 
+import argparse
+import contextlib
 import functools
+import json
 import math
+import os
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.configs import RECIPES, make_config, read_config
+from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.utils import InputError, printable, references, require_package, working_in
 
 CONTINUES = True
@@ -41,16 +50,67 @@ def add_arguments(parser):
     options.add(parser, "--track", str, tracker, choices=_TRACKERS)
     saving = "seconds between two states (default: 10 to 300, by what saving takes)"
     options.add(parser, "--save-every", float, saving)
+    sharing = (
+        "devices of this machine that share each batch: auto (all), none (one) or a number "
+        "(default: auto)"
+    )
+    parser.add_argument(
+        "--distribute", type=_devices, default="auto", metavar="DEVICES", help=sharing
+    )
     options.add_shared(parser, "--quiet")
 
 
+def _devices(text):
+    """Return how many devices share a batch, as `train` takes it."""
+    if text in ("auto", "none"):
+        return text
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be auto, none or a number, received {text!r}")
+    return int(text)
+
+
 def run(args):
-    config, lines, dataset = prepare(args)
-    with working_in(output_folder(args, config)):
-        return _train_and_report(args, config, lines, dataset)
+    with contextlib.ExitStack() as stack:
+        with _join_processes() as process:
+            config, lines, dataset = (None, (), None) if process.index else prepare(args)
+            if process.count > 1:
+                config = _of_first(process, config)
+            if process.index:
+                return _take_part(args, config, process)
+            stack.enter_context(working_in(output_folder(args, config)))
+            ended = _train(args, config, lines, dataset)
+        return _report(args, *ended)
 
 
-def _train_and_report(args, config, lines, dataset):
+def _join_processes():
+    """Join other processes, if there are some; else nothing is loaded for it."""
+    if not {"KERAS_DISTRIBUTION_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "TF_CONFIG"} & {
+        *os.environ
+    }:
+        return contextlib.nullcontext(argparse.Namespace(index=0, count=1))
+
+    from cnn_cifar10.training import join_processes
+
+    return join_processes()
+
+
+def _of_first(process, config):
+    """Return the config of the first process, which may have chosen by what it measured."""
+    document = json.dumps(config and config.to_dict()).encode()
+    return TrainingConfig.from_dict(json.loads(process.share({"config": document})["config"]))
+
+
+def _take_part(args, config, process):
+    """Train along with the first process, which writes the run and reports."""
+    from cnn_cifar10.training import train
+
+    train(config, output_folder(args, config), overwrite=args.overwrite, verbose=0)
+    print(f"process {process.index} of {process.count} took part; process 0 writes the report")
+    return {}
+
+
+def _train(args, config, lines, dataset):
+    """Return the trained run, its data, and whether it was finished before."""
     run = _check_places(args, config)
     if args.track:
         require_package(args.track, "--track needs", "'cnn-cifar10[trackers]'")
@@ -80,13 +140,19 @@ def _train_and_report(args, config, lines, dataset):
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
         save_every=args.save_every,
+        distribute=args.distribute,
         verbose=options.verbosity(args),
     )
-    known = options.known_report(trained, args) if is_finished else None
+    return trained, dataset, is_finished
+
+
+def _report(args, run, dataset, is_finished):
+    """Write what is missing of a run's report, and return it."""
+    known = options.known_report(run, args) if is_finished else None
     if is_finished:
         left = "nothing is left to do" if known else "its report is written now"
         print(f"{run.path}: this run is finished; {left} (--overwrite trains it anew)")
-    return known or options.report(trained, dataset, args)
+    return known or options.report(run, dataset, args)
 
 
 def prepare(args):

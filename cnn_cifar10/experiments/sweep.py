@@ -17,6 +17,7 @@ from cnn_cifar10.utils import (
     format_hardware,
     git_commit,
     only_process,
+    require,
 )
 
 RUN_COLUMNS = (
@@ -40,6 +41,7 @@ def run_study(
     models: str | Path,
     *,
     keep: bool = False,
+    shard: tuple[int, int] = (1, 1),
     progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Train the runs of a study that its table lacks, one after the other.
@@ -56,6 +58,8 @@ def run_study(
         output: Folder of the table, `runs.csv`; created where missing.
         models: Folder that runs are in while they train.
         keep: Whether runs stay there afterwards; the table holds what is compared.
+        shard: Which part of the runs, from 1, of how many: parts run at the same time, on any
+            machines with one file system, and add to one table.
         progress: Whether to show a bar with the time left, and where there is no terminal
             a line for each run that ended.
 
@@ -63,22 +67,26 @@ def run_study(
         The rows of the study's variants, as `read_runs` returns them.
 
     Raises:
-        InputError: If another process runs the study, a variant cannot be
+        InputError: If another process runs the study or this part of it, a variant cannot be
             trained, or the table is of another study or of other data.
     """
     output = Path(output)
-    table = output / "runs.csv"
-    with only_process(output / ".sweep.lock", f"{output}: this study is run"), many_models():
-        clear_parts(output)
-        _train_missing(study, table, Path(models), keep, progress)
+    table, (part, parts) = output / "runs.csv", shard
+    require(1 <= part <= parts, InputError, "shard must be 1/1 to n/n", f"{part}/{parts}")
+    name, what = ("", "this study") if parts == 1 else (f"-{part}-{parts}", f"part {part}/{parts}")
+    with only_process(output / f".sweep{name}.lock", f"{output}: {what} is run"), many_models():
+        if parts == 1:
+            clear_parts(output)  # of others that run now there may be some
+        _train_missing(study, table, Path(models), keep, progress, part, parts)
     return read_runs(study, table)
 
 
-def _train_missing(study, table, models, keep, progress):
+def _train_missing(study, table, models, keep, progress, part, parts):
     rows, trainer = read_runs(study, table), Trainer()
     done = {(row["variant"], row["seed"]) for row in rows}
     # Seeds outside, so that a study that was stopped has as many runs of each variant.
     wanted = [(label, seed) for seed in study.seeds for label in study.variants]
+    wanted = wanted[part - 1 :: parts]
     missing = [each for each in wanted if each not in done]
     for label, seed in dict(missing).items():
         trainer.check(study.config(label, seed))

@@ -324,6 +324,11 @@ class Policy:
         if mixing != sorted(mixing):
             raise InputError("augmentations that mix images (mixup, cutmix) must come last")
 
+    @property
+    def mixes_images(self) -> bool:
+        """Whether an image becomes a mixture with others of its batch."""
+        return any(augmentation.mixes_images for augmentation in self.augmentations)
+
     def draw(self, rng: np.random.Generator, count: int, image_shape: Shape) -> tuple[Draws, ...]:
         """Pick the random numbers of one batch, one dict per augmentation."""
         return tuple(a.draw(rng, count, image_shape) for a in self.augmentations)

@@ -3,12 +3,12 @@
 What makes up training step `s`, its examples and their augmentation, is a pure
 function of the seed and `s`. The same steps come out of tf.data, which feeds the
 TensorFlow backend, and of a `keras.utils.PyDataset`, which feeds the others; and
-a run that stopped can continue at any step.
+a run that stopped can continue at any step. Several devices share each batch, and
+several processes read their own part of it, as `find_sharing` says.
 """
 
 import atexit
 import functools
-import math
 import os
 import threading
 import time
@@ -20,6 +20,7 @@ import numpy as np
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.pipelines.augmentation import Policy, get_policy
+from cnn_cifar10.pipelines.sharing import find_sharing
 
 
 def training_batches(
@@ -51,7 +52,8 @@ def training_batches(
         What `keras.Model.fit` takes: a `tf.data.Dataset` on the TensorFlow
         backend, elsewhere a `keras.utils.PyDataset`. Batches are pairs of images
         `(batch_size, height, width, 3)`, uint8 (float32 after mixup) in 0 to 255,
-        and one-hot labels `(batch_size, num_classes)`, float32.
+        and one-hot labels `(batch_size, num_classes)`, float32. One of several processes
+        gets its part of each batch.
 
     Example:
         >>> batches = training_batches(digits.train, 10, batch_size=128, augment="crop")
@@ -72,11 +74,40 @@ def evaluation_batches(split: Split, num_classes: int, *, batch_size: int) -> An
         batch_size: Examples per batch; the last batch holds the rest.
 
     Returns:
-        As `training_batches`, with an end; images are uint8.
+        As `training_batches`, with an end; images are uint8. Where several devices cannot share
+        the last batch evenly, it is filled up with black images, and a third array of each batch
+        has the weights of its images `(batch_size,)`, with which losses and metrics are as
+        without black ones.
     """
+    sharing, count = find_sharing(), len(split)
+    filled, size = (_up(each, sharing.devices) for each in (count, batch_size))
+    starts = range(0, count, size)
+
+    def read(start):
+        rows = np.arange(start, min(start + size, filled))
+        rows = rows[sharing.own(len(rows))]
+        is_real = rows < count
+        arrays = _load(split, num_classes, rows[is_real])
+        if filled == count:
+            return arrays
+        images, labels = (
+            np.concatenate([real, np.zeros((np.sum(~is_real), *real.shape[1:]), real.dtype)])
+            for real in arrays
+        )
+        # Losses are means over black images too.
+        return images, labels, np.float32(filled / count) * is_real
+
     if keras.backend.backend() == "tensorflow":
-        return _evaluation_dataset(split, num_classes, batch_size)
-    return _evaluation_sequence(split, num_classes, batch_size)
+        example = _load(split, num_classes, np.arange(1))
+        if filled > count:
+            example = (*example, np.ones(1, "float32"))
+        return _evaluation_dataset(read, starts, example)
+    return _Sequence(lambda index: read(starts[index]), len(starts))
+
+
+def _up(number, step):
+    """Return the multiple of `step` that is nearest above."""
+    return -(-number // step) * step
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -106,9 +137,9 @@ class TrainingSteps:
         rng = np.random.default_rng((self.seed, epoch, position))
         return chosen, self.policy.draw_for(rng, chosen, epoch, self.split.images.shape[1:])
 
-    def load(self, step):
+    def load(self, step, rows=slice(None)):
         """Return images, labels and the augmentation's draws of a step, as NumPy arrays."""
-        chosen, draws = self.plan(step)
+        chosen, draws = keras.tree.map_structure(lambda array: array[rows], self.plan(step))
         return *_load(self.split, self.num_classes, chosen), draws
 
     @property
@@ -161,22 +192,12 @@ def _training_dataset(steps, first_step):
     return dataset
 
 
-def _evaluation_dataset(split, num_classes, batch_size):
+def _evaluation_dataset(read, starts, example):
     import tensorflow as tf
 
-    images, labels = _load(split, num_classes, np.arange(1))
-    specs = (
-        tf.TensorSpec((None, *images.shape[1:]), images.dtype),
-        tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
-    )
-
-    def load(start):
-        def read(start):
-            return _load(split, num_classes, np.arange(start, min(start + batch_size, len(split))))
-
-        return _call(read, start, specs)
-
-    return _read_ahead(tf.data.Dataset.range(0, len(split), batch_size), load)
+    specs = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in example)
+    dataset = tf.data.Dataset.range(starts.start, starts.stop, starts.step)
+    return _read_ahead(dataset, lambda start: _call(lambda s: read(int(s)), start, specs))
 
 
 def _read_ahead(dataset, *functions):
@@ -246,21 +267,19 @@ atexit.register(_calls.end)
 
 
 def _training_sequence(steps, first_step):
+    sharing = find_sharing()
+    own = sharing.own(min(steps.batch_size, len(steps.split)))
+    # Images that are mixed with others of the batch need them all.
+    before, after = (slice(None), own) if steps.policy.mixes_images else (own, slice(None))
+
     def load(index):
         step = first_step + index
-        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, steps.load(step))
-        return steps.transform(*tensors, small=step < steps.small_steps)
+        arrays = steps.load(step, before)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, arrays)
+        images, labels = steps.transform(*tensors, small=step < steps.small_steps)
+        return images[after], labels[after]
 
     return _Sequence(load, None)
-
-
-def _evaluation_sequence(split, num_classes, batch_size):
-    def load(index):
-        start = index * batch_size
-        chosen = np.arange(start, min(start + batch_size, len(split)))
-        return _load(split, num_classes, chosen)
-
-    return _Sequence(load, math.ceil(len(split) / batch_size))
 
 
 class _Sequence(keras.utils.PyDataset):

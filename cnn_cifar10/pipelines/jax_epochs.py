@@ -1,7 +1,8 @@
 """Epochs compiled into one program, on JAX: data and augmentation are on the device.
 
 The shorter a step, the more of its time an accelerator waits for its host. Here
-the host only draws an epoch's random numbers, and starts it.
+the host only draws an epoch's random numbers, and starts it. Of several devices each
+has all data, and computes its share of every batch.
 """
 
 import time
@@ -12,16 +13,17 @@ import numpy as np
 
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.pipelines.batches import TrainingSteps, steps_per_epoch
+from cnn_cifar10.pipelines.sharing import find_sharing
 
 _LARGEST = 2**31  # bytes of images to keep on a device
 
 
 def can_compile_epochs(split: Split) -> bool:
-    """Return whether epochs on a split can be compiled, and gain by it: on one accelerator."""
-    if keras.backend.backend() != "jax" or keras.distribution.distribution() is not None:
+    """Return whether epochs on a split can be compiled, and gain by it: on accelerators."""
+    if keras.backend.backend() != "jax" or not isinstance(split.images, np.ndarray):
         return False
-    if not isinstance(split.images, np.ndarray):
-        return False
+    if not isinstance(keras.distribution.distribution(), keras.distribution.DataParallel | None):
+        return False  # what parts of a model are where is for others to say
     import jax
 
     # A processor is its own host.
@@ -54,10 +56,10 @@ class CompiledEpochs(keras.utils.PyDataset):
         **options: Any,
     ):
         super().__init__()
-        self._model, self._first_epoch = model, first_epoch
+        self._model, self._next = model, first_epoch
         self._steps = TrainingSteps(split, num_classes, **options)
         self._count = steps_per_epoch(split, options["batch_size"])
-        self._data = [keras.ops.convert_to_tensor(each) for each in (split.images, split.labels)]
+        self._data = [_place(each) for each in (split.images, split.labels)]
         self._programs: dict[bool, Any] = {}
         self.compile_seconds = 0.0
         model.train_function = self._run_epoch
@@ -67,20 +69,28 @@ class CompiledEpochs(keras.utils.PyDataset):
         return None
 
     def __getitem__(self, index):
-        epoch, count = self._first_epoch + index, self._count
-        plans = [self._steps.plan(step) for step in range(epoch * count, (epoch + 1) * count)]
-        stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
-        return ((epoch < self._steps.small_epochs, *stacked),)
+        # What `fit` needs for a step. It would share the plan of an epoch among devices by steps.
+        sharing = find_sharing()
+        return (np.zeros(sharing.devices // sharing.processes),)
 
     def _run_epoch(self, state, iterator):
         import jax
 
-        ((small, *plan),) = next(iterator)
-        small = bool(small)
+        next(iterator)
+        epoch, count = self._next, self._count
+        self._next += 1
+        plans = [self._steps.plan(step) for step in range(epoch * count, (epoch + 1) * count)]
+        plan = keras.tree.map_structure(lambda *arrays: _place(np.stack(arrays), 1), *plans)
+        small = epoch < self._steps.small_epochs
         arguments = (state, self._data, plan)
         if small not in self._programs:
             began = time.perf_counter()
-            program = jax.jit(lambda *given: self._epoch(*given, small), donate_argnums=0)
+            places = keras.tree.map_structure(lambda array: array.sharding, state)
+            program = jax.jit(
+                lambda *given: self._epoch(*given, small),
+                donate_argnums=0,
+                out_shardings=(None, places),
+            )
             self._programs[small] = program.lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
         return self._programs[small](*arguments)
@@ -100,3 +110,13 @@ class CompiledEpochs(keras.utils.PyDataset):
         state, logs = jax.lax.scan(step, state, tuple(plan))
         # Metrics are means over the epoch so far.
         return keras.tree.map_structure(lambda values: values[-1], logs), state
+
+
+def _place(array, axis=None):
+    """Put an array on all devices, one axis of it shared among them or none."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return keras.ops.convert_to_tensor(array)
+    axes = [distribution.batch_dim_name if i == axis else None for i in range(array.ndim)]
+    layout = keras.distribution.TensorLayout(axes, distribution.device_mesh)
+    return keras.distribution.distribute_tensor(array, layout)

@@ -1,6 +1,7 @@
 """Training: from a config to a run on disk."""
 
 from cnn_cifar10.training.build import build_model, compile_model
+from cnn_cifar10.training.distribution import Process, join_processes
 from cnn_cifar10.training.features import frozen_features
 from cnn_cifar10.training.limits import check_size
 from cnn_cifar10.training.lr_find import RangeTest, find_learning_rate
@@ -12,8 +13,8 @@ from cnn_cifar10.training.run import Run, open_run
 from cnn_cifar10.training.train import check_run, load_data, train
 
 __all__ = [
-    "Look", "Muon", "Plan", "RangeTest", "Run", "Speed", "TrainingError", "build_model",
+    "Look", "Muon", "Plan", "Process", "RangeTest", "Run", "Speed", "TrainingError", "build_model",
     "check_run", "check_size", "choose_precision", "compile_model", "find_learning_rate",
-    "frozen_features", "glance", "load_data", "look_at", "make_plan", "measure_speed", "open_run",
-    "train",
+    "frozen_features", "glance", "join_processes", "load_data", "look_at", "make_plan",
+    "measure_speed", "open_run", "train",
 ]  # fmt: skip

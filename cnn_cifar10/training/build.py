@@ -12,7 +12,8 @@ import numpy as np
 from cnn_cifar10.architectures import create_model, main_model
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
-from cnn_cifar10.pipelines import steps_per_epoch
+from cnn_cifar10.pipelines import find_sharing, steps_per_epoch
+from cnn_cifar10.training.distribution import see_whole_batches
 from cnn_cifar10.training.losses import ClassWeighted, balanced_weights, build_loss
 from cnn_cifar10.training.model_file import MEMBERS
 from cnn_cifar10.training.optimizers import build_optimizer
@@ -44,7 +45,11 @@ def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> ker
 def compile_model(
     model: keras.Model, config: TrainingConfig, dataset: Dataset, learning_rate: Any = None
 ) -> None:
-    """Compile a model for the config, ready to fit the data; its schedule can be another."""
+    """Compile a model for the config, ready to fit the data; its schedule can be another.
+
+    Metrics count images by weights where there are some, as in `evaluation_batches`.
+    """
+    see_whole_batches(model)
     steps = steps_per_epoch(dataset.train, config.batch_size)
     schedule = learning_rate or build_schedule(config, steps * config.epochs)
     optimizer = build_optimizer(config, schedule)
@@ -53,13 +58,14 @@ def compile_model(
         loss = ClassWeighted(loss, balanced_weights(dataset))
     if config.select == "val_macro_f1":
         metrics.append(keras.metrics.F1Score("macro", name="macro_f1"))
-    model.compile(optimizer, loss, metrics=metrics, jit_compile=uses_xla())
+    model.compile(optimizer, loss, weighted_metrics=metrics, jit_compile=uses_xla())
     # Built here, and not by `fit` with the first of the batches, which it would
     # then leave out.
     model.optimizer.build(model.trainable_variables)
-    model.test_on_batch(
-        np.zeros((1, *dataset.image_shape), "float32"), np.eye(1, dataset.num_classes)
-    )
+    sharing = find_sharing()
+    count = sharing.devices // sharing.processes
+    labels = np.eye(1, dataset.num_classes).repeat(count, axis=0)
+    model.test_on_batch(np.zeros((count, *dataset.image_shape), "float32"), labels)
     model.reset_metrics()
 
 

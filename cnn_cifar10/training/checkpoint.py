@@ -152,6 +152,13 @@ class Checkpoints:
             raise RunError(f"{self.folder}: all states are damaged; start again with --overwrite")
         return None
 
+    def read_newest(self) -> dict[str, bytes]:
+        """Return the files of the newest state that is whole, by name; none where there is none."""
+        self.wait()
+        if self.load() is None:
+            return {}
+        return {name: (self.folder / name).read_bytes() for name in self._kept[-1] if name}
+
     def _paths(self):
         """Return the files of states, the newest first."""
         paths = (path for path in self.folder.glob("*-*.npz") if _number(path))

@@ -66,6 +66,7 @@ def _compute(network, dataset, verbose, batch_size):
             print(f"features of {len(split):,} {name} images, kept for the next run:")
         batches = evaluation_batches(split, dataset.num_classes, batch_size=batch_size)
         arrays[name] = np.asarray(network.predict(batches, verbose=verbose), "float32")
+        arrays[name] = arrays[name][: len(split)]  # several devices fill up the last batch
     return {**arrays, "seconds": time.perf_counter() - began}
 
 

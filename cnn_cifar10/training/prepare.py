@@ -9,11 +9,19 @@ import keras
 from cnn_cifar10.architectures import adapt_whitening, fold_normalization, head_of
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.datasets import Dataset
-from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.pipelines import (
+    evaluation_batches,
+    find_sharing,
+    steps_per_epoch,
+    training_batches,
+)
 from cnn_cifar10.training.build import build_model, compile_model, set_weights_from
 from cnn_cifar10.training.features import frozen_features
 from cnn_cifar10.training.precision import make_deterministic
 from cnn_cifar10.utils import InputError
+
+HEAD_BATCH = 32
+"""Images in a batch of the training of a classifier alone."""
 
 _HEAD = {  # how a classifier is trained on features, whatever comes after
     "optimizer": "adamw",
@@ -22,7 +30,7 @@ _HEAD = {  # how a classifier is trained on features, whatever comes after
     "clip_norm": 0.0,
     "ema": 0.0,
     "schedule": "one_cycle",
-    "batch_size": 32,
+    "batch_size": HEAD_BATCH,
     "augment": "none",
     "small_epochs": 0,
     "early_stopping": 0,
@@ -74,6 +82,8 @@ def prepare(
         verbose: 0 is silent.
     """
     seconds, before = 0.0, None
+    if find_sharing().processes > 1:
+        _check_processes(model, config)
     if head and config.head_epochs:
         seconds, before = _train_head(model, config, dataset, verbose)
     if config.augment == "none" and (classifier := head_of(model)):
@@ -83,6 +93,14 @@ def prepare(
         fitted = fold_normalization(model)
     compile_model(fitted, config, dataset)
     return Prepared(fitted, dataset, seconds, before)
+
+
+def _check_processes(model, config):
+    """Raise where a training is more than several processes can share."""
+    frozen = config.augment == "none" and head_of(model)
+    if config.head_epochs or frozen or config.ema:
+        what = "an average of weights (ema)" if config.ema else "features of a frozen network"
+        raise InputError(f"several processes cannot share {what}: use one process, or none of it")
 
 
 def _train_head(model, config, dataset, verbose):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
+from cnn_cifar10.pipelines import find_sharing
 from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.run import Run, RunError, is_own
@@ -348,6 +349,8 @@ class Recorder(keras.callbacks.Callback):
         if self.steps_done:
             arrays += self._metrics or _copies(self.model.metrics_variables)
         if not are_finite(arrays):
+            if self.steps_done and find_sharing().processes > 1:
+                return  # all processes learn it at the end of the epoch
             ended = len(self.history) + bool(self.steps_done)
             self._fall(f"numbers of the network are no longer finite in epoch {ended}")
         holds_best = is_best and not self._averages

@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import statistics
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +30,10 @@ from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.compilation import CompileClock, keep_programs
+from cnn_cifar10.training.distribution import Process, find_devices, join_processes
 from cnn_cifar10.training.limits import check_size, is_out_of_memory
 from cnn_cifar10.training.precision import choose_precision
-from cnn_cifar10.training.prepare import prepare, start_model
+from cnn_cifar10.training.prepare import HEAD_BATCH, prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
 from cnn_cifar10.training.run import Run, RunError, is_own
@@ -61,6 +63,7 @@ def train(
     overwrite: bool = False,
     tensorboard: bool = False,
     save_every: float | None = None,
+    distribute: str | int = "auto",
     verbose: int = 1,
 ) -> Run:
     """Train a model and write its run.
@@ -89,6 +92,9 @@ def train(
         tensorboard: Whether to write TensorBoard logs under `output`.
         save_every: Seconds between two states; `None`: 10 to 300, so that saving takes less than
             3% of the time.
+        distribute: Devices of this machine that share each batch: `"auto"` for all, `"none"` for
+            one, or how many. It changes nothing but the time, and a run may go on with others.
+            In a scope of `keras.distribution` or `tf.distribute`, `"auto"` leaves that as it is.
         verbose: 0 silent, 1 a progress bar, 2 a line an epoch.
 
     Returns:
@@ -99,7 +105,8 @@ def train(
         TrainingError: If training falls for the second time, or memory is too little for one image.
         DatasetError: If the data cannot be loaded.
         InputError: If the config names what does not exist, the network cannot take images
-            of this size (see `check_size`), or another process trains this run.
+            of this size (see `check_size`), there are fewer devices than `distribute` says,
+            or another process trains this run.
 
     Example:
         >>> run = train(make_config(dataset="digits", epochs=3), "models/digits")
@@ -107,20 +114,27 @@ def train(
         3
     """
     run = Run(Path(output))
-    with working_in(run.path):
+    with join_processes() as process, contextlib.ExitStack() as stack:
+        if process.index:
+            # What it writes is of no use; states are the first process's.
+            run = Run(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            save_every = math.inf
+        stack.enter_context(working_in(run.path))
         check_run(run, config, overwrite, tensorboard)
         is_finished = run.is_finished and not overwrite
+        if process.share({"finished": b"yes" * is_finished})["finished"]:
+            is_finished = True
         if dataset is None:
             if not is_finished:
                 check_size(config)
             dataset = load_data(config)
-        if is_finished:
+        if is_finished and not process.index:
             _check_finished(run, config, dataset)
-        else:
+        elif not is_finished:
             with contextlib.closing(Checkpoints(run.checkpoints_path, save_every)) as checkpoints:
-                how = callbacks, overwrite, tensorboard, verbose
+                how = callbacks, overwrite, tensorboard, distribute, verbose, process
                 _train_as_memory_allows(_Task(run, config, dataset, checkpoints, *how))
-    return run
+    return Run(Path(output))
 
 
 class _Task(NamedTuple):
@@ -133,7 +147,9 @@ class _Task(NamedTuple):
     callbacks: Sequence[keras.callbacks.Callback]
     overwrite: bool
     tensorboard: bool
+    distribute: str | int
     verbose: int
+    process: Process
 
 
 def _check_finished(run, config, dataset):
@@ -159,6 +175,8 @@ def _check_finished(run, config, dataset):
 def _train_as_memory_allows(task):
     """Train what is left of a run: again after a fall, and with less memory if it takes that."""
     config, count = task.config, len(task.dataset.train)
+    if not task.overwrite:
+        _share_state(task)
     state = None if task.overwrite else task.checkpoints.load()
     known = state.facts if state else {}
     begin = functools.partial(task.run.begin, config, task.overwrite, known.get("id"))
@@ -173,10 +191,13 @@ def _train_as_memory_allows(task):
             logger.warning(
                 "%s: it goes on from the last good state, at half the learning rate", error
             )
+            _share_state(task)
         except Exception as error:  # each backend has its own for want of memory
             if not is_out_of_memory(error):
                 raise
             size = min(batch_size, count) // 2
+            if task.process.count > 1:
+                raise TrainingError(f"out of memory: use --batch-size {size}") from error
             if not size:
                 raise TrainingError(
                     "one image is more than the memory holds: use smaller images or another network"
@@ -189,6 +210,15 @@ def _train_as_memory_allows(task):
             )
             batch_size = size
         gc.collect()
+
+
+def _share_state(task):
+    """Give the newest state of the first process to the others, where there are some."""
+    if task.process.count > 1:
+        folder = task.checkpoints.folder
+        for name, data in task.process.share(task.checkpoints.read_newest()).items():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
 
 
 def _in_use(config, batch_size, fall, count):
@@ -209,40 +239,47 @@ def _train(task, config, begin, fall):
     fingerprint = dataset.fingerprint
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
+    batch = min(config.batch_size, len(dataset.train))
+    devices = find_devices(
+        task.distribute, math.gcd(batch, HEAD_BATCH) if config.head_epochs else batch
+    )
+    if verbose and len(devices.names) > 1:
+        print(f"{len(devices.names)} devices share each batch: {', '.join(devices.names)}")
     precision = choose_precision(config.precision, config.model)
     keep_programs()
-    model, run_id = start_model(config, dataset, precision), begin()
-    fitted, examples, seconds, before = prepare(
-        model, config, dataset, head=not run.is_begun, verbose=verbose
-    )
-    network = references.source_of(find_network(config.model).builder)
-    if not is_own(network):
-        references.trust(network["sha256"])  # somebody asked for it: its models may need it
-    own = _build_callbacks(config, examples.train)
-    if task.tensorboard:
-        own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-    steps = steps_per_epoch(dataset.train, config.batch_size)
-    with Postponed(held=False, notice=_NOTICE) as signals:
-        recorder = Recorder(
-            run,
-            config,
-            task.checkpoints,
-            images_per_epoch=steps * min(config.batch_size, len(dataset.train)),
-            guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
-            fingerprint=fingerprint,
-            network=network,
-            seconds_before=seconds,
-            before=before,
-            fall=fall,
-            others=own,
-            run_facts={"id": run_id, "config": task.config.to_dict()},
-            signals=signals,
+    with devices.scope():
+        model, run_id = start_model(config, dataset, precision), begin()
+        fitted, examples, seconds, before = prepare(
+            model, config, dataset, head=not run.is_begun, verbose=verbose
         )
-        callbacks = [*own, *task.callbacks, recorder]
-        compile_seconds = _fit(fitted, config, examples, recorder, callbacks, verbose)
-        task.checkpoints.wait()
+        network = references.source_of(find_network(config.model).builder)
+        if not is_own(network):
+            references.trust(network["sha256"])  # somebody asked for it: its models may need it
+        own = _build_callbacks(config, examples.train)
+        if task.tensorboard:
+            own.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+        steps = steps_per_epoch(dataset.train, config.batch_size)
+        with Postponed(held=False, notice=_NOTICE) as signals:
+            recorder = Recorder(
+                run,
+                config,
+                task.checkpoints,
+                images_per_epoch=steps * batch,
+                guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
+                fingerprint=fingerprint,
+                network=network,
+                seconds_before=seconds,
+                before=before,
+                fall=fall,
+                others=own,
+                run_facts={"id": run_id, "config": task.config.to_dict()},
+                signals=signals,
+            )
+            callbacks = [*own, *task.callbacks, recorder]
+            compile_seconds = _fit(fitted, config, examples, recorder, callbacks, verbose)
+            task.checkpoints.wait()
+        fitted.set_weights(recorder.best_weights)
 
-    fitted.set_weights(recorder.best_weights)
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
@@ -251,6 +288,8 @@ def _train(task, config, begin, fall):
     facts["compile_seconds"] = round(compile_seconds, 1)
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size
+    if len(devices.names) > 1:
+        facts["devices"] = len(devices.names)
     if recorder.fall:
         facts["fall"] = recorder.fall
     run.finish(facts)

@@ -311,3 +311,47 @@ def test_killed_in_the_middle_of_a_run_a_study_goes_on_there(tmp_path, monkeypat
     assert len(seconds) == 12
     assert [row["run"] for row in document["runs"]] == list(rows)
     assert (study / "report.md").exists()
+
+
+class TestParts:
+    def test_each_run_belongs_to_one_part_and_all_come_into_one_table(self, tmp_path, trained):
+        for part in (3, 1, 2):
+            rows = go(TINY, tmp_path, shard=(part, 3))
+        names = [name for name, _ in trained]
+        assert names == ["narrow-seed1", "narrow-seed0", "wide-seed1", "wide-seed0"]
+        assert sorted(row["run"] for row in rows) == sorted(names)
+        assert go(TINY, tmp_path) == rows  # nothing is left
+        assert len(trained) == 4
+
+    def test_parts_run_at_the_same_time_but_one_part_only_once(self, tmp_path, trained):
+        lock = tmp_path / "study" / ".sweep-2-4.lock"
+        lock.parent.mkdir()
+        with filelock.FileLock(lock):
+            assert [row["run"] for row in go(TINY, tmp_path, shard=(1, 4))] == ["narrow-seed0"]
+            with pytest.raises(InputError, match="part 2/4 is run by another process"):
+                go(TINY, tmp_path, shard=(2, 4))
+
+    def test_a_part_leaves_what_others_write(self, tmp_path, trained):
+        part = tmp_path / "study" / ".part1.report.md"
+        part.parent.mkdir()
+        part.touch()
+        go(TINY, tmp_path, shard=(1, 4))
+        assert part.exists()
+
+    @pytest.mark.parametrize("text", ["0/4", "5/4", "2", "a/b"])
+    def test_a_part_that_there_is_not_is_refused(self, capsys, text):
+        with pytest.raises(SystemExit):
+            main(["sweep", "activation", "--shard", text])
+        assert f"must be 1/8 to 8/8, of 8 parts, received '{text}'" in capsys.readouterr().err
+
+    def test_a_part_that_ends_before_others_writes_no_page(
+        self, tmp_path, monkeypatch, trained, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("tiny.json").write_text(json.dumps(dataclasses.asdict(TINY)))
+        common = ["sweep", "tiny.json", "--output", "study", "--quiet", "--shard"]
+        assert main([*common, "1/2"]) == 0
+        assert "part 1/2 is done; 2 of 4 runs are done" in capsys.readouterr().out
+        assert not Path("study/report.md").exists()
+        assert main([*common, "2/2"]) == 0
+        assert Path("study/report.md").exists()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.datasets import Split
-from cnn_cifar10.pipelines import evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.pipelines import Sharing, evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.pipelines import batches as pipeline
 from cnn_cifar10.pipelines.batches import _calls
 
 
@@ -163,3 +164,57 @@ class TestOtherBackends:
         np.testing.assert_array_equal(
             np.concatenate([sequence[i][0] for i in range(3)]), split.images
         )
+
+
+class TestSharing:
+    """Batches of several devices and processes."""
+
+    @pytest.fixture
+    def share(self, monkeypatch):
+        def share(*sharing):
+            monkeypatch.setattr(pipeline, "find_sharing", lambda: Sharing(*sharing))
+
+        return share
+
+    def test_the_last_batch_is_filled_up_with_images_that_do_not_count(self, split, share):
+        share(4)
+        found = take(evaluation_batches(split, 3, batch_size=38), 3)
+        assert [len(images) for images, _, _ in found] == [40, 40, 12]
+        images, labels, weights = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        np.testing.assert_array_equal(images[:90], split.images)
+        assert not images[90:].any()
+        assert not labels[90:].any()
+        losses = np.arange(92.0)
+        assert np.mean(losses * weights) == pytest.approx(np.mean(losses[:90]))
+
+    def test_what_comes_out_even_is_as_on_one_device(self, split, share):
+        share(3)
+        found = take(evaluation_batches(split, 3, batch_size=40), 3)
+        images = [images for images, _ in found]
+        assert [len(each) for each in images] == [42, 42, 6]
+        np.testing.assert_array_equal(np.concatenate(images), split.images)
+
+    @pytest.mark.parametrize("augment", ["crop+flip", "crop+mixup+cutmix"])
+    def test_processes_have_the_parts_of_each_batch(self, split, share, monkeypatch, augment):
+        monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+        options = {"batch_size": 30, "augment": augment, "first_step": 2, "small_epochs": 1}
+        whole = [training_batches(split, 3, **options)[index] for index in range(2)]
+        for process in range(3):
+            share(6, process, 3)
+            parts = training_batches(split, 3, **options)
+            own = slice(10 * process, 10 * process + 10)
+            for index, batch in enumerate(whole):
+                for part, array in zip(parts[index], batch, strict=True):
+                    np.testing.assert_array_equal(part, array[own])
+
+    def test_processes_evaluate_the_parts_of_each_batch(self, split, share, monkeypatch):
+        monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+        share(4)
+        whole = [evaluation_batches(split, 3, batch_size=40)[index] for index in range(3)]
+        for process in range(2):
+            share(4, process, 2)
+            parts = evaluation_batches(split, 3, batch_size=40)
+            for index, batch in enumerate(whole):
+                own = slice(*np.array([process, process + 1]) * (len(batch[0]) // 2))
+                for part, array in zip(parts[index], batch, strict=True):
+                    np.testing.assert_array_equal(part, array[own])
