@@ -1,6 +1,7 @@
 """Downloads: hosts that fail are passed over, only the published bytes are kept."""
 
 import contextlib
+import gzip
 import hashlib
 import io
 import os
@@ -21,7 +22,7 @@ import pytest
 from cnn_cifar10.datasets import DatasetError, downloads
 from cnn_cifar10.datasets.downloads import Download, fetch
 
-CONTENT = b"\x1f\x8b" + np.random.default_rng(0).bytes(150_000)
+CONTENT, OTHER = (gzip.compress(np.random.default_rng(i).bytes(150_000), mtime=0) for i in (0, 1))
 CHUNK = 1000
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +142,7 @@ def lies(request):
 
 
 def lies_and_breaks_off(request):
-    good(request, CONTENT[:9] + bytes(len(CONTENT) - 9), upto=70_000)
+    good(request, OTHER, upto=70_000)
 
 
 def breaks_off(request):
@@ -279,7 +280,8 @@ def test_where_all_are_slow_the_fastest_goes_on(host, caplog):
 
 def test_a_wrong_range_is_not_taken_for_the_right_one(host):
     def answer(request):
-        send(request, CONTENT[80_000:], 206, Content_Range=f"bytes 80000-150001/{len(CONTENT)}")
+        last = len(CONTENT) - 1
+        send(request, CONTENT[80_000:], 206, Content_Range=f"bytes 80000-{last}/{last + 1}")
 
     assert fetch(archive(host(breaks_off), host(answer), host(good))).read_bytes() == CONTENT
 
@@ -292,12 +294,27 @@ def test_one_line_says_what_was_tried_and_what_to_do_where_everything_failed(hos
     assert "\n" not in message
     for part in (
         "answers 404 Not Found", "fails (Connection refused)", "sent other bytes than those",
-        "has 42 bytes, not 150,002", "broke off after 0.1 MB", "0.1 MB are kept",
+        f"has 42 bytes, not {len(CONTENT):,}", "broke off after 0.1 MB", "0.1 MB are kept",
         "file.tar.gz: its path by data_dir", "its URL by CNN_CIFAR10_MIRROR",
     ):  # fmt: skip
         assert part in message
     assert message.count("127.0.0.1:") == 5
     assert {path.name for path in cache.iterdir()} <= {"cached.part", "cached.lock"}
+
+
+def test_what_is_no_gzip_is_left_at_once(host, cache):
+    sent = []
+
+    def lies_at_length(request):
+        send(request, CONTENT[:10], length=len(CONTENT))
+        for _ in range(len(CONTENT) // CHUNK):
+            request.wfile.write(bytes(CHUNK))
+            sent.append(CHUNK)
+            time.sleep(0.005)
+
+    assert fetch(archive(host(lies_at_length), host(good))).read_bytes() == CONTENT
+    assert sum(sent) < len(CONTENT) / 2
+    assert is_clean(cache)
 
 
 def test_wrong_bytes_are_not_left_in_the_cache(host, cache):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cnn_cifar10.architectures import create_model, list_models
+from cnn_cifar10.inference import shipped_artifact
 from cnn_cifar10.training import open_run
 from cnn_cifar10.training.model_file import check_network, read_model_file
 from cnn_cifar10.utils import InputError
@@ -13,6 +14,11 @@ from cnn_cifar10.utils import InputError
 def saved(model, folder):
     model.save(folder / "model.keras")
     return read_model_file(folder / "model.keras")
+
+
+def test_what_a_run_keeps_needs_keras_alone(digits_run):
+    for path in (digits_run.model_path, shipped_artifact() / "model.keras"):
+        assert not read_model_file(path).others
 
 
 SHOWN = ("custom_cnn", "googlenet", "fastnet")  # with what is special of layers

@@ -11,7 +11,6 @@ import sys
 for module in ("fcntl", "resource"):
     sys.modules[module] = None
 del os.sched_getaffinity, signal.setitimer
-sys.platform = "darwin"
 
 _stat, _open, _exists = os.stat, pathlib.Path.read_text, pathlib.Path.exists
 
