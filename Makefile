@@ -25,7 +25,7 @@ demo: install
 # `make test COVERAGE=--cov` also measures coverage, which takes a fifth longer.
 test: install
 	$(TEST) -m "not slow" $(COVERAGE)
-	$(NOTEBOOKS) notebooks/01_data.ipynb notebooks/03_custom_cnn.ipynb
+	$(NOTEBOOKS) notebooks/01_data.ipynb notebooks/05_custom_cnn.ipynb
 
 # The rest: tests marked slow, and every notebook in small mode.
 test-slow: install
