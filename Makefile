@@ -45,9 +45,10 @@ lint: install
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# Runs the notebooks in full and keeps their outputs: a quarter of an hour on two cores.
+# Runs the notebooks in full and keeps their outputs: about an hour on two cores.
 notebooks: install
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --coalesce-streams notebooks/*.ipynb
+	$(BIN)/python .ci/seal_notebooks.py
 
 bench: install
 	$(BIN)/python benchmarks/run.py
