@@ -7,7 +7,9 @@ import re
 import runpy
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -106,3 +108,17 @@ def test_the_exam_of_the_custom_cnn_is_that_of_its_report():
     for confused in report["most_confused"][:8]:
         row = rf"\| {confused['true_class']} +\| {confused['predicted_class']} +\| +"
         assert re.search(rf"{row}{confused['images']} \|", shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_can_be_run_twice(path, monkeypatch):
+    monkeypatch.setenv("CNN_CIFAR10_SMALL", "1")
+    notebook = nbformat.read(path, 4)
+    notebook.cells = [
+        nbformat.v4.new_code_cell(cell.source)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for _ in range(2)
+    ]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}}).execute()
