@@ -31,7 +31,7 @@ OUTSIDE = (
 """Files of the repository that become part of the pages, at the same paths."""
 
 _MARKDOWN_LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)")
-_BADGE = re.compile(r'<p><a href="https://colab[^>]*><img [^>]*></a></p>')
+_BADGE = re.compile(r'<p><a href="https://colab[^>]*><img [^>]*></a>.*?</p>', re.S)
 _HTML_LINK = re.compile(r'(?<= href=")(?!\w+:)([^"#]+)')
 
 logger = logging.getLogger("mkdocs.hooks.outside")

@@ -15,6 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cnn_cifar10"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+REPOSITORY = "https://github.com/cnn-cifar10/cnn-cifar10"
+TAUGHT = {
+    "03_convolution": {"convolve", "convolve_layer", "max_pool"},
+    "04_network_by_hand": {"adam", "sgd", "slope", "softmax"},
+    "13_when_to_doubt": {"thumbnails"},
+}
+"""What notebooks define: what they teach. All else is called."""
 
 # The rooms, floor by floor from the ground up: a room uses only rooms below its floor.
 FLOORS = (
@@ -205,23 +212,71 @@ class TestNotebooks:
         assert len(text) < 1_000_000
         assert not re.search(r"/(home|root|Users|tmp|work)/", text)
 
-    def test_the_library_does_the_work(self, code):
+    def test_only_what_is_taught_is_defined_in_it(self, path, code):
+        defined = set()
         for cell in code:
             tree = ast.parse(
                 re.sub(r"^(\s*)[%!].*$", r"\1pass", "".join(cell["source"]), flags=re.M)
             )
             kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
-            assert not any(isinstance(node, kinds) for node in ast.walk(tree))
+            defined |= {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+        assert defined == TAUGHT.get(path.stem, set())
 
-    def test_its_order_is_title_imports_parameters_and_what_we_learned(self, cells, code):
+    def test_its_order_is_title_imports_parameters_what_we_learned_and_exercises(self, cells, code):
         assert "".join(cells[0]["source"]).startswith("# ")
-        assert "colab.research.google.com" in "".join(cells[0]["source"])
         tagged = [i for i, c in enumerate(code) if "parameters" in c["metadata"].get("tags", [])]
         assert tagged == [2]
-        assert "What we learned" in "".join(cells[-1]["source"])
+        headings = [
+            line
+            for cell in cells
+            if cell["cell_type"] == "markdown"
+            for line in "".join(cell["source"]).splitlines()
+            if line.startswith("## ")
+        ]
+        assert headings[-2:] == ["## What we learned", "## Exercises"]
+
+    def test_its_exercises_have_solutions_that_are_folded(self, cells):
+        (start,) = (i for i, c in enumerate(cells) if "## Exercises" in "".join(c["source"]))
+        text = "\n".join("".join(cell["source"]) for cell in cells[start:])
+        asked = re.findall(r"^\*\*(\d)\.\*\*", text, re.M)
+        assert asked == [str(number + 1) for number in range(len(asked))]
+        assert 3 <= len(asked) <= 5
+        solved = re.findall(
+            r"^(?:# @title |<details><summary>)Solution of exercise (\d)", text, re.M
+        )
+        assert solved == asked
+        for cell in cells[start:]:
+            if cell["cell_type"] == "code":
+                assert "".join(cell["source"]).startswith("# @title Solution")
+                assert cell["metadata"]["jupyter"]["source_hidden"]
+                assert cell["metadata"]["cellView"] == "form"
+
+    def test_it_opens_in_colab_on_a_gpu_with_its_neighbours(self, path, cells):
+        address = REPOSITORY.replace(
+            "https://github.com", "https://colab.research.google.com/github"
+        )
+        place = NOTEBOOKS.index(path)
+        linked = {
+            NOTEBOOKS[i].name for i in (place - 1, place, place + 1) if 0 <= i < len(NOTEBOOKS)
+        }
+        found = re.findall(
+            rf"{address}/blob/main/notebooks/(\S+?\.ipynb)", "".join(cells[0]["source"])
+        )
+        assert set(found) == linked
+        assert json.loads(path.read_text())["metadata"]["accelerator"] == "GPU"
+
+    def test_it_names_the_repository_once_and_asks_there_for_what_it_lacks(self, path, code):
+        assert f'"{REPOSITORY}"' in "".join(code[0]["source"])
+        text = path.read_text()
+        addresses = set(
+            re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)(?:/blob/main/notebooks|\\\")", text)
+        )
+        assert addresses == {REPOSITORY.removeprefix("https://github.com/")}
+        if "ROOT" in "".join("".join(cell["source"]) for cell in code[1:]):
+            assert "cannot be fetched" in "".join(code[0]["source"])
 
     def test_some_outputs_are_compared(self, code):
-        checked = [c for c in code if "".join(c["source"]).startswith("# NBVAL_CHECK_OUTPUT")]
+        checked = [c for c in code if "# NBVAL_CHECK_OUTPUT\n" in c["source"]]
         assert checked
         assert all(cell["outputs"] for cell in checked)
 

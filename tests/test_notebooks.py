@@ -1,14 +1,39 @@
-"""Notebooks find what they import; `make test-slow` runs them all."""
+"""What notebooks show is what their last full run showed; `make test-slow` runs them all."""
 
 import ast
 import importlib
 import json
 import re
+import runpy
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SEAL = runpy.run_path(ROOT / ".ci" / "seal_notebooks.py")
+# Figures of the prose that stand in no text output: read from a plot, a report or a paper.
+READ_ELSEWHERE = json.loads(Path(__file__).with_name("notebook_figures.json").read_text())
+
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+_FIGURE = re.compile(
+    r"(?<![\w.,/-])(\d[\d,]*(?:\.\d+)?)"
+    r"(?: (%|points?|seconds?|minutes?|milliseconds)(?!\w)|(?=[^\w%-]|$))"
+)
+_NO_PROSE = re.compile(
+    r"\]\([^)]*\)|\[[^\]]*\d{4}\]|^#.*$|[Ss]ections? \d+\.\d+|[Nn]otebooks? \d+|`[^`]*`|^    .*$",
+    re.M,
+)
+
+
+def cells_of(path, kind):
+    return [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def imported(source):
@@ -19,10 +44,81 @@ def imported(source):
             yield from ((node.module, alias.name) for alias in node.names)
 
 
+def text_of(cell):
+    """Return a code cell's source and the text of its outputs."""
+    parts = ["".join(cell["source"])]
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        shown = (output.get("text", ""), data.get("text/plain", ""), data.get("text/markdown", ""))
+        parts += ["".join(part) for part in shown]
+    return "\n".join(parts)
+
+
+def numbers(text):
+    return {float(match[0].replace(",", "")) for match in _NUMBER.finditer(text)}
+
+
+def unfounded(prose, known):
+    """Yield the accuracies, counts and times of prose that are none of the known numbers."""
+    for match in _FIGURE.finditer(_NO_PROSE.sub("", prose)):
+        figure, unit = match[1].rstrip(","), match[2] or ""
+        if not unit and "." not in figure and len(figure) < 3:
+            continue
+        value = float(figure.replace(",", ""))
+        slack = 0.5 * 10 ** -len(figure.partition(".")[2]) + 1e-9
+        scale = 100 if unit in ("%", "point", "points") else 1 / 60 if "minute" in unit else 1
+        if not any(abs(x - value) <= slack or abs(scale * x - value) <= slack for x in known):
+            yield match[0]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_a_notebook_imports_is_there(path):
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    found = {pair for cell in cells for pair in imported("".join(cell["source"]))}
+    found = {pair for cell in cells_of(path, "code") for pair in imported("".join(cell["source"]))}
     assert found
     missing = {pair for pair in found if not hasattr(importlib.import_module(pair[0]), pair[1])}
     assert not missing
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_cell_was_changed_after_the_run_that_its_output_is_of(path):
+    recorded = json.loads(SEAL["RECORD"].read_text())[path.stem]
+    changed = {key for key, seal in SEAL["seals"](path).items() if recorded.get(key) != seal}
+    assert not changed, "run it in full, by `make notebooks`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_figures_of_the_prose_stand_in_the_outputs(path):
+    known = set().union(*(numbers(text_of(cell)) for cell in cells_of(path, "code")))
+    prose = "\n\n".join("".join(cell["source"]) for cell in cells_of(path, "markdown"))
+    assert list(unfounded(prose, known)) == READ_ELSEWHERE.get(path.stem, [])
+
+
+def test_the_exam_of_the_custom_cnn_is_that_of_its_report():
+    (path,) = (ROOT / "notebooks").glob("*_custom_cnn.ipynb")
+    shown = "\n".join(text_of(cell) for cell in cells_of(path, "code"))
+    report = json.loads((ROOT / "reports/cifar10-custom_cnn-seed0/report.json").read_text())
+    for split in ("validation", "test"):
+        (row,) = re.findall(rf"^\| {split} .*$", shown, re.M)
+        figures = report["metrics"][split]
+        keys = ("examples", "accuracy", "loss", "top5_accuracy", "macro_f1")
+        expected = [
+            f"{figures[key]:.4f}" if key != "examples" else str(figures[key]) for key in keys
+        ]
+        assert [part.strip() for part in row.split("|")[2:-1]] == expected
+    for confused in report["most_confused"][:8]:
+        row = rf"\| {confused['true_class']} +\| {confused['predicted_class']} +\| +"
+        assert re.search(rf"{row}{confused['images']} \|", shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_can_be_run_twice(path, monkeypatch):
+    monkeypatch.setenv("CNN_CIFAR10_SMALL", "1")
+    notebook = nbformat.read(path, 4)
+    notebook.cells = [
+        nbformat.v4.new_code_cell(cell.source)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for _ in range(2)
+    ]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}}).execute()

@@ -124,16 +124,27 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the classes and of every split's examples and labels.
+        """Hexadecimal SHA-256 of the classes and of every split's images and labels.
 
-        It is the same in every process, on every machine and wherever the data lie.
-        Files that were read count by their content, in order, whatever their names and
-        the size they are scaled to. Of arrays the pixels are not part of it.
+        It is the same in every process, on every machine, wherever the data lie and whatever
+        their title. Files that were read count by their content, in order, whatever their
+        names and the size they are scaled to; arrays count by their pixels.
         """
+        return self._hash(self.name, _content)
+
+    @functools.cached_property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The fingerprint, and the one that older runs of the same data have instead.
+
+        Of arrays, that one held the title and the positions of the images, not the pixels.
+        """
+        if isinstance(self.train.images, ImageFiles):
+            return (self.fingerprint,)
+        return self.fingerprint, self._hash(self.title, lambda split: split.ids.tolist())
+
+    def _hash(self, source, examples):
         splits = (self.train, self.validation, self.test)
-        # A folder's title is its name on disk, which may change while the data stay the same.
-        source = self.name if isinstance(self.train.images, ImageFiles) else self.title
-        parts = [(_examples(split), split.labels.tolist()) for split in splits]
+        parts = [(examples(split), split.labels.tolist()) for split in splits]
         return hashlib.sha256(json.dumps([source, self.class_names, parts]).encode()).hexdigest()
 
     def subset(self, train_images: int, seed: int = 0) -> "Dataset":
@@ -166,10 +177,14 @@ class Dataset:
         return dataclasses.replace(self, train=self.train[chosen])
 
 
-def _examples(split):
-    """Return what tells the examples of a split apart: positions, or digests of their files."""
-    if isinstance(split.images, ImageFiles) and (split.images.digests != b"").all():
-        return [digest.hex() for digest in split.images.digests.tolist()]
+def _content(split):
+    """Return what the images of a split are: a digest of an array, or digests of the files."""
+    images = split.images
+    if not isinstance(images, ImageFiles):
+        pixels = np.ascontiguousarray(images)
+        return [str(pixels.dtype), *pixels.shape, hashlib.sha256(pixels).hexdigest()]
+    if (images.digests != b"").all():
+        return [digest.hex() for digest in images.digests.tolist()]
     return split.ids.tolist()
 
 

@@ -97,7 +97,7 @@ def _train_missing(study, table, models, keep, progress, part, parts):
             bar.set_description(run.path.name)
             dataset = trainer.load(study.config(label, seed))
             known = {row["fingerprint"] for row in rows if row["variant"] == label}
-            if known - {dataset.fingerprint[:12]}:
+            if known - {each[:12] for each in dataset.fingerprints}:
                 raise InputError(
                     f"{table}: the data changed since {label!r} was run; restore them or choose "
                     "another --output"

@@ -145,10 +145,13 @@ def _claim(search, state, objective):
         trainer, configs = Trainer(), [search.config(values) for values in search.corners()]
         for config in configs:
             trainer.check(config)
-        wanted["fingerprint"] = trainer.load(configs[0]).fingerprint
+        fingerprints = trainer.load(configs[0]).fingerprints
+        wanted["fingerprint"] = fingerprints[0]
     path = state / "search.json"
     if path.exists():
         found = read_sealed(path, "search", InputError)
+        if "fingerprint" in wanted and found.get("fingerprint") in fingerprints:
+            wanted["fingerprint"] = found["fingerprint"]
         for key in wanted | found:
             if found.get(key) != wanted.get(key):
                 what = "other data" if key == "fingerprint" else f"another {key}"

@@ -118,7 +118,7 @@ def _check(run, facts, dataset, report, formats, images):
         require_package(package, "export needs", "'cnn-cifar10[export]'")
     if images < 1:
         raise InputError(f"images must be 1 or more, received {images}")
-    if facts["fingerprint"] != dataset.fingerprint:
+    if facts["fingerprint"] not in dataset.fingerprints:
         raise InputError(f"{run.path}: was trained on other data than {dataset.title}")
     if {**report["facts"], "config": facts["config"]} != facts:
         raise InputError(f"{run.path}: the report is of another run; evaluate this one")

@@ -95,7 +95,7 @@ def report_run(
     facts = run.facts()
     if facts["class_names"] != list(dataset.class_names):
         raise InputError(f"{run.path}: its model has other classes than {dataset.title}")
-    own_data = facts["fingerprint"] == dataset.fingerprint
+    own_data = facts["fingerprint"] in dataset.fingerprints
     check_report_place(facts, output_dir, results_csv if own_data else None)
     with utils.working_in(Path(output_dir)):
         utils.clear_parts(Path(output_dir))
@@ -320,7 +320,7 @@ def _describe(facts, dataset, evaluations, history, augmented):
     held = np.bincount(evaluation.labels, minlength=dataset.num_classes)
     report = {
         "facts": {**facts, "config": config},
-        "data": _describe_data(dataset),
+        "data": _describe_data(dataset, facts),
         "split": split,
         "metrics": metrics,
         "majority_baseline": {
@@ -337,12 +337,13 @@ def _describe(facts, dataset, evaluations, history, augmented):
     return {"headline": format_headline(report), **report}
 
 
-def _describe_data(dataset):
+def _describe_data(dataset, facts):
     counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
     images = dataset.train.images
+    own = (known := facts["fingerprint"]) in dataset.fingerprints
     return {
         "title": dataset.title,
-        "fingerprint": dataset.fingerprint,
+        "fingerprint": known if own else dataset.fingerprint,
         "images": {name: len(dataset.split(name)) for name in _SPLITS},
         "classes": dataset.num_classes,
         "smallest": int(counts.min()),

@@ -62,7 +62,7 @@ class Recorder(keras.callbacks.Callback):
         checkpoints: Where states go.
         images_per_epoch: Images a training epoch reads.
         guess: Accuracy of the most frequent class as the answer for all images.
-        fingerprint: The data set's, which a run that continues must share.
+        fingerprints: The data set's, of which a run that continues must have one.
         network: Where the network came from, as `references.source_of` says; a run that
             continues must share it if the network is not this package's own.
         seconds_before: What was spent on training before it begins.
@@ -92,7 +92,7 @@ class Recorder(keras.callbacks.Callback):
         *,
         images_per_epoch: int,
         guess: float,
-        fingerprint: str,
+        fingerprints: Sequence[str],
         network: dict[str, str],
         seconds_before: float = 0.0,
         before: dict[str, float] | None = None,
@@ -104,7 +104,7 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self._run, self._config, self._checkpoints = run, config, checkpoints
         self._images_per_epoch, self._guess = images_per_epoch, guess
-        self._fingerprint = fingerprint
+        self._fingerprints = fingerprints
         self.network = network
         self._others, self._run_facts = others, run_facts or {}
         self._signals = signals or Postponed()
@@ -139,7 +139,7 @@ class Recorder(keras.callbacks.Callback):
             raise RunError(
                 f"{path}: its states do not say {', '.join(missing)}; start again with --overwrite"
             )
-        if facts["fingerprint"] != self._fingerprint:
+        if facts["fingerprint"] not in self._fingerprints:
             raise RunError(
                 f"{path}: the data changed since this run began (its fingerprint is another); "
                 "restore the data or start again with --overwrite"
@@ -337,7 +337,7 @@ class Recorder(keras.callbacks.Callback):
             "before": self._before,
             "counters": self._count(),
             "stopped": self.model.stop_training,
-            "fingerprint": self._fingerprint,
+            "fingerprint": self._fingerprints[0],
             "network": self.network,
             "batch_size": self._config.batch_size,
             "learning_rate": self._config.learning_rate,

@@ -157,7 +157,7 @@ def _check_finished(run, config, dataset):
     facts = run.facts()
     if run.config() != config:
         raise _other_finished(run)
-    if facts["fingerprint"] != dataset.fingerprint:
+    if facts["fingerprint"] not in dataset.fingerprints:
         raise RunError(
             f"{run.path}: the data changed since this run was trained (its fingerprint is "
             "another); choose another output or overwrite it"
@@ -236,7 +236,7 @@ def _in_use(config, batch_size, fall, count):
 def _train(task, config, begin, fall):
     """Train what is left of a run with the config in use; `begin` returns the run's id."""
     run, dataset, verbose = task.run, task.dataset, task.verbose
-    fingerprint = dataset.fingerprint
+    fingerprints = dataset.fingerprints
     if config.use_validation:
         dataset = dataset.with_validation_in_train()
     batch = min(config.batch_size, len(dataset.train))
@@ -266,7 +266,7 @@ def _train(task, config, begin, fall):
                 task.checkpoints,
                 images_per_epoch=steps * batch,
                 guess=np.bincount(dataset.train.labels).max() / len(dataset.train),
-                fingerprint=fingerprint,
+                fingerprints=fingerprints,
                 network=network,
                 seconds_before=seconds,
                 before=before,
@@ -284,7 +284,7 @@ def _train(task, config, begin, fall):
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
     facts = _facts(task, dataset, precision, artifact, recorder)
-    facts |= {"id": run_id, "fingerprint": fingerprint}
+    facts |= {"id": run_id, "fingerprint": fingerprints[0]}
     facts["compile_seconds"] = round(compile_seconds, 1)
     if config.batch_size != facts["config"]["batch_size"]:
         facts["batch_size"] = config.batch_size

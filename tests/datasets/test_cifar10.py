@@ -128,7 +128,7 @@ def test_cifar10_is_read_from_the_folder_around_its_own_or_its_archive(fake, fak
     assert list(archive.parent.iterdir()) == [archive]
 
 
-def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
+def test_cifar10_title_tells_copies_from_the_official_data_and_the_fingerprint_their_pixels(
     fake, broken_dir, monkeypatch
 ):
     def title_and_fingerprint(folder):
@@ -143,12 +143,17 @@ def test_cifar10_title_and_fingerprint_tell_copies_from_the_official_data(
     for name in BATCHES:
         broken_dir(name, pickle.dumps(fake.batch(name, suffix="jpg")))
     jpeg = title_and_fingerprint(folder)
+    batch = fake.batch("test_batch", suffix="jpg")
+    batch[b"data"] = batch[b"data"] ^ 1
+    broken_dir("test_batch", pickle.dumps(batch))
+    others = title_and_fingerprint(folder)
     assert [title for title, _ in (modified, official, jpeg)] == [
         "CIFAR-10 (modified copy)",
         "CIFAR-10",
         "CIFAR-10 (JPEG copy)",
     ]
-    assert len({fingerprint for _, fingerprint in (modified, official, jpeg)}) == 3
+    assert modified[1] == official[1] == jpeg[1] != others[1]
+    assert others[0] == jpeg[0]
 
 
 def test_the_official_checksums_are_those_published():

@@ -312,7 +312,7 @@ def test_a_run_reported_on_validation_leaves_the_test_split_alone(
 ):
     report = {**digits_report, "split": "validation"}
     unread = dataclasses.replace(digits)
-    object.__setattr__(unread, "fingerprint", digits.fingerprint)
+    object.__setattr__(unread, "fingerprints", digits.fingerprints)
     object.__setattr__(unread, "test", None)
     document = export_run(run, unread, report, ["onnx"], images=10_000)
     assert document["comparison"]["split"] == "validation"

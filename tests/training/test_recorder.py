@@ -37,7 +37,7 @@ def recorder_of(path, model, plateau, config=TrainingConfig(), every=0, **more):
         config,
         Checkpoints(run.checkpoints_path, every),
         images_per_epoch=1,
-        **{"guess": 0.1, "fingerprint": "data", "network": {}, "others": [plateau], **more},
+        **{"guess": 0.1, "fingerprints": ("data",), "network": {}, "others": [plateau], **more},
     )
     recorder.set_model(model)
     plateau.set_model(model)

@@ -378,6 +378,8 @@ def test_a_finished_run_is_not_overwritten_unasked(tmp_path, digits_run, digits)
     before = copy.model_path.read_bytes()
     assert train(copy.config(), copy.path, dataset=digits, verbose=0) == copy
     assert copy.model_path.read_bytes() == before
+    copy.finish({**copy.facts(), "fingerprint": digits.fingerprints[1]})  # as of an older run
+    assert train(copy.config(), copy.path, dataset=digits, verbose=0) == copy
     other = dataclasses.replace(digits, train=digits.validation)
     with pytest.raises(RunError, match="the data changed since this run was trained"):
         train(copy.config(), copy.path, dataset=other, verbose=0)
