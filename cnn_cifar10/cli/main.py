@@ -45,7 +45,7 @@ from cnn_cifar10.utils import (
 
 COMMANDS = (
     *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "push", "serve"),
-    *("sweep", "findings", "tune", "models", "datasets", "augmentations"),
+    *("sweep", "findings", "tune", "plan", "models", "datasets", "augmentations"),
 )
 
 

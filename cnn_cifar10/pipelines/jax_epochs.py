@@ -73,15 +73,28 @@ class CompiledEpochs(keras.utils.PyDataset):
         sharing = find_sharing()
         return (np.zeros(sharing.devices // sharing.processes),)
 
+    def plan(self, epoch: int) -> tuple[bool, np.ndarray, Any]:
+        """Return what makes up an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+
+        Returns:
+            Whether its images are small; which examples each step reads, `(steps, batch_size)`;
+            and the augmentation's draws of the steps.
+        """
+        steps = range(epoch * self._count, (epoch + 1) * self._count)
+        plans = [self._steps.plan(step) for step in steps]
+        stacked = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
+        return (epoch < self._steps.small_epochs, *stacked)
+
     def _run_epoch(self, state, iterator):
         import jax
 
         next(iterator)
-        epoch, count = self._next, self._count
+        small, *plan = self.plan(self._next)
         self._next += 1
-        plans = [self._steps.plan(step) for step in range(epoch * count, (epoch + 1) * count)]
-        plan = keras.tree.map_structure(lambda *arrays: _place(np.stack(arrays), 1), *plans)
-        small = epoch < self._steps.small_epochs
+        plan = keras.tree.map_structure(lambda array: _place(array, 1), plan)
         arguments = (state, self._data, plan)
         if small not in self._programs:
             began = time.perf_counter()

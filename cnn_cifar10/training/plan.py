@@ -1,6 +1,7 @@
 """Plan of a training: what the data and the time decide, each choice with its reason."""
 
 import dataclasses
+import math
 import os
 import time
 from collections import Counter
@@ -277,11 +278,7 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
         InputError: If the network cannot take images of the config's size.
     """
     check_size(config)
-    count = 2 * config.batch_size
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
-    split = Split(images, np.arange(count) % classes)
-    names = tuple(map(str, range(classes)))
-    dataset = Dataset("generated", "generated", names, split, split, split)
+    dataset, split = _generated(config, size, classes)
     model = build_model(config, dataset, choose_precision(config.precision, config.model))
     model = fold_normalization(model)  # as in training
     compile_model(model, config, dataset)
@@ -294,6 +291,29 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
     keras.utils.clear_session()
     # The way back takes two to four times as long as the way there.
     return Speed(size, train, predict=train if head_of(model) else train / 4)
+
+
+def count_parameters(config: TrainingConfig, size: int, classes: int) -> int:
+    """Return how many numbers of a config's network are trained.
+
+    Args:
+        config: The config.
+        size: Height and width of the images in pixels.
+        classes: Number of classes.
+    """
+    dataset, _ = _generated(config, size, classes)
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_model(config, dataset, "float32")
+        return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _generated(config, size, classes):
+    """Return a data set of two batches of generated images, and its split."""
+    count = 2 * config.batch_size
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
+    split = Split(images, np.arange(count) % classes)
+    names = tuple(map(str, range(classes)))
+    return Dataset("generated", "generated", names, split, split, split), split
 
 
 def _seconds(run: Callable[[int], Any], least: float = 1.0) -> float:

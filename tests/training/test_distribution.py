@@ -62,8 +62,10 @@ def check(printed, *names):
 @pytest.mark.slow
 def test_devices_of_jax_train_what_one_trains(tmp_path, run_program, quick_jax):
     """With dropout, mixup, batch normalization, two interruptions, and compiled epochs."""
-    flags = f"{quick_jax['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
-    environment = {**quick_jax, "XLA_FLAGS": flags}
+    # Devices wait for each other, on fewer cores than there are devices.
+    more = "host_platform_device_count=4 --xla_cpu_collective_call_terminate_timeout_seconds=250"
+    environment = {**quick_jax, "XLA_FLAGS": f"{quick_jax['XLA_FLAGS']} --xla_force_{more}"}
+    environment["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
     printed = run_program("trains_on_devices.py", tmp_path, "2,4", **environment)
     found = check(printed, "2", "4", "parts", "compiled")
     assert found["compiled"]["devices"] == 4

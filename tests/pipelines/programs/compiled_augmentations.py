@@ -23,12 +23,14 @@ compile_model(model, config, dataset)
 options = {"batch_size": 32, "augment": every, "seed": 3}
 part = dataset.train[np.arange(64)]
 
-epochs = CompiledEpochs(model, part, 10, first_epoch=2, small_epochs=4, **options)
+epochs = CompiledEpochs(model, part, 10, small_epochs=4, **options)
 for index, small in ((0, True), (1, True), (2, False)):  # two steps each, from the third on
     steps = TrainingSteps(part, 10, **options)
     plans = [steps.plan(2 * (2 + index) + step) for step in (0, 1)]
     expected = keras.tree.map_structure(lambda *arrays: np.stack(arrays), *plans)
-    keras.tree.map_structure(np.testing.assert_array_equal, epochs[index][0], (small, *expected))
+    keras.tree.map_structure(
+        np.testing.assert_array_equal, epochs.plan(2 + index), (small, *expected)
+    )
 
 epochs = CompiledEpochs(model, part, 10, **options)
 assert np.isfinite(model.fit(epochs, steps_per_epoch=1, verbose=0).history["loss"]).all()

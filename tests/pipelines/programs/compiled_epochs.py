@@ -36,7 +36,10 @@ with mock.patch.object(jax, "default_backend", return_value="gpu"):
     with mock.patch.object(jax_epochs, "_LARGEST", dataset.train.images.nbytes - 1):
         assert not can_compile_epochs(dataset.train)
     assert not can_compile_epochs(replace(dataset.train, images=list(dataset.train.images)))
-    with keras.distribution.DataParallel().scope():
+    devices = keras.distribution.list_devices()
+    mesh = keras.distribution.DeviceMesh((1, 1), ("batch", "model"), devices)
+    layouts = keras.distribution.LayoutMap(mesh)
+    with keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch").scope():
         assert not can_compile_epochs(dataset.train)
 
 stepwise = train(config, folder / "stepwise", dataset=dataset, verbose=0)

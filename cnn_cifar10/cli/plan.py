@@ -1,0 +1,80 @@
+"""Say what a training takes on several devices, before any are rented.
+
+Takes the options of `train`. Measures some steps on one device here, on generated images,
+and computes the rest: docs/scale.md explains the cost model, and where it stops holding.
+With --images no data are read, so that it plans for data that are elsewhere:
+
+  cnn-cifar10 plan --dataset imagenet --images 1281167 --classes 1000 --model resnet50 --devices 8
+"""
+
+import dataclasses
+
+from cnn_cifar10.cli import options, train
+from cnn_cifar10.utils import InputError, usable_cores
+
+
+def add_arguments(parser):
+    train.add_arguments(parser)
+    options.add(parser, "--devices", 1, "devices like the one here that share each batch")
+    options.add(parser, "--bandwidth", 50.0, "what a device sends, in 10^9 bytes a second")
+    options.add(parser, "--price", float, "of a device for an hour, in any currency")
+    options.add(parser, "--images", int, "images to train on, instead of reading the data")
+    options.add(parser, "--classes", int, "number of classes, with --images (default: 10)")
+
+
+def run(args):
+    for name in ("devices", "bandwidth", "price", "images", "classes"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            raise InputError(f"--{name} must be above 0, received {value:g}")
+    config, lines, dataset = train.prepare(args)
+    if config.batch_size % args.devices:
+        raise InputError(
+            f"--devices {args.devices}: batches of {config.batch_size} images are not shared "
+            "evenly; give another --batch-size"
+        )
+
+    from cnn_cifar10.datasets import find_source
+    from cnn_cifar10.training import (
+        count_parameters,
+        estimate_cost,
+        glance,
+        load_data,
+        look_at,
+        measure_speed,
+    )
+
+    is_folder, read = config.dataset == "folder", 0.0
+    if args.images:
+        images, classes = args.images, args.classes or 10
+        size = config.image_size or find_source(config.dataset).image_size or 32
+    else:
+        look = glance(config) if is_folder else look_at(dataset or load_data(config))
+        images, classes = look.images[0], len(look.counts)
+        size, read = config.image_size or look.side, look.read_seconds * usable_cores()
+    print(f"Measuring some steps of {options.describe(config)} on one device", *lines, sep="\n")
+    speed = measure_speed(config, size, classes)
+    cost = estimate_cost(
+        speed,
+        images=images,
+        batch_size=config.batch_size,
+        parameters=count_parameters(config, size, classes),
+        devices=args.devices,
+        bandwidth=args.bandwidth,
+        core_seconds=read,
+    )
+    seconds = config.epochs * cost.epoch
+    document = {**dataclasses.asdict(cost), "seconds": seconds, "devices": args.devices}
+    sending = cost.sending / (cost.computing + cost.sending)
+    print(f"{images:,} images of {size} pixels; batches of {config.batch_size}")
+    print(f"one device, measured here: {1 / speed.train:,.0f} images/s")
+    print(
+        f"{args.devices} devices: {cost.rate:,.0f} images/s, {sending:.0%} of the time in sending"
+    )
+    if cost.cores:
+        print(f"reading and decoding so many images takes {cost.cores:.1f} cores like these")
+    print(f"{config.epochs} epochs of {cost.epoch:,.0f} s: {seconds / 3600:.2f} hours")
+    if args.price:
+        document["price"] = args.price * args.devices * seconds / 3600
+        print(f"price: {document['price']:,.2f}")
+    return document

@@ -1,0 +1,68 @@
+"""Cost model of data parallelism: seconds, memory and reading for a number of devices."""
+
+from dataclasses import dataclass
+
+from cnn_cifar10.training.plan import Speed
+
+BANDWIDTH = 50.0
+"""Bytes a device sends in a second, in 10^9: a link of 400 Gbit/s, as InfiniBand NDR has."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training on several devices takes.
+
+    Args:
+        computing: Seconds a step computes.
+        sending: Seconds in which a step sends gradients, none of them hidden by computing.
+        steps: Steps in an epoch.
+        epoch: Seconds of an epoch, without validation and compilation.
+        rate: Images in a second, of all devices.
+        cores: Cores that read and decode so many images; 0 where images are in memory.
+        gradients: Bytes of gradients.
+    """
+
+    computing: float
+    sending: float
+    steps: int
+    epoch: float
+    rate: float
+    cores: float
+    gradients: int
+
+
+def estimate_cost(
+    speed: Speed,
+    *,
+    images: int,
+    batch_size: int,
+    parameters: int,
+    devices: int,
+    bandwidth: float = BANDWIDTH,
+    core_seconds: float = 0.0,
+) -> Cost:
+    """Return what an epoch costs on devices that are like the one that was measured.
+
+    Each device computes its share of a batch at the measured speed, and then sends twice
+    (n - 1) / n of the float32 gradients (ring all-reduce,
+    [Patarasuk and Yuan, 2009](https://doi.org/10.1016/j.jpdc.2008.09.002)). Small shares compute
+    more slowly an image than that, and sending is hidden in part: the model holds where a share is
+    no smaller than a tenth of the batch that was measured.
+
+    Args:
+        speed: What `measure_speed` found on one device, of the whole batch.
+        images: Images in an epoch.
+        batch_size: Images in a step, of all devices.
+        parameters: Numbers that are trained.
+        devices: How many devices.
+        bandwidth: What a device sends, in 10^9 bytes a second.
+        core_seconds: What one core takes to read and decode an image.
+    """
+    steps = max(1, images // batch_size)
+    computing = speed.train * batch_size / devices
+    gradients = 4 * parameters
+    sending = 2 * (devices - 1) / devices * gradients / (1e9 * bandwidth)
+    rate = batch_size / (computing + sending)
+    return Cost(
+        computing, sending, steps, steps * batch_size / rate, rate, rate * core_seconds, gradients
+    )

@@ -1,0 +1,57 @@
+"""The cost model: what several devices bring, by arithmetic that can be done by hand."""
+
+import pytest
+
+from cnn_cifar10.cli import main
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.training import Speed, count_parameters, estimate_cost
+
+MEASURED = Speed(32, train=0.001, predict=0.0)
+CASE = {"images": 10_050, "batch_size": 100, "parameters": 25_000_000}
+
+
+def test_one_device_sends_nothing():
+    cost = estimate_cost(MEASURED, **CASE, devices=1)
+    assert (cost.computing, cost.sending, cost.steps) == (pytest.approx(0.1), 0.0, 100)
+    assert cost.epoch == pytest.approx(10)  # the images that are left over belong to no step
+    assert cost.rate == pytest.approx(1000)
+
+
+def test_devices_share_computing_and_send_gradients():
+    cost = estimate_cost(MEASURED, **CASE, devices=4, bandwidth=1.0, core_seconds=0.01)
+    assert cost.computing == pytest.approx(0.025)
+    assert cost.sending == pytest.approx(2 * 3 / 4 * 0.1)  # of 100 MB at 1 GB/s
+    assert cost.rate == pytest.approx(100 / 0.175)
+    assert cost.cores == pytest.approx(0.01 * 100 / 0.175)
+
+
+def test_parameters_are_those_that_are_trained():
+    config = make_config(model="custom_cnn", model_options={"width": 2, "stages": 1, "depth": 1})
+    assert count_parameters(config, 32, 10) == 3 * 9 * 2 + 2 * 2 + (2 + 1) * 10
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _measured(self, monkeypatch):
+        monkeypatch.setattr("cnn_cifar10.training.measure_speed", lambda *_: MEASURED)
+
+    def test_it_plans_for_data_that_are_elsewhere(self, capsys):
+        words = "--dataset imagenet --images 1000000 --classes 1000 --batch-size 1000 --epochs 2"
+        assert main(["plan", *words.split(), "--devices", "8", "--price", "3"]) == 0
+        said = capsys.readouterr().out
+        assert "1,000,000 images of 224 pixels; batches of 1000" in said
+        assert "one device, measured here: 1,000 images/s" in said
+        assert "2 epochs of 125 s: 0.07 hours" in said
+        assert "price: 1.67" in said
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            ("--devices 3", "batches of 128 images are not shared evenly"),
+            ("--devices 0", "--devices must be above 0, received 0"),
+            ("--images -1", "--images must be above 0, received -1"),
+        ],
+    )
+    def test_what_cannot_be_planned_is_said(self, capsys, words, message):
+        assert main(["plan", "--dataset", "digits", *words.split()]) == 2
+        assert message in capsys.readouterr().err
