@@ -78,6 +78,12 @@ class Command:
         return Path(self._said.name).read_text(errors="replace")
 
     @property
+    def traceback(self):
+        """The end of a traceback in what it wrote, if there is one, in a line."""
+        _, found, after = self.said.partition("Traceback")
+        return " | ".join(line.strip() for line in after.splitlines()[-6:]) if found else ""
+
+    @property
     def code(self):
         """Its exit code; negative where a signal ended it."""
         return self.process.exitcode
@@ -170,7 +176,7 @@ def _content(path):
     if path.suffix == ".keras":
         return _digest_weights(path)
     if path.suffix == ".md":
-        return [line for line in path.read_text().splitlines() if not _TIMED.search(line)]
+        return [part for part in path.read_text().split("\n\n") if not _TIMED.search(part)]
     if path.suffix in (".sha256", ".pb", ".fingerprint") or "saved_model" in path.parts:
         return "there"
     return hashlib.sha256(path.read_bytes()).hexdigest()
