@@ -58,7 +58,7 @@ def main():
     for name in args.checks or CHECKS:
         for row in add_rows(CHECKS[name](args.count, args.seed), name, args.seed, args.reports):
             failed |= row["holds"] == "no"
-    write_page(args.reports)
+    write_page(args.reports, CHECKS)
     return int(failed)
 
 

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import onnx
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "--model-options width=4 depth=1 stages=1"
@@ -37,7 +38,7 @@ STUDY = {
 # What no two runs have in common: times, random ids, and the commit, should one be made meanwhile.
 OTHERS = {
     *("id", "seconds", "images_per_second", "latency_ms", "compile_seconds", "milliseconds"),
-    *("commit", "headline", "sha256"),
+    *("commit", "headline", "sha256", "bytes"),
 }
 _OTHER_FILES = {"id", "SHA256SUMS", "oracle.json", "trial.json", "starts.json", "README.md"}
 _TIMED = re.compile(r"second|images/s|\bms\b|`id`|\bcommit\b", re.IGNORECASE)
@@ -76,6 +77,12 @@ class Command:
     def said(self):
         """What it wrote to standard error."""
         return Path(self._said.name).read_text(errors="replace")
+
+    @property
+    def traceback(self):
+        """The end of a traceback in what it wrote, if there is one, in a line."""
+        _, found, after = self.said.partition("Traceback")
+        return " | ".join(line.strip() for line in after.splitlines()[-6:]) if found else ""
 
     @property
     def code(self):
@@ -170,7 +177,9 @@ def _content(path):
     if path.suffix == ".keras":
         return _digest_weights(path)
     if path.suffix == ".md":
-        return [line for line in path.read_text().splitlines() if not _TIMED.search(line)]
+        return [part for part in path.read_text().split("\n\n") if not _TIMED.search(part)]
+    if path.suffix == ".onnx":  # names in it are made up anew each time
+        return _digest_onnx(path)
     if path.suffix in (".sha256", ".pb", ".fingerprint") or "saved_model" in path.parts:
         return "there"
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -181,6 +190,13 @@ def _same(document):
     if isinstance(document, dict):
         return {key: _same(value) for key, value in document.items() if key not in OTHERS}
     return [_same(each) for each in document] if isinstance(document, list) else document
+
+
+def _digest_onnx(path):
+    graph = onnx.load(path).graph
+    kinds = [node.op_type for node in graph.node]
+    digests = [hashlib.sha256(each.raw_data).hexdigest() for each in graph.initializer]
+    return kinds, sorted(digests)
 
 
 def _digest_weights(path):

@@ -127,7 +127,7 @@ def _protected():
         (f"evaluate {RUN}", [f"reports/{Path(RUN).name}"]),
         (f"export {RUN} --formats onnx --images 10", [RUN]),
         (TUNE.replace("--name s", "--name t"), ["models/searches"]),
-        (TUNE.replace("--name s", "--name t"), ["reports/searches"]),
+        (TUNE.replace("--name s", "--name u"), ["reports/searches"]),
         ("sweep study.json --keep --quiet", ["reports/studies"]),
         ("sweep study.json --keep --quiet", ["models/sweeps"]),
     ]

@@ -144,7 +144,7 @@ class _Setting:
             return [f"did not end by {signal.Signals(number).name}"]
         if victim != command.process.pid or number == signal.SIGKILL:
             _wait_for_workers()
-            return ["a traceback"] if "Traceback" in command.said else []
+            return [command.traceback] if command.traceback else []
         self.waits.append(time.monotonic() - began)
         return list(self._faults(command, number))
 
@@ -154,8 +154,8 @@ class _Setting:
             yield f"code {command.code}: {command.last_line}"
         if command.code and "continue with: cnn-cifar10" not in command.last_line:
             yield f"does not say how to go on: {command.last_line}"
-        if "Traceback" in command.said:
-            yield "a traceback"
+        if command.traceback:
+            yield command.traceback
         folder = self._place / str(self._lives)
         if list(folder.rglob("failure.txt")):
             yield "condemned a trial"

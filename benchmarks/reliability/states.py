@@ -1,6 +1,7 @@
 """Processes that are killed while they save, and files that are damaged."""
 
 import contextlib
+import io
 import json
 import logging
 import multiprocessing
@@ -171,7 +172,8 @@ class _Kept(logging.Handler):
 
 def _damage(name, path, read, tries, rng, bar):
     whole = path.read_bytes()
-    expected = read()
+    with _silence():
+        expected = read()
     kept, logger = _Kept(), logging.getLogger("cnn_cifar10")
     logger.addHandler(kept)
     said, same, faults = 0, 0, []
@@ -208,7 +210,5 @@ def _damage(name, path, read, tries, rng, bar):
 
 @contextlib.contextmanager
 def _silence():
-    import io
-
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -78,8 +78,8 @@ def _held(row):
     return f"{row['held']} of {row['of']}" if row["held"] else "not tried"
 
 
-def write_page(reports: Path):
-    """Write the newest row of each check as Markdown."""
+def write_page(reports: Path, checks):
+    """Write the newest row of each check as Markdown, and which of the checks have none."""
     newest = {(row["check"], row["what"]): row for row in _read(reports)}
     rows = list(newest.values())
     shown = [
@@ -101,6 +101,8 @@ def write_page(reports: Path):
     lines = [f"{held} of {len(rows)} lines hold."]
     lines += [f"These do not: {'; '.join(missed)}."] if missed else []
     lines += [f"These could not be tried here: {'; '.join(left)}."] if left else []
+    if missing := [name for name in checks if name not in {row["check"] for row in rows}]:
+        lines.append(f"These were not run yet: {', '.join(missing)}.")
     hardware = "; ".join(sorted({row["hardware"] for row in rows}))
     text = (
         "# Reliability\n\n"

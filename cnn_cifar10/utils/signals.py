@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = 0.1  # seconds until a signal that was dropped comes again
 _FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
 
 
@@ -19,15 +20,31 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated` in a block, unless the program handles it already."""
+    """Let SIGTERM raise `Terminated` in a block, unless the program handles it already.
+
+    Python drops an exception that is raised while an object is deleted; then the signal comes
+    again, Ctrl-C too.
+    """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
+    before = sys.unraisablehook
+
+    def send_again(dropped):
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            is_term = issubclass(dropped.exc_type, Terminated)
+            number = signal.SIGTERM if is_term else signal.SIGINT
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), number)).start()
+        else:
+            before(dropped)
+
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = before
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -74,3 +75,23 @@ def test_who_ignores_a_signal_goes_on_ignoring_it():
 )
 def test_an_import_of_a_framework_swallows_no_signal(number, kind, run_program):
     assert run_program("imports_jax.py", SIGNAL=number) == f"{kind}\n"
+
+
+@pytest.mark.parametrize(("number", "kind"), KINDS)
+def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(number, kind):
+    class Deleted:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    went_on = []
+
+    def go_on():
+        with sigterm_raises():
+            one = Deleted()
+            del one
+            went_on.append(True)  # Python has dropped the exception
+            time.sleep(5)
+
+    with pytest.raises(kind):
+        go_on()
+    assert went_on
