@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +32,8 @@ _MULTI_WORKER = (
 )
 
 
-class Process(NamedTuple):
+@dataclass(frozen=True)
+class Process:
     """One of the processes of a training.
 
     Args:
