@@ -1,5 +1,6 @@
 """Files from strangers: refused in a line, soon, in little memory; nothing of them is run."""
 
+import csv
 import json
 import os
 import re
@@ -324,14 +325,15 @@ def test_arrays_of_a_report_are_read_within_limits(tmp_path):
 def test_a_table_of_results_shows_no_name_raw(tmp_path, capsys):
     from cnn_cifar10.cli import main
 
-    lines = (Path(__file__).parents[2] / "reports" / "results.csv").read_text().splitlines()
-    header, row = lines[0].split(","), next(line for line in lines if "custom_cnn" in line)
-    cells = row.split(",")
+    with open(Path(__file__).parents[2] / "reports" / "results.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if "custom_cnn" in row["run"])
     hostile = "\x1b[2J\u202ename\x07"
-    for column in ("run", "model", "dataset", "hardware"):
-        cells[header.index(column)] = hostile
+    row |= dict.fromkeys(("run", "model", "dataset", "hardware"), hostile)
     table = tmp_path / "results.csv"
-    table.write_text("\n".join([lines[0], ",".join(cells[: len(header)])]) + "\n")
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*row])
+        writer.writeheader()
+        writer.writerow(row)
     assert main(["compare", "--results", str(table)]) == 0
     assert not RAW.search(capsys.readouterr().out)
     assert main(["compare", "--results", str(table), "--dataset", hostile]) == 2

@@ -117,7 +117,14 @@ def test_what_is_no_http_gets_json(serving, classifier, connect):
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-@pytest.mark.parametrize("sent", [b"", head(), head() + CONTENT[:100]], ids=["silent", "", "slow"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(head(), id="", marks=pytest.mark.slow),
+        pytest.param(head() + CONTENT[:100], id="slow", marks=pytest.mark.slow),
+    ],
+)
 def test_the_connection_that_has_waited_longest_makes_room(
     serving, classifier, connect, limit, sent
 ):
@@ -151,6 +158,7 @@ def test_slow_bodies_take_no_place(serving, classifier, connect):
         assert slow[0].recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.slow
 def test_the_largest_upload_makes_room(serving, classifier, connect):
     half = bytes(500_000)
     with serving({"m": classifier}, Limits(held_megabytes=1)) as client:
@@ -165,6 +173,7 @@ def test_the_largest_upload_makes_room(serving, classifier, connect):
         assert is_open(small)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_not_taken_is_given_up(serving, classifier):
     script = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
     limits = Limits(seconds=0.1, header_seconds=0.1)

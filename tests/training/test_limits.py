@@ -136,11 +136,10 @@ def test_only_what_would_work_is_named(monkeypatch, free, cure):
 
 def test_images_that_are_scaled_down_need_memory_too(monkeypatch):
     monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: 2e9)
-    message = message_of(model="transfer", image_size=9000, batch_size=8)
+    fields = {"model": "transfer", "precision": "mixed_bfloat16", "batch_size": 8}
+    message = message_of(**fields, image_size=9000)
     assert "for 8 images of 9000 pixels, 2.0 GB are free: use --batch-size 1 or --image" in message
-    check_size(
-        make_config(**FOLDER, model="transfer", image_size=int(message.split()[-1]), batch_size=8)
-    )
+    check_size(make_config(**FOLDER, **fields, image_size=int(message.split()[-1])))
 
 
 def test_frozen_layers_need_less_memory(monkeypatch):

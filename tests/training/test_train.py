@@ -174,7 +174,7 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
     "options",
     [
         pytest.param({}, id="sgd"),
-        pytest.param({"ema": 0.9, "clip_norm": 0.5}, id="ema"),
+        pytest.param({"ema": 0.9, "clip_norm": 0.5}, id="ema", marks=pytest.mark.slow),
         pytest.param({"precision": "mixed_float16"}, id="mixed_float16", marks=pytest.mark.slow),
         pytest.param(
             {"schedule": "reduce_on_plateau", "early_stopping": 2, "optimizer": "adamw"},
@@ -425,7 +425,9 @@ class Spoil(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("value", [np.inf, 0.0])
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+@pytest.mark.parametrize(
+    "schedule", [pytest.param("constant", marks=pytest.mark.slow), "one_cycle"]
+)
 def test_after_a_fall_training_goes_on_at_half_the_learning_rate(
     tmp_path, digits, value, schedule, caplog
 ):
