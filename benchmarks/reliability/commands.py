@@ -16,7 +16,9 @@ import zipfile
 from pathlib import Path
 
 import h5py
-import onnx
+import numpy as np
+
+from cnn_cifar10.inference import open_session
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "--model-options width=4 depth=1 stages=1"
@@ -178,8 +180,8 @@ def _content(path):
         return _digest_weights(path)
     if path.suffix == ".md":
         return [part for part in path.read_text().split("\n\n") if not _TIMED.search(part)]
-    if path.suffix == ".onnx":  # names in it are made up anew each time
-        return _digest_onnx(path)
+    if path.suffix == ".onnx":
+        return _onnx_answers(path)
     if path.suffix in (".sha256", ".pb", ".fingerprint") or "saved_model" in path.parts:
         return "there"
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -192,11 +194,11 @@ def _same(document):
     return [_same(each) for each in document] if isinstance(document, list) else document
 
 
-def _digest_onnx(path):
-    graph = onnx.load(path).graph
-    kinds = [node.op_type for node in graph.node]
-    digests = [hashlib.sha256(each.raw_data).hexdigest() for each in graph.initializer]
-    return kinds, sorted(digests)
+def _onnx_answers(path):
+    """Return what the model answers; the converter orders and names its parts as it likes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+    session = open_session(path.read_bytes())
+    return np.round(session.run(["probabilities"], {"pixels": pixels})[0], 3).tolist()
 
 
 def _digest_weights(path):

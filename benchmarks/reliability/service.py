@@ -196,7 +196,7 @@ def watch_memory(count, seed):
     ):
         started_with = set(os.listdir(place))  # ONNX Runtime leaves a file when it is imported
         work = address, noise.getvalue()
-        apart(_use, *work, 500, 50)
+        apart(_use, *work, 1500, 150)  # what is taken once is taken now
         before = _megabytes(server.pid)
         statuses = apart(_use, *work, count, sessions)
         after = _megabytes(server.pid)
