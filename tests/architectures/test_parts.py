@@ -47,6 +47,7 @@ def small(convolution, normalization=None, **options):
     return model
 
 
+@pytest.mark.slow
 def test_the_whole_network_gives_the_same_with_the_same_weights(transfer):
     model, folded = transfer
     convolutions = 16

@@ -106,6 +106,7 @@ def test_alternating_flips_show_every_example_from_both_sides_in_two_epochs(spli
     np.testing.assert_array_equal(mirrored[2], mirrored[0])
 
 
+@pytest.mark.slow
 def test_another_process_sees_the_same_bytes_and_ends_while_batches_are_read_ahead(run_program):
     digest = runpy.run_path(Path(__file__).parent / "programs" / "digest.py")["digest"]
     assert run_program("digest.py", timeout=60).strip() == digest.hexdigest()

@@ -149,6 +149,7 @@ def test_a_service_of_few_files_stays_within_them(process, connect):
         assert len(os.listdir(f"/proc/{server.pid}/fd")) < 400
 
 
+@pytest.mark.slow
 def test_slow_bodies_take_no_place(serving, classifier, connect):
     with serving({"m": classifier}, Limits(requests=2)) as client:
         slow = [connect(client, head() + CONTENT[:-10]) for _ in range(10)]

@@ -83,6 +83,7 @@ class Mine(keras.Model):
         return self.dense(keras.ops.mean(images, (1, 2)) * self.factor)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_class_passes(tmp_path):
     model = Mine()
     model(np.zeros((1, 32, 32, 3)))

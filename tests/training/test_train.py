@@ -424,7 +424,7 @@ class Spoil(keras.callbacks.Callback):
             self.model.set_weights(weights)
 
 
-@pytest.mark.parametrize("value", [np.inf, 0.0])
+@pytest.mark.parametrize("value", [pytest.param(np.inf, marks=pytest.mark.slow), 0.0])
 @pytest.mark.parametrize(
     "schedule", [pytest.param("constant", marks=pytest.mark.slow), "one_cycle"]
 )
