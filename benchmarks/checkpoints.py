@@ -8,7 +8,6 @@ reports/checkpoints.csv, and reports/checkpoints.md is made of all rows.
 """
 
 import argparse
-import csv
 import os
 import shutil
 import statistics
@@ -18,6 +17,7 @@ from unittest import mock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+from stability import read_rows
 
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import format_table
@@ -88,14 +88,6 @@ def measure(config, kind, folder):
         "hardware": format_hardware(describe_hardware()),
         "commit": git_commit() or "",
     }
-
-
-def read_rows(table):
-    """Return the table's rows as dicts of strings; none where it does not exist yet."""
-    if not table.exists():
-        return []
-    with open(table, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def write_page(rows, path):

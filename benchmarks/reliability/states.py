@@ -192,7 +192,7 @@ def _damage(name, path, read, tries, rng, bar):
                 faults.append(f"more than a line: {error}")
             else:
                 said += 1
-        except Exception:
+        except Exception:  # whatever escapes is the fault that is looked for
             faults.append(f"a traceback: {traceback.format_exc().splitlines()[-1]}")
         else:
             if found == expected:
