@@ -58,25 +58,26 @@ class Format:
 
 
 def _export_onnx(model, path, class_names, images):
-    _write_onnx(model, path)
-    return _open_onnx(model, path, class_names, images, Format.largest_difference)
+    extended = _write_onnx(model, path)
+    return _open_onnx(model, extended, path, class_names, images, Format.largest_difference)
 
 
 def _export_onnx_float16(model, path, class_names, images):
-    _write_onnx(model, path)
+    extended = _write_onnx(model, path)
     _store_in_float16(path)
-    return _open_onnx(model, path, class_names, images, _FLOAT16_DIFFERENCE)
+    return _open_onnx(model, extended, path, class_names, images, _FLOAT16_DIFFERENCE)
 
 
 def _write_onnx(model, path):
+    """Write a model with its further outputs, and return it with them."""
     from cnn_cifar10.evaluation import with_class_activation
 
+    extended = with_class_activation(model)
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
-        with_class_activation(model).export(
-            path, format="onnx", verbose=False, input_signature=_signature(model)
-        )
+        extended.export(path, format="onnx", verbose=False, input_signature=_signature(model))
+    return extended
 
 
 def _store_in_float16(path):
@@ -100,14 +101,13 @@ def _store_in_float16(path):
     onnx.save(document, path)
 
 
-def _open_onnx(model, path, class_names, images, largest_difference):
+def _open_onnx(model, extended, path, class_names, images, largest_difference):
     """Return what computes probabilities, if embeddings and explanations are Keras's as well."""
     import numpy as np
 
-    from cnn_cifar10.evaluation import grad_cam, with_class_activation
+    from cnn_cifar10.evaluation import grad_cam
     from cnn_cifar10.inference import ArtifactError, Classifier, open_session
 
-    extended = with_class_activation(model)
     session = open_session(path.read_bytes())
     embed = "embedding" in extended.output
     classifier = Classifier(session, tuple(class_names), model.input_shape[1:], embed=embed)
