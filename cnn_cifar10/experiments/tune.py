@@ -25,6 +25,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+import grpc
 import keras_tuner
 from tqdm import tqdm
 
@@ -266,6 +267,24 @@ def _work(search, state, objective, table=None):
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             raise
+        except grpc.RpcError as error:
+            # A chief that has given out all trials may end before its last answer arrives.
+            if _is_done(search, state):
+                return
+            address = ":".join(os.environ[name] for name in _ADDRESS[1:])
+            raise _ChiefEndedError(
+                f"{state}: the chief at {address} does not answer any more; start it again, and "
+                "then this worker"
+            ) from error
+
+
+class _ChiefEndedError(InputError):
+    pass
+
+
+def _is_done(search, state):
+    ended = [row["status"] != report.UNFINISHED for row in report.read_trials(search, state)]
+    return len(ended) == search.trials and all(ended)
 
 
 def _show(search, state, path, bar, ended=None):
@@ -306,9 +325,14 @@ def _run_processes(search, state, objective, workers, table):
             for name, process in list(running.items()):
                 if process.exitcode is None:
                     continue
-                if process.exitcode > 0 or (name == "chief" and process.exitcode):
+                if process.exitcode > 0:
                     code = process.exitcode
                     raise InputError(f"{state}: its {name} ended with code {code}; it said why")
+                if name == "chief" and process.exitcode:
+                    raise InputError(
+                        f"{state}: its chief was ended by signal {-process.exitcode}; the same "
+                        "command goes on"
+                    )
                 if process.exitcode:
                     running[name] = start(name)
                 else:
@@ -338,6 +362,8 @@ def _work_apart(environment, *arguments):
             _work_in_process(*arguments)
     except Terminated:
         os.kill(os.getpid(), signal.SIGTERM)  # as who waits for this process expects
+    except _ChiefEndedError:
+        signal.pause()  # the process that started both sees why, and ends this one
     except (InputError, OSError) as error:
         said = describe_os_error(error) if isinstance(error, OSError) else error
         sys.exit(f"{environment['KERASTUNER_TUNER_ID']}: {said}")

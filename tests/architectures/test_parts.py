@@ -16,6 +16,8 @@ from cnn_cifar10.architectures import (
 )
 from cnn_cifar10.architectures.layers import FusedBatchNormalization, NormalizedConvolution
 
+pytestmark = pytest.mark.usefixtures("short_lite0")
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
 
 
@@ -133,11 +135,12 @@ QUICK = ("custom_cnn", "fastnet")
     [
         pytest.param(name, {}, marks=() if name in QUICK else pytest.mark.slow)
         for name in list_models()
+        if name != "transfer"
     ]
     + [pytest.param("googlenet", {"auxiliary_heads": True, "width": 0.125}, marks=pytest.mark.slow)]
     + [
         pytest.param("transfer", {"backbone": name, "weights": None}, marks=pytest.mark.slow)
-        for name in ("resnet50", "mobilenet_v3_small", "convnext_tiny")
+        for name in ("efficientnet_lite0", "resnet50", "mobilenet_v3_small", "convnext_tiny")
     ],
 )
 def test_what_is_saved_names_classes_of_keras_alone(name, options, settle):

@@ -4,15 +4,18 @@ import csv
 import errno
 import json
 import math
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import filelock
+import grpc
 import keras_tuner
 import pytest
 
@@ -383,6 +386,48 @@ def test_two_workers_do_what_one_process_does_and_a_killed_one_comes_back(tmp_pa
     assert table(tmp_path / "two") == table(tmp_path / "one")
     # One process goes on with what workers did.
     assert go(search_of(trials=12), tmp_path / "two")[:10] == rows
+
+
+@pytest.mark.slow
+def test_a_killed_chief_ends_the_search_in_one_line(tmp_path, capfd):
+    state = tmp_path / "state"
+
+    def kill_the_chief():
+        while not list(state.glob("trial_02/run")):
+            time.sleep(0.02)
+        (chief,) = (p for p in multiprocessing.active_children() if p.name == "chief")
+        chief.kill()
+
+    killing = threading.Thread(target=kill_the_chief, daemon=True)
+    killing.start()
+    with pytest.raises(InputError, match="its chief was ended by signal 9; the same command goes"):
+        go(search_of(), tmp_path, sleep_and_score, workers=2)
+    killing.join()
+    assert "Traceback" not in capfd.readouterr().err
+    rows = go(search_of(), tmp_path, workers=1)
+    assert [row["status"] for row in rows] == ["completed"] * 10
+
+
+class Unanswered(grpc.RpcError):
+    pass
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_worker_whose_chief_is_gone_says_so_unless_all_is_done(done, tmp_path, monkeypatch):
+    search = search_of(trials=2 if done else 3)
+    go(search_of(trials=2), tmp_path)
+    for name, value in zip(tune._ADDRESS, ("worker0", "127.0.0.1", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+
+    def search_in_vain(*_, **__):
+        raise Unanswered
+
+    monkeypatch.setattr(keras_tuner.Tuner, "search", search_in_vain)
+    if done:
+        assert len(go(search, tmp_path)) == 2
+    else:
+        with pytest.raises(InputError, match="the chief at 127.0.0.1:1 does not answer any more"):
+            go(search, tmp_path)
 
 
 TUNE = [
