@@ -426,7 +426,7 @@ def test_a_worker_whose_chief_is_gone_says_so_unless_all_is_done(done, tmp_path,
     if done:
         assert len(go(search, tmp_path)) == 2
     else:
-        with pytest.raises(InputError, match="the chief at 127.0.0.1:1 does not answer any more"):
+        with pytest.raises(InputError, match=r"the chief at .* does not answer any more"):
             go(search, tmp_path)
 
 
