@@ -26,6 +26,7 @@ from table import add_rows, write_page
 
 CHECKS = {
     "kill": endings.kill,
+    "large": functools.partial(endings.kill, commands=endings.LARGE, usual=20),
     "signals": endings.end_by_signal,
     "saving": states.kill_while_saving,
     "damage": states.damage,

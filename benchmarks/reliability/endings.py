@@ -36,18 +36,27 @@ COMMANDS = {
     "tune": (TUNE, None, 8),
     "tune with two workers, one of them or all": (f"{TUNE} --workers 2", None, 8),
 }
+# States of 135 MB, several of them within an epoch.
+LARGE = {
+    "train VGG-16": (
+        "train --model vgg16 --dataset digits --train-images 512 --epochs 3 --batch-size 64 "
+        "--deterministic --quiet --save-every 2",
+        None,
+        1,
+    )
+}
 _AT_ONCE = 3  # endings of a command, until it is done
 _WITHIN = 10  # seconds
 _REFUSED_WITHIN = 2
 _LONG = "--epochs 100000"
 
 
-def kill(count, seed):
+def kill(count, seed, commands=COMMANDS, usual=60):
     """`kill -9` at any moment; the same command again until it is done."""
-    count, rng = count or 60, random.Random(seed)
+    count, rng = count or usual, random.Random(seed)
     bar = "ends as the uninterrupted run: weights, history, report, rows"
-    whole_share = sum(share for *_, share in COMMANDS.values())
-    for name, (words, before, share) in COMMANDS.items():
+    whole_share = sum(share for *_, share in commands.values())
+    for name, (words, before, share) in commands.items():
         wanted = max(1, round(count * share / whole_share))
         held = done = 0
         faults = []
