@@ -49,6 +49,7 @@ _AT_ONCE = 3  # endings of a command, until it is done
 _WITHIN = 10  # seconds
 _REFUSED_WITHIN = 2
 _LONG = "--epochs 100000"
+_MANY = "--trials 1000"  # each of which may end early
 
 
 def kill(count, seed, commands=COMMANDS, usual=60):
@@ -201,7 +202,7 @@ def start_twice(count, seed):
     count = count or 20
     commands = {
         "train": f"{TRAIN} {_LONG}",
-        "tune": f"{TUNE} {_LONG}",
+        "tune": f"{TUNE} {_MANY}",
         "sweep": "sweep study.json --keep --quiet",
     }
     variants = {"train": ("", " --overwrite"), "tune": ("", " --overwrite"), "sweep": ("",)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cnn_cifar10.cli import options
 from cnn_cifar10.configs import find_study, list_studies
-from cnn_cifar10.utils import printable
+from cnn_cifar10.utils import printable, running_study
 
 CONTINUES = True
 _FIELDS = (
@@ -60,16 +60,18 @@ def run(args):
     print(printable(f"Study {study.name}: {study.question}"))
     print(f"{runs} of {options.describe(config)}; study: {output}")
 
-    from cnn_cifar10.experiments import run_study, write_study
+    # Before anything large is imported, so that a second process ends at once.
+    with running_study(output, args.shard):
+        from cnn_cifar10.experiments import run_study, write_study
 
-    models = Path("models/sweeps") / output.name
-    how = {"keep": args.keep, "shard": args.shard, "progress": not args.quiet}
-    rows = run_study(study, output, models, **how)
-    if len(rows) < len(study.variants) * len(study.seeds):
-        runs = f"{len(rows)} of {len(study.variants) * len(study.seeds)} runs are done"
-        print(f"part {args.shard[0]}/{args.shard[1]} is done; {runs}, other parts run the rest")
-        return {"runs": rows}
-    document = write_study(study, rows, output)
+        models = Path("models/sweeps") / output.name
+        how = {"keep": args.keep, "shard": args.shard, "progress": not args.quiet}
+        rows = run_study(study, output, models, **how)
+        if len(rows) < len(study.variants) * len(study.seeds):
+            runs = f"{len(rows)} of {len(study.variants) * len(study.seeds)} runs are done"
+            print(f"part {args.shard[0]}/{args.shard[1]} is done; {runs}, other parts run the rest")
+            return {"runs": rows}
+        document = write_study(study, rows, output)
     print(document["answer"])
     options.say_made(page=output / "report.md", runs=output / "runs.csv")
     return document

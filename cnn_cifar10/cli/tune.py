@@ -14,13 +14,14 @@ KERASTUNER_ORACLE_PORT set to the address of the chief, and KERASTUNER_TUNER_ID 
 and writes the page; a worker that died is started again with the same name.
 """
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
 
 from cnn_cifar10 import configs
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import require_package
+from cnn_cifar10.utils import is_search_worker, require_package, running_search
 
 CONTINUES = True
 _FIELDS = (
@@ -61,10 +62,28 @@ def run(args):
     output = Path("reports/searches") / name
     trials = f"trials: {args.trials} ({args.algorithm}); epochs of each: {args.epochs}"
     print(f"Searching a config for {options.describe(base)}; {trials}; search: {output}")
+    is_worker = is_search_worker()
+    state = (Path("models/searches") / name).absolute()
+    # Before anything large is imported, so that a second process ends at once.
+    with contextlib.nullcontext() if is_worker else running_search(state):
+        search, rows = _search(args, given, base.model, changes, output, state)
+        if is_worker:
+            print("no trial is left; the chief writes the page")
+            return {"trials": rows}
 
-    from cnn_cifar10.experiments import default_space, is_worker, run_search, write_search
+        from cnn_cifar10.experiments import write_search
 
-    space = configs.read_space(args.space) if args.space else default_space(base.model)
+        document = write_search(search, rows, output)
+    print(document["answer"])
+    options.say_made(page=output / "report.md", best_config=output / "best.json")
+    return document
+
+
+def _search(args, given, model, changes, output, state):
+    """Run what is left of the search; return it, and its trials."""
+    from cnn_cifar10.experiments import default_space, run_search
+
+    space = configs.read_space(args.space) if args.space else default_space(model)
     search = configs.Search(
         space=configs.changed_space(space, changes),
         algorithm=args.algorithm,
@@ -76,18 +95,12 @@ def run(args):
     rows = run_search(
         search,
         output,
-        Path("models/searches") / name,
+        state,
         workers=args.workers,
         overwrite=args.overwrite,
         progress=not args.quiet,
     )
-    if is_worker():
-        print("no trial is left; the chief writes the page")
-        return {"trials": rows}
-    document = write_search(search, rows, output)
-    print(document["answer"])
-    options.say_made(page=output / "report.md", best_config=output / "best.json")
-    return document
+    return search, rows
 
 
 def _changes(words, model):

@@ -10,10 +10,10 @@ from cnn_cifar10.experiments.significance import (
 )
 from cnn_cifar10.experiments.study_report import summarize_study, write_study
 from cnn_cifar10.experiments.sweep import read_runs, run_study
-from cnn_cifar10.experiments.tune import default_space, is_worker, run_search
+from cnn_cifar10.experiments.tune import default_space, run_search
 
 __all__ = [
-    "LEVEL", "chance_difference", "compare_with_reference", "default_space", "holm", "is_worker",
+    "LEVEL", "chance_difference", "compare_with_reference", "default_space", "holm",
     "judge_claims", "measure_effects", "read_runs", "run_search", "run_study",
     "setting_importances", "summarize_study", "write_findings", "write_search", "write_study",
 ]  # fmt: skip

@@ -16,8 +16,8 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     git_commit,
-    only_process,
     require,
+    running_study,
 )
 
 RUN_COLUMNS = (
@@ -73,8 +73,7 @@ def run_study(
     output = Path(output)
     table, (part, parts) = output / "runs.csv", shard
     require(1 <= part <= parts, InputError, "shard must be 1/1 to n/n", f"{part}/{parts}")
-    name, what = ("", "this study") if parts == 1 else (f"-{part}-{parts}", f"part {part}/{parts}")
-    with only_process(output / f".sweep{name}.lock", f"{output}: {what} is run"), many_models():
+    with running_study(output, shard), many_models():
         if parts == 1:
             clear_parts(output)  # of others that run now there may be some
         _train_missing(study, table, Path(models), keep, progress, part, parts)

@@ -36,20 +36,21 @@ from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
 from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
 from cnn_cifar10.training import Run
 from cnn_cifar10.utils import (
+    SEARCH_ADDRESS,
     InputError,
     Terminated,
     clear_parts,
     describe_os_error,
-    only_process,
+    is_search_worker,
     read_object,
     read_sealed,
     replacing,
+    running_search,
     sigterm_raises,
     write_json,
     write_sealed,
 )
 
-_ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _STARTS_FILE = "starts.json"
 _STARTS = 3  # of a trial whose process dies before there is another state of its run
 _PATIENCE = 8.0  # seconds that processes get to save what they have done
@@ -103,16 +104,16 @@ def run_search(
     """
     output, state = Path(output), Path(state).absolute()
     objective = objective or _Train()
-    if workers > 1 and os.environ.get(_ADDRESS[0]):
-        raise InputError(f"workers must be 1 where {_ADDRESS[0]} makes this process one of them")
+    if workers > 1 and os.environ.get(SEARCH_ADDRESS[0]):
+        name = SEARCH_ADDRESS[0]
+        raise InputError(f"workers must be 1 where {name} makes this process one of them")
     state.parent.mkdir(parents=True, exist_ok=True)
-    if is_worker():
+    if is_search_worker():
         _claim(search, state, objective)
         _work(search, state, objective)
         return report.read_trials(search, state)
     output.mkdir(parents=True, exist_ok=True)
-    lock = state.parent / f".{state.name}.lock"
-    with only_process(lock, f"{state}: this search is run"):
+    with running_search(state):
         if overwrite and state.exists():
             shutil.rmtree(state)
         for folder in (output, state, *state.glob("trial_*")):
@@ -124,18 +125,6 @@ def run_search(
         else:
             _work(search, state, objective, table)
     return report.read_trials(search, state)
-
-
-def is_worker() -> bool:
-    """Return whether the environment makes this process a worker of a chief elsewhere.
-
-    Raises:
-        InputError: If a part of the address is missing.
-    """
-    missing = [name for name in _ADDRESS if not os.environ.get(name)]
-    if 0 < len(missing) < len(_ADDRESS):
-        raise InputError(f"{missing[0]} is not set; chief and workers need {', '.join(_ADDRESS)}")
-    return not missing and "chief" not in os.environ[_ADDRESS[0]]
 
 
 def _claim(search, state, objective):
@@ -271,7 +260,7 @@ def _work(search, state, objective, table=None):
             # A chief that has given out all trials may end before its last answer arrives.
             if _is_done(search, state):
                 return
-            address = ":".join(os.environ[name] for name in _ADDRESS[1:])
+            address = ":".join(os.environ[name] for name in SEARCH_ADDRESS[1:])
             raise _ChiefEndedError(
                 f"{state}: the chief at {address} does not answer any more; start it again, and "
                 "then this worker"

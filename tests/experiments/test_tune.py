@@ -25,7 +25,7 @@ from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.training.checkpoint import Checkpoints
-from cnn_cifar10.utils import InputError, sigterm_raises
+from cnn_cifar10.utils import SEARCH_ADDRESS, InputError, sigterm_raises
 
 LISTS = {"width": [8, 16, 32], "dropout": [0.0, 0.1]}
 RANGES = {**LISTS, "learning_rate": {"low": 0.01, "high": 1.0, "sampling": "log"}}
@@ -416,7 +416,7 @@ class Unanswered(grpc.RpcError):
 def test_a_worker_whose_chief_is_gone_says_so_unless_all_is_done(done, tmp_path, monkeypatch):
     search = search_of(trials=2 if done else 3)
     go(search_of(trials=2), tmp_path)
-    for name, value in zip(tune._ADDRESS, ("worker0", "127.0.0.1", "1"), strict=True):
+    for name, value in zip(SEARCH_ADDRESS, ("worker0", "127.0.0.1", "1"), strict=True):
         monkeypatch.setenv(name, value)
 
     def search_in_vain(*_, **__):
@@ -522,4 +522,6 @@ def test_bad_ways_to_ask_are_one_line(tmp_path, monkeypatch, capsys):
     assert "momentum must be in [0, 1)" in refused("tune", "--set", "momentum=2")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     assert "KERASTUNER_ORACLE_IP is not set" in refused(*TUNE, "--trials", "1")
+    for name in SEARCH_ADDRESS[1:]:
+        monkeypatch.setenv(name, "1")
     assert "workers must be 1" in refused(*TUNE, "--workers", "2")
