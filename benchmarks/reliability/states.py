@@ -88,7 +88,7 @@ def _state(number):
 
 def damage(count, seed):
     """A bit of a file is flipped, or a file is cut off."""
-    count, rng = count or 1000, random.Random(seed)
+    count, rng = count or 1020, random.Random(seed)
     bar = "the damage is named, or what is read is what was written; no traceback"
     with tempfile.TemporaryDirectory() as place:
         folder = begin(place)
