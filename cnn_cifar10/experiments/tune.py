@@ -352,7 +352,8 @@ def _work_apart(environment, *arguments):
     except Terminated:
         os.kill(os.getpid(), signal.SIGTERM)  # as who waits for this process expects
     except _ChiefEndedError:
-        signal.pause()  # the process that started both sees why, and ends this one
+        # The process that started both sees why, and ends this one.
+        multiprocessing.parent_process().join()
     except (InputError, OSError) as error:
         said = describe_os_error(error) if isinstance(error, OSError) else error
         sys.exit(f"{environment['KERASTUNER_TUNER_ID']}: {said}")
