@@ -23,7 +23,9 @@ _KEPT = 2  # states; the older one is for damage to the newer one
 _SHARE = 0.02  # of the time may be spent on states of epochs; half of it on others
 _LEAST, _MOST = 10.0, 300.0  # seconds between two states
 _BEST = re.compile(r"(best-[0-9a-f]+\.npz)?")
-_NO_STATE = (  # what zipfile and NumPy raise for a file that is none
+# What zipfile and NumPy raise for a file that is none; NotImplementedError is zipfile's for a
+# compression that it does not know.
+_NO_STATE = (
     *(ValueError, LookupError, RecursionError, MemoryError, EOFError, NotImplementedError),
     zipfile.BadZipFile,
 )

@@ -52,14 +52,12 @@ def working_in(folder: Path) -> "contextlib.AbstractContextManager[None]":
     return only_process(folder / ".lock", f"{folder}: is being written")
 
 
-def running_search(state: Path) -> "contextlib.AbstractContextManager[None]":
+def running_search(state: Path) -> "contextlib.AbstractContextManager":
     """Hold the lock of the search that has this folder of KerasTuner's state."""
     return only_process(state.parent / f".{state.name}.lock", f"{state}: this search is run")
 
 
-def running_study(
-    output: Path, shard: tuple[int, int] = (1, 1)
-) -> "contextlib.AbstractContextManager[None]":
+def running_study(output: Path, shard: tuple[int, int]) -> "contextlib.AbstractContextManager":
     """Hold the lock of the study that has this folder of its table, or of a part of it."""
     part, parts = shard
     name, what = ("", "this study") if parts == 1 else (f"-{part}-{parts}", f"part {part}/{parts}")
