@@ -201,6 +201,12 @@ class _Tuner(keras_tuner.Tuner):
             accuracy = 0.0  # asked for, and not used of a trial that failed
         return {OBJECTIVE.name: accuracy}
 
+    def _run_and_update_trial(self, trial, *arguments, **options):
+        try:
+            super()._run_and_update_trial(trial, *arguments, **options)
+        except grpc.RpcError as error:  # a chief that is gone is not the trial's failure
+            raise keras_tuner.errors.FatalError("the chief does not answer") from error
+
     def on_trial_end(self, trial):
         if report.failure_path(self._run(trial)).exists():
             trial.status = "FAILED"  # raised in `run_trial`, its traceback would be printed
@@ -252,11 +258,11 @@ def _work(search, state, objective, table=None):
             _show(search, state, path, bar)
         try:
             tuner.search(verbose=0)
-        except keras_tuner.errors.FatalError as error:
+        except (keras_tuner.errors.FatalError, grpc.RpcError) as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
-            raise
-        except grpc.RpcError as error:
+            if not isinstance(error.__cause__ or error, grpc.RpcError):
+                raise
             # A chief that has given out all trials may end before its last answer arrives.
             if _is_done(search, state):
                 return

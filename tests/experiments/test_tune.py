@@ -18,10 +18,13 @@ import filelock
 import grpc
 import keras_tuner
 import pytest
+from keras_tuner.src.distribute.oracle_client import OracleClient
+from keras_tuner.src.engine.trial import Trial
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import SPACE, Search, TrainingConfig
 from cnn_cifar10.experiments import default_space, run_search, tune
+from cnn_cifar10.experiments.oracles import make_oracle
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.training.checkpoint import Checkpoints
@@ -410,6 +413,27 @@ def test_a_killed_chief_ends_the_search_in_one_line(tmp_path, capfd):
 
 class Unanswered(grpc.RpcError):
     pass
+
+
+def test_a_chief_that_is_gone_when_a_trial_ends_is_told_in_one_line(tmp_path, monkeypatch, capfd):
+    go(search_of(trials=1), tmp_path)
+    for name, value in zip(SEARCH_ADDRESS, ("worker0", "127.0.0.1", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+    space = make_oracle(search_of(), tmp_path / "state").get_space()
+    trial = Trial(space, trial_id="01", status="RUNNING")
+    (tmp_path / "state" / "trial_01").mkdir()
+
+    def do_not_answer(*_, **__):
+        raise Unanswered
+
+    monkeypatch.setattr(OracleClient, "get_space", lambda _: space)
+    monkeypatch.setattr(OracleClient, "update_space", lambda *_: None)
+    monkeypatch.setattr(OracleClient, "create_trial", lambda *_: trial)
+    for name in ("get_trial", "update_trial", "end_trial"):
+        monkeypatch.setattr(OracleClient, name, do_not_answer)
+    with pytest.raises(InputError, match=r"the chief at .* does not answer any more"):
+        go(search_of(), tmp_path)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("done", [True, False])
