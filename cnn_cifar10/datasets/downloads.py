@@ -6,6 +6,7 @@ than one host of a file. Files are kept where `get_file` keeps them, so that eit
 
 import collections
 import contextlib
+import functools
 import hashlib
 import http.client
 import logging
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.datasets.dataset import DatasetError
+from cnn_cifar10.utils import printable
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +206,7 @@ def _complete(url: str, download: Download, part: Path, rate: float) -> None:
 
 
 def _receive(url: str, download: Download, part: Path, rate: float) -> None:
-    """Append to a part what one host sends, as long as it sends enough.
+    """Append to a part what one host sends, as long as it sends enough and all is gzip.
 
     Another thread talks to the host, so that nothing that a host does holds up this one.
     """
@@ -217,9 +219,12 @@ def _receive(url: str, download: Download, part: Path, rate: float) -> None:
     _say(f"{download.title}: {(size - start) / 1e6:.1f} MB from {_shown(url)}")
     shown = {"unit": "B", "unit_scale": True, "initial": start, "disable": None}
     try:
-        with open(part, "ab") as file, tqdm(total=size, **shown) as bar:
-            skip, watch, gzip = 0, _Watch(rate), None if start else _Gzip()
-            while file.tell() < size:
+        with open(part, "ab+") as file, tqdm(total=size, **shown) as bar:
+            file.seek(0)
+            gzip = _Gzip()
+            is_sound = all(map(gzip.takes, iter(functools.partial(file.read, 2**20), b"")))
+            skip, watch = 0, _Watch(rate)
+            while is_sound and file.tell() < size:
                 item = _next(items, watch.pause)
                 watch.count(len(item) if isinstance(item, bytes) else 0)
                 if isinstance(item, int):
@@ -231,31 +236,27 @@ def _receive(url: str, download: Download, part: Path, rate: float) -> None:
                 else:
                     fresh = item[skip:][: size - file.tell()]
                     skip = max(0, skip - len(item))
-                    if gzip:
-                        gzip.check(fresh)
+                    is_sound = gzip.takes(fresh)
                     bar.update(file.write(fresh))
-    except _HostError:
-        if gzip and gzip.is_broken:
-            part.unlink()
-        raise
     finally:
         left.set()
 
 
 class _Gzip:
-    """Unpacks what a host sends and forgets it: other bytes show long before their SHA-256 does."""
+    """Unpacks what hosts send and forgets it: other bytes show long before their SHA-256 does."""
 
     def __init__(self):
-        self._stream, self.is_broken = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+        self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    def check(self, data: bytes) -> None:
+    def takes(self, data: bytes) -> bool:
+        """Return whether a gzip file may go on with these bytes."""
         while data and not self._stream.eof:
             try:
                 self._stream.decompress(data, 2**20)
-            except zlib.error as error:
-                self.is_broken = True
-                raise _HostError("sent other bytes than those published") from error
+            except zlib.error:
+                return False
             data = self._stream.unconsumed_tail
+        return True
 
 
 def _next(items: queue.SimpleQueue, seconds: float) -> bytes | int | Exception | None:
@@ -315,12 +316,14 @@ def _skip(response, start: int, size: int) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return what a host did, in words that follow its name."""
+    """Return what a host did, in words that follow its name: one line, whatever the host says."""
     if not isinstance(error, (OSError, ValueError, http.client.HTTPException)):
         raise error
     if isinstance(error, urllib.error.HTTPError):
-        return f"answers {error.code} {error.reason}"
-    if isinstance(error, http.client.HTTPException):
-        return str(error) or type(error).__name__
-    inner = getattr(error, "reason", error)
-    return f"fails ({getattr(inner, 'strerror', None) or inner})"
+        said = f"answers {error.code} {error.reason}"
+    elif isinstance(error, http.client.HTTPException):
+        said = str(error) or type(error).__name__
+    else:
+        inner = getattr(error, "reason", error)
+        said = f"fails ({getattr(inner, 'strerror', None) or inner})"
+    return printable(said.splitlines()[0][:200])

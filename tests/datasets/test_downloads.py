@@ -287,31 +287,37 @@ def test_a_wrong_range_is_not_taken_for_the_right_one(host):
 
 
 def test_one_line_says_what_was_tried_and_what_to_do_where_everything_failed(host, cache):
-    hosts = [host(answers_404), DEAD, host(lies), host(sends_a_page), host(breaks_off)]
+    answers = (answers_404, lies, sends_a_page, leads_in_a_circle, is_no_http, breaks_off)
+    hosts = [DEAD, *map(host, answers)]
     with pytest.raises(DatasetError) as caught:
         fetch(archive(*hosts))
     message = str(caught.value)
     assert "\n" not in message
     for part in (
         "answers 404 Not Found", "fails (Connection refused)", "sent other bytes than those",
+        "answers 302 The HTTP server returned a redirect error", "220 mail.example.org ESMTP;",
         f"has 42 bytes, not {len(CONTENT):,}", "broke off after 0.1 MB", "0.1 MB are kept",
         "file.tar.gz: its path by data_dir", "its URL by CNN_CIFAR10_MIRROR",
     ):  # fmt: skip
         assert part in message
-    assert message.count("127.0.0.1:") == 5
+    assert message.count("127.0.0.1:") == 7
     assert {path.name for path in cache.iterdir()} <= {"cached.part", "cached.lock"}
 
 
-def test_what_is_no_gzip_is_left_at_once(host, cache):
+@pytest.mark.parametrize("kept", [0, 70_000])
+def test_what_is_no_gzip_is_left_at_once(host, cache, kept):
     sent = []
 
     def lies_at_length(request):
-        send(request, CONTENT[:10], length=len(CONTENT))
-        for _ in range(len(CONTENT) // CHUNK):
+        first = first_byte(request)
+        good(request, upto=first + 10)
+        for _ in range((len(CONTENT) - first) // CHUNK):
             request.wfile.write(bytes(CHUNK))
             sent.append(CHUNK)
             time.sleep(0.005)
 
+    cache.mkdir(parents=True)
+    (cache / "cached.part").write_bytes(CONTENT[:kept])
     assert fetch(archive(host(lies_at_length), host(good))).read_bytes() == CONTENT
     assert sum(sent) < len(CONTENT) / 2
     assert is_clean(cache)
