@@ -72,12 +72,30 @@ def _write_onnx(model, path):
     """Write a model with its further outputs, and return it with them."""
     from cnn_cifar10.evaluation import with_class_activation
 
+    _teach_erfc()
     extended = with_class_activation(model)
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
         extended.export(path, format="onnx", verbose=False, input_signature=_signature(model))
     return extended
+
+
+def _teach_erfc():
+    """Teach tf2onnx the operation Erfc, which is in the exact GELU of ConvNeXt and transformers."""
+    import numpy as np
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph, node, **_):
+            (shape,), (dtype,) = node.output_shapes, node.output_dtypes
+            erf = graph.make_node("Erf", node.input, shapes=[shape], dtypes=[dtype])
+            one = graph.make_const(f"{node.name}_one", np.array(1, "float32"))
+            graph.remove_node(node.name)
+            inputs, places = [one.output[0], erf.output[0]], {"shapes": [shape], "dtypes": [dtype]}
+            graph.make_node("Sub", inputs, name=node.name, outputs=node.output, **places)
 
 
 def _store_in_float16(path):

@@ -206,6 +206,13 @@ def test_a_model_with_hidden_layers_is_exported_without_class_activation(tmp_pat
     np.testing.assert_allclose(classifier.probabilities(images), expected, atol=1e-5)
 
 
+def test_exact_gelu_is_exported_to_onnx(tmp_path):  # in ConvNeXt, and in vision transformers
+    model = create_model("custom_cnn", width=4, depth=1, activation="gelu")
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
+    predict = formats._export_onnx(model, tmp_path / "model.onnx", tuple("0123456789"), images)
+    np.testing.assert_allclose(predict(images), model(images.astype("float32")), atol=1e-5)
+
+
 def test_embeddings_that_differ_fail(run, digits, digits_report, monkeypatch):
     classify = Classifier.classify
 
