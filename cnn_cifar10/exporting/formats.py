@@ -74,11 +74,22 @@ def _write_onnx(model, path):
 
     _teach_erfc()
     extended = with_class_activation(model)
+    _fix_tensors(extended)
     with warnings.catch_warnings():
         # Keras's patch of tf2onnx touches a name that NumPy is about to reuse.
         warnings.simplefilter("ignore", FutureWarning)
         extended.export(path, format="onnx", verbose=False, input_signature=_signature(model))
     return extended
+
+
+def _fix_tensors(model):
+    """Make arrays of tensors that layers keep, as KerasHub's do: ONNX would take them as inputs."""
+    import tensorflow as tf
+
+    for layer in model._flatten_layers():
+        for name, value in [*vars(layer).items()]:
+            if isinstance(value, tf.Tensor):
+                setattr(layer, name, value.numpy())
 
 
 def _teach_erfc():

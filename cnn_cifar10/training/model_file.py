@@ -148,6 +148,9 @@ def _check_config(config) -> frozenset[str]:
             name = part.get("registered_name") or part["class_name"]
             shown = f"the class {name} of {part.get('module')}"
             _require(isinstance(name, str) and ">" in name, f"asks for {shown}, which is no layer")
+            # Others of KerasHub, such as its tokenizers, read files.
+            may_be = not name.startswith("keras_hub>") or name.endswith("Backbone")
+            _require(may_be, f"asks for {shown}, which is no backbone")
             others.add(name)
     _require(layers, "has a config without layers")
     return frozenset(others)

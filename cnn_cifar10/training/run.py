@@ -16,6 +16,7 @@ one that SHA256SUMS lists; runs of before, without such a list, are read as they
 
 import contextlib
 import csv
+import importlib
 import io
 import logging
 import re
@@ -45,6 +46,7 @@ from cnn_cifar10.utils import (
     remove_listed,
     replacing,
     require,
+    require_package,
     warn_once,
     write_checksums,
     write_json,
@@ -279,6 +281,9 @@ class Run:
         import keras
 
         references.load(_LAYERS)
+        if any(name.startswith("keras_hub>") for name in names):
+            require_package("keras_hub", f"{self.model_path} needs", "'cnn-cifar10[kerashub]'")
+            importlib.import_module("keras_hub")
         known = keras.saving.get_custom_objects()
         missing = sorted(name for name in names if name not in known)
         source = (network or {}).get("source", "")

@@ -366,6 +366,9 @@ RUNS["function_of_python"] = _class_of("os", "function", "system", "system")
 RUNS["download"] = _class_of("keras.utils", "get_file", {"origin": "http://localhost/x"})
 RUNS["unsafe_mode"] = _class_of("keras.config", "enable_unsafe_deserialization", {})
 RUNS["loader"] = _class_of("keras.saving", "load_model", {"filepath": "/tmp/x.keras"})
+RUNS["part_that_reads_a_file"] = _class_of(
+    "keras_hub.tokenizers", "X", {"vocabulary": "/etc/passwd"}, "keras_hub>BytePairTokenizer"
+)
 RUNS["torch_module"] = _class_of("keras.layers", "TorchModuleWrapper", {"module": "gASVAAAA"})
 
 

@@ -49,6 +49,7 @@ RUNS = {
     "lambda_layer": r"has a layer Lambda, which runs code or reads other files",
     "lambda_as_activation": r"has a part __lambda__, which may run code",
     "class_of_another_module": r"asks for the class system of os, which is no layer",
+    "part_that_reads_a_file": r"asks for the class keras_hub>BytePairTokenizer of .*is no backbone",
     "unsafe_mode": r"asks for the class enable_unsafe_deserialization of keras\.config",
     "huge_dense_layer": r"declares a network with [\d,]+ bytes of weights or more, and holds 1,15",
     "huge_activations": r"has a layer that gives 524,288,000,000 values or more for an image",
