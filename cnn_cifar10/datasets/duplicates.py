@@ -52,7 +52,8 @@ def find_duplicates(digests: np.ndarray, thumbnails: np.ndarray) -> Duplicates:
 
     Args:
         digests: Array `(n,)` that says which files are equal; an empty one equals no other.
-        thumbnails: `uint8` array `(n, height, width, 3)` of whole images.
+        thumbnails: `uint8` array `(n, height, width, 3)` of whole images; `(0, height, width, 3)`
+            finds exact copies alone.
 
     Returns:
         `Duplicates`. Time and memory grow with n, also where thousands of images are alike.
@@ -62,7 +63,7 @@ def find_duplicates(digests: np.ndarray, thumbnails: np.ndarray) -> Duplicates:
     groups[known] = known[_first(digests[known])]
     exact = _sets(groups)
     contrast, places = _describe(thumbnails)
-    asked = firsts = np.unique(groups[contrast >= _CONTRAST])
+    asked = firsts = np.unique(groups[: len(contrast)][contrast >= _CONTRAST])
     limit = 0.0
     while len(asked):  # again for the first of each group: nearer copies may have hidden others
         pairs = _neighbors(places, firsts, asked)

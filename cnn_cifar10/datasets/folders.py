@@ -151,7 +151,7 @@ def list_rows(root: Path, classes: dict[str, list[str]]) -> tuple[list[Row], lis
     empty = []
     for split, folders in classes.items():
         for folder in folders:
-            before = len(rows)
+            before, name = len(rows), os.path.basename(folder)
             if {"train"} < set(_splits(list_entries(root, folder)[0]).values()):
                 raise DatasetError(
                     f"{printable(root / folder)}: holds splits inside a class; let train/ and "
@@ -159,7 +159,7 @@ def list_rows(root: Path, classes: dict[str, list[str]]) -> tuple[list[Row], lis
                 )
             for path in files_below(root, folder):
                 if is_image(os.path.join(root, path)):
-                    rows.append((path, os.path.basename(folder), split, ""))
+                    rows.append((path, name, split, ""))
                 else:
                     others[suffix_of(path) or "without suffix"] += 1
             if len(rows) == before:

@@ -1,5 +1,6 @@
 """One pass over image files: content digests, damage, sizes, formats and thumbnails."""
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -25,6 +26,14 @@ from cnn_cifar10.utils import cache_folder, usable_cores
 THUMBNAIL = 16
 """Height and width of a thumbnail in pixels."""
 
+MOST_COMPARED = 200_000
+"""Files of which thumbnails are held in memory, to compare them."""
+
+NOT_COMPARED = (
+    f"Of more than {MOST_COMPARED:,} images only exact copies are looked for, and no groups by "
+    "their names."
+)
+
 _BOX = 4  # Pillow's `Resampling.BOX`, the mean of all pixels
 
 
@@ -37,7 +46,7 @@ class Scan:
         faults: Why a file cannot be used; `None` for those that can.
         digests: `S32`, SHA-256 of the content of each file; empty where it cannot be read.
         thumbnails: `uint8` of shape `(n, 16, 16, 3)`, the whole image stretched; 0 where it
-            is faulty.
+            is faulty. Of more than `MOST_COMPARED` files there are none: `(0, 16, 16, 3)`.
         heights: Height in pixels of each image as it is shown; 0 where it is faulty.
         widths: Width in pixels, likewise.
         formats: Format of each file, such as `"JPEG"`; empty where it is faulty.
@@ -58,6 +67,21 @@ class Scan:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def take(self, index: slice | np.ndarray, size: tuple[int, int] | None, fit: str) -> "Scan":
+        """Return what was found in some of the files; `size` and `fit` as for `scan_images`."""
+        lists = ("paths", "faults", "formats")
+        arrays = (
+            "digests",
+            "heights",
+            "widths",
+            "bytes",
+            *["thumbnails"] * bool(self.thumbnails.size),
+        )
+        some = {name: np.array(getattr(self, name), object)[index].tolist() for name in lists}
+        some |= {name: getattr(self, name)[index] for name in arrays}
+        images = _image_files(some["paths"], size, fit, some["digests"])
+        return dataclasses.replace(self, **some, images=images)
 
 
 def scan_images(
@@ -81,40 +105,51 @@ def scan_images(
             each half minute where that is no terminal. `None` shows it if it takes a while.
     """
     scan = _empty_scan([os.fspath(path) for path in paths], size, fit)
-    keys = [os.fsencode(os.path.abspath(path)) for path in scan.paths]
-    stamps = [_stamp(scan, i) for i in range(len(scan))]
-    unknown = _recall(scan, keys, stamps)
+    unknown = _recall(scan)
     with progress_bar(len(unknown), progress) as bar:
-        for places, records in _examine_all(scan, unknown, size or (64, 64), fit):
-            for i, record in zip(places, records, strict=True):
-                _enter(scan, i, record)
-            _remember(keys, stamps, places, records)
+        shape = size if scan.images and scan.images.cache else (64, 64)
+        for places, found in _examine_all(scan, unknown, shape, fit):
+            for i, (length, _, record) in zip(places, found, strict=True):
+                _enter(scan, i, length, record)
+            _remember([scan.paths[i] for i in places], found)
             bar.update(len(places))
     return scan
 
 
 def _empty_scan(paths, size, fit):
-    n, cache, images = len(paths), None, None
-    thumbnails = np.zeros((n, THUMBNAIL, THUMBNAIL, 3), "uint8")
+    n = len(paths)
+    held = n if n <= MOST_COMPARED else 0
+    thumbnails = np.zeros((held, THUMBNAIL, THUMBNAIL, 3), "uint8")
     digests, heights, widths, sizes = (np.zeros(n, dtype) for dtype in ("S32", int, int, int))
-    if size is not None:
-        if paths:
-            root = os.path.commonpath([os.path.abspath(path) for path in (min(paths), max(paths))])
-            key = repr((root, size, fit, decoder_version()))
-            cache = open_cache(key, n * 3 * math.prod(size))
-        images = ImageFiles(paths, size, fit, digests, cache)
+    images = _image_files(paths, size, fit, digests)
     faults, formats = [None] * n, [""] * n
     return Scan(paths, faults, digests, thumbnails, heights, widths, formats, sizes, images)
 
 
-def _stamp(scan, i):
-    """Note the size of a file, and return what changes with its content."""
+def _image_files(paths, size, fit, digests):
+    """Return files with what the cache has of their pixels; `None` without a size."""
+    cache = None
+    if size is None:
+        return None
+    if paths:
+        root = os.path.commonpath([os.path.abspath(path) for path in (min(paths), max(paths))])
+        key = repr((root, size, fit, decoder_version()))
+        cache = open_cache(key, len(paths) * 3 * math.prod(size))
+    return ImageFiles(paths, size, fit, digests, cache)
+
+
+def _stamp(path):
+    """Return the size of a file, and what changes with its content."""
     try:
-        status = os.stat(scan.paths[i])
+        status = os.stat(path)
     except (OSError, ValueError):
-        return ""
-    scan.bytes[i] = status.st_size
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {decoder_version()}"
+        return 0, ""
+    stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {decoder_version()}"
+    return status.st_size, stamp
+
+
+def _key(path):
+    return os.fsencode(os.path.abspath(path))
 
 
 _TABLE = """CREATE TABLE IF NOT EXISTS images (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
@@ -123,7 +158,7 @@ _LARGEST = 2_000_000  # files to remember, in 2 GB
 _FEW = 2000  # files for which threads are faster
 
 
-def _recall(scan, keys, stamps):
+def _recall(scan):
     """Enter what is known from earlier scans, and return the positions of other files."""
     known = np.zeros(len(scan), bool)
     columns = ", ".join((*_Record._fields, "checksum"))
@@ -131,19 +166,20 @@ def _recall(scan, keys, stamps):
     file = cache_folder() / "scan.sqlite"
     with faults_warned(file), open_database(file, _TABLE) as database:
         (any_known,) = database.execute("SELECT EXISTS (SELECT 1 FROM images)").fetchone()
-        for i, (path, stamp) in enumerate(zip(keys, stamps, strict=True) if any_known else ()):
-            for *record, checksum in database.execute(query, (path, stamp)):
+        for i, path in enumerate(scan.paths if any_known else ()):
+            size, stamp = _stamp(path)
+            for *record, checksum in database.execute(query, (_key(path), stamp)):
                 known[i] = _checksum(record) == checksum
                 if known[i]:
-                    _enter(scan, i, record)
-    return np.flatnonzero(~known).tolist()
+                    _enter(scan, i, size, record)
+    return np.flatnonzero(~known)
 
 
-def _remember(keys, stamps, places, records):
+def _remember(paths, found):
     rows = [
-        (keys[i], stamps[i], *record, _checksum(record))
-        for i, record in zip(places, records, strict=True)
-        if record.digest and stamps[i]  # others may be read next time
+        (_key(path), stamp, *record, _checksum(record))
+        for path, (_, stamp, record) in zip(paths, found, strict=True)
+        if record.digest and stamp  # others may be read next time
     ]
     file = cache_folder() / "scan.sqlite"
     with faults_warned(file), open_database(file, _TABLE) as database:
@@ -167,11 +203,11 @@ def _checksum(record):
     return zlib.crc32(thumbnail or b"", zlib.crc32(repr(others).encode()))
 
 
-def _enter(scan, i, record):
+def _enter(scan, i, size, record):
     fault, digest, kind, height, width, thumbnail = record
-    scan.faults[i], scan.digests[i], scan.formats[i] = fault, digest, kind
-    scan.heights[i], scan.widths[i] = height, width
-    if thumbnail:
+    scan.faults[i], scan.digests[i], scan.formats[i] = fault, digest, sys.intern(kind)
+    scan.heights[i], scan.widths[i], scan.bytes[i] = height, width, size
+    if thumbnail and len(scan.thumbnails):
         scan.thumbnails[i] = np.frombuffer(thumbnail, "uint8").reshape(scan.thumbnails.shape[1:])
 
 
@@ -188,7 +224,7 @@ def progress_bar(count: int, progress: bool | None, what: str = "Reading images"
 
 
 def _examine_all(scan, places, size, fit):
-    """Yield positions and their records, chunk by chunk, so that memory is flat."""
+    """Yield positions and what `_examine` returns, chunk by chunk, so that memory is flat."""
     from joblib import Parallel, delayed
 
     cache, cores = scan.images and scan.images.cache, usable_cores()
@@ -205,8 +241,10 @@ def _examine_all(scan, places, size, fit):
 
 
 def _examine(paths, size, fit, cache):
-    records, digests, images = [], [], []
+    """Return the bytes, the stamp and the record of each file."""
+    stamps, records, digests, images = [], [], [], []
     for path in paths:
+        stamps.append(_stamp(path))  # before it is read
         digest = b""
         try:
             data = read_file(path)
@@ -222,4 +260,4 @@ def _examine(paths, size, fit, cache):
             images.append(fit_image(image, size, fit))
     if images:
         cache.write(np.array(digests, "S32"), np.array(images))
-    return records
+    return [(*stamp, record) for stamp, record in zip(stamps, records, strict=True)]

@@ -1,5 +1,6 @@
 """Listed image files to a data set: each read once, no copies across its splits."""
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -17,7 +18,7 @@ from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratifie
 from cnn_cifar10.datasets.duplicates import find_duplicates
 from cnn_cifar10.datasets.grouping import suggest_groups
 from cnn_cifar10.datasets.listing import few
-from cnn_cifar10.datasets.scan import scan_images
+from cnn_cifar10.datasets.scan import NOT_COMPARED, Scan, scan_images
 from cnn_cifar10.datasets.sizes import measure_sizes
 from cnn_cifar10.datasets.source import DataOptions
 from cnn_cifar10.utils import cache_folder, printable, write_csv
@@ -42,6 +43,7 @@ class Files:
         splits: The split of each, of `SPLITS`.
         groups: The name of the group of each, whose images stay in one split; `""` for none.
         notes: Sentences on what was found and done.
+        known: What is in each, if that is known.
     """
 
     root: Path
@@ -51,6 +53,29 @@ class Files:
     splits: np.ndarray
     groups: np.ndarray
     notes: tuple[str, ...] = ()
+    known: Scan | None = None
+
+    def scan(
+        self,
+        size: tuple[int, int] | None,
+        fit: str,
+        progress: bool | None = None,
+        index: slice | np.ndarray = slice(None),
+    ) -> Scan:
+        """Return what is in the files that an index names, read now unless it is known.
+
+        Other arguments are as for `scan_images`.
+        """
+        if self.known:
+            return self.known.take(index, size, fit)
+        paths = [os.path.join(self.root, path) for path in self.paths[index]]
+        return scan_images(paths, size=size, fit=fit, progress=progress)
+
+    def take(self, index: slice | np.ndarray, notes: Sequence[str]) -> "Files":
+        """Return the files that an index names, with these notes."""
+        names = ("paths", "labels", "splits", "groups")
+        some = {name: getattr(self, name)[index] for name in names}
+        return dataclasses.replace(self, **some, notes=tuple(notes), known=None)
 
     @classmethod
     def collect(cls, root: Path, rows: Iterable[Row], notes: Sequence[str] = ()) -> "Files":
@@ -115,10 +140,9 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     splits = files.splits.copy()  # "" once a file is left out
     _check(files, splits, given, needed)
 
-    paths = [os.path.join(files.root, path) for path in files.paths]
-    scan = scan_images(paths, size=(size, size), fit=options.fit)
+    scan = files.scan((size, size), options.fit)
     splits[[fault is not None for fault in scan.faults]] = ""
-    notes = [*files.notes, *_report_unusable(files, scan.faults, options.skip_damaged)]
+    notes = [*files.notes, *report_unusable(files, scan.faults, options.skip_damaged)]
     _check(files, splits, given, needed)
 
     usable = splits != ""
@@ -126,7 +150,9 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     digests = np.where(usable, scan.digests, b"")
     copies = find_duplicates(digests, scan.thumbnails).groups
     asked = _asked_groups(files, options.group_by)
-    if options.group_by is None and not files.groups.any():
+    if not len(scan.thumbnails):
+        notes.append(NOT_COMPARED)
+    elif options.group_by is None and not files.groups.any():
         suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
         notes += [str(suggested)] if suggested else []
     copies, alike = _loosen(files, splits, copies, digests, asked, given, needed)
@@ -178,7 +204,7 @@ def _check(
             )
 
 
-def _report_unusable(files: Files, faults: Sequence[str | None], skip: bool) -> list[str]:
+def report_unusable(files: Files, faults: Sequence[str | None], skip: bool) -> list[str]:
     """Return a note on files that cannot be used, or raise an error if they are not skipped."""
     unusable = [
         (printable(path), fault) for path, fault in zip(files.paths, faults, strict=True) if fault

@@ -11,7 +11,7 @@ from cnn_cifar10.datasets.flaws import find_flaws
 from cnn_cifar10.datasets.folders import list_files, open_place
 from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
 from cnn_cifar10.datasets.listing import find_images
-from cnn_cifar10.datasets.scan import Scan, scan_images
+from cnn_cifar10.datasets.scan import Scan
 from cnn_cifar10.datasets.source import DataOptions
 from cnn_cifar10.datasets.splits import Files
 
@@ -58,12 +58,11 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
     except DatasetError as error:
         title, files = _list_anyway(options, error)
         refusal = str(error)
-    paths = [os.path.join(files.root, path) for path in files.paths]
-    scan = scan_images(paths, size=None, fit=options.fit, progress=progress)
+    scan = files.scan(None, options.fit, progress)
     usable = scan.heights > 0
     duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
     grouping = None
-    if options.group_by is None and not files.groups.any():
+    if len(scan.thumbnails) and options.group_by is None and not files.groups.any():
         columns = (files.labels, files.splits, duplicates.groups, scan.thumbnails)
         grouping = suggest_groups(files.paths[usable], *(each[usable] for each in columns))
     return Survey(title, files, refusal, scan, duplicates, grouping, find_flaws(scan, progress))

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn_cifar10 import utils
 from cnn_cifar10.datasets import (
+    NOT_COMPARED,
     DataOptions,
     Dataset,
     ImageFiles,
@@ -112,6 +113,7 @@ def _describe(survey, options):
         sizes and describe_sizes(sizes, options.fit),
         _say_unusable(np.count_nonzero(~usable)),
         _say_duplicates(duplicates, survey.grouping),
+        len(usable) > len(scan.thumbnails) and NOT_COMPARED,
     )
     order = np.argsort(-counts, kind="stable")
     return {

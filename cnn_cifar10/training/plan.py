@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 
 from cnn_cifar10.architectures import fold_normalization, head_of
 from cnn_cifar10.configs import FOLDER, TrainingConfig
-from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files, scan_images
+from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.training.build import build_model, compile_model
 from cnn_cifar10.training.limits import check_size
@@ -240,15 +239,14 @@ def glance(config: TrainingConfig) -> Look:
     names = (files.class_names[label] for label in files.labels)
     some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
     began = time.perf_counter()
-    paths = [os.path.join(files.root, path) for path in files.paths[some]]
-    scan = scan_images(paths, size=None, fit=config.fit, progress=False)
+    scan = files.scan(None, config.fit, False, some)
     seconds = (time.perf_counter() - began) / len(some)
     known = scan.heights > 0
     height, width = (
         int(np.median(side[known])) if known.any() else _OWN_SIZE
         for side in (scan.heights, scan.widths)
     )
-    images = Counter(files.splits.tolist())
+    images = Counter(dict(zip(*np.unique(files.splits, return_counts=True), strict=True)))
     tenth = images["train"] // 10
     missing = () if images["validation"] else ("validation", "test")
     for split in missing:  # which is taken from train then

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_cifar10.datasets import DatasetError, load_dataset
+from cnn_cifar10.datasets import NOT_COMPARED, DatasetError, load_dataset, scan
 
 
 def sizes(dataset):
@@ -284,3 +284,18 @@ def test_an_image_that_changes_under_its_name_changes_the_fingerprint(tmp_path):
     before = load_dataset("folder", tmp_path).fingerprint
     make_noise(tmp_path, 1, a=1)
     assert load_dataset("folder", tmp_path).fingerprint != before
+
+
+def test_of_very_many_images_only_exact_copies_are_looked_for(tmp_path, monkeypatch):
+    make_noise(tmp_path, cat=10, dog=10)
+    for name in ("cat/copy.png", "dog/copy.png"):
+        (tmp_path / name).write_bytes((tmp_path / name[:3] / "000.png").read_bytes())
+    for i in range(10):  # near copies, of the same numbers as groups
+        with Image.open(tmp_path / f"cat/00{i}.png") as image:
+            image.save(tmp_path / f"cat/00{i}_2.webp", quality=95)
+    few = load_dataset("folder", tmp_path)
+    monkeypatch.setattr(scan, "MOST_COMPARED", 5)
+    many = load_dataset("folder", tmp_path)
+    assert "12 of 32 images are copies" in few.notes[0]
+    assert many.notes[0] == NOT_COMPARED
+    assert "2 of 32 images are copies" in many.notes[1]
