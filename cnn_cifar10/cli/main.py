@@ -5,6 +5,7 @@ examples:
   cnn-cifar10 train --dataset cifar10 --model custom_cnn --seed 1
   cnn-cifar10 train --dataset digits --model-options width=64 batch_norm=no dense_units=128,64
   cnn-cifar10 inspect photos
+  cnn-cifar10 convert photos photos.records
   cnn-cifar10 train --data-dir photos --minutes 10
   cnn-cifar10 train --data-dir photos --model resnet18 --image-size 64 --augment crop+flip+color
   cnn-cifar10 lr-find --dataset digits --optimizer adam
@@ -44,8 +45,8 @@ from cnn_cifar10.utils import (
 )
 
 COMMANDS = (
-    *("inspect", "train", "lr-find", "evaluate", "compare", "predict", "export", "push", "serve"),
-    *("sweep", "findings", "tune", "plan", "models", "datasets", "augmentations"),
+    *("inspect", "convert", "train", "lr-find", "evaluate", "compare", "predict", "export"),
+    *("push", "serve", "sweep", "findings", "tune", "plan", "models", "datasets", "augmentations"),
 )
 
 

@@ -21,6 +21,7 @@ from cnn_cifar10.datasets.images import (
     read_image,
 )
 from cnn_cifar10.datasets.listing import find_images, is_hidden
+from cnn_cifar10.datasets.records import write_records
 from cnn_cifar10.datasets.scan import NOT_COMPARED, Scan, scan_images
 from cnn_cifar10.datasets.sizes import describe_sizes, measure_sizes
 from cnn_cifar10.datasets.source import DataOptions, Place, Source
@@ -31,6 +32,7 @@ __all__ = [
     "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
     "describe_sizes", "find_images", "find_source", "is_hidden", "list_files", "load_dataset",
     "load_image", "measure_sizes", "read_image", "scan_images", "survey_folder",
+    "write_records",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {
@@ -40,8 +42,8 @@ DATASETS: dict[str, Source] = {
     "mnist": Source(mnist.load, hub_id="ylecun/mnist"),
     "fashion_mnist": Source(fashion_mnist.load, hub_id="zalando-datasets/fashion_mnist"),
     "digits": Source(digits.load),
-    "folder": Source(folders.load, image_size=64),
-    "imagenet": Source(imagenet.load, image_size=224),
+    "folder": Source(folders.load, image_size=64, list_files=list_files),
+    "imagenet": Source(imagenet.load, image_size=224, list_files=imagenet.list_files),
     "hf": Source(hubs.load_hugging_face, image_size=64, example="hf:owner/name"),
     "tfds": Source(hubs.load_tensorflow, image_size=64, example="tfds:name"),
 }

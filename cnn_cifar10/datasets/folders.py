@@ -17,6 +17,7 @@ from cnn_cifar10.datasets.listing import (
     split_of,
     suffix_of,
 )
+from cnn_cifar10.datasets.records import is_records, list_records
 from cnn_cifar10.datasets.source import DataOptions, find_place
 from cnn_cifar10.datasets.splits import Files, Row, load_splits
 from cnn_cifar10.utils import printable
@@ -33,6 +34,7 @@ def load(options: DataOptions) -> Dataset:
     - A table: a CSV with the columns `file` and `label`, and optionally `split` and `group`.
       Images of one group stay in one split.
     - A zip or tar file of either, which is unpacked once into the cache.
+    - Records that `cnn-cifar10 convert` made of these.
 
     What systems leave behind, such as hidden files, is ignored. Each file is read once, to
     find what cannot be used, and copies, which stay in one split. The lists of both are kept
@@ -52,6 +54,8 @@ def list_files(options: DataOptions) -> tuple[str, Files]:
         DatasetError: If there are none, or they are laid out otherwise.
     """
     title, place = open_place(options)
+    if is_records(place):
+        return title, list_records(place)
     return title, list_folder(place) if place.is_dir() else tables.read_table(place)
 
 

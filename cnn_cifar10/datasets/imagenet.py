@@ -10,6 +10,7 @@ from pathlib import Path
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
 from cnn_cifar10.datasets.folders import list_rows
 from cnn_cifar10.datasets.listing import few, list_entries
+from cnn_cifar10.datasets.records import is_records, list_records
 from cnn_cifar10.datasets.source import DataOptions, find_place
 from cnn_cifar10.datasets.splits import Files, load_splits
 
@@ -25,13 +26,26 @@ def load(options: DataOptions) -> Dataset:
     `ILSVRC/Data/CLS-LOC/` or `train/` and `val/`, and `LOC_val_solution.csv` if `val/`
     has no synset folders. Images are 224 pixels wide and high by default.
     """
+    title, files = list_files(options)
+    return load_splits("imagenet", title, files, options.image_size or 224, options)
+
+
+def list_files(options: DataOptions) -> tuple[str, Files]:
+    """Return what captions call the data, and their files, none of which is read.
+
+    Raises:
+        DatasetError: If some are missing or unknown.
+    """
     root = find_place("imagenet", options)
-    names, files = _list_imagenet(root)
+    if is_records(root):
+        files = list_records(root)
+    else:
+        names, files = _list_imagenet(root)
+        files = dataclasses.replace(files, class_names=tuple(names[s] for s in files.class_names))
     title = "ImageNet (ILSVRC 2012)"
     if len(files.class_names) != 1000:
         title += f", {len(files.class_names):,} classes"
-    files = dataclasses.replace(files, class_names=tuple(names[s] for s in files.class_names))
-    return load_splits("imagenet", title, files, options.image_size or 224, options)
+    return title, files
 
 
 def _list_imagenet(root: Path) -> tuple[dict[str, str], Files]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from cnn_cifar10.datasets.cache import PixelCache
 from cnn_cifar10.datasets.depth import to_8_bits
+from cnn_cifar10.datasets.shards import find_record, read_record
 from cnn_cifar10.utils import InputError, printable
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ def read_file(path: str | os.PathLike) -> bytes:
         ImageError: If it is no regular file, larger than `MAX_BYTES`, or cannot be read.
     """
     try:
+        if record := find_record(path):
+            return read_record(*record)
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(path, "is no regular file; remove it")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
 from cnn_cifar10.utils import printable
@@ -36,6 +37,8 @@ class Source:
         hub_id: Identifier on the Hugging Face Hub, for model cards.
         image_size: Side in pixels of images from files where none is asked for; `None` where
             images have a size of their own.
+        list_files: Function of `DataOptions` that lists its image files, for `write_records`;
+            `None` where it has none on disk.
         example: For a library of data sets, how one of them is named: `"hf:owner/name"`.
     """
 
@@ -43,6 +46,7 @@ class Source:
     hub_id: str | None = None
     image_size: int | None = None
     example: str | None = None
+    list_files: Callable[[DataOptions], tuple[str, Any]] | None = None
 
     @property
     def description(self) -> str:

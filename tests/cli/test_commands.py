@@ -72,7 +72,7 @@ def test_the_examples_of_the_help_can_be_run(capsys):
         main(["--help"])
     lines = capsys.readouterr().out.splitlines()
     examples = [line.split()[1:] for line in lines if line.startswith("  cnn-cifar10 ")]
-    assert len(examples) == 17
+    assert len(examples) == 18
     for words in examples:
         args = _parse(words)
         assert args.command.__name__ == f"cnn_cifar10.cli.{words[0].replace('-', '_')}"

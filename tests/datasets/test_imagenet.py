@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_cifar10.datasets import DatasetError, imagenet, load_dataset
+from cnn_cifar10.datasets import (
+    DataOptions,
+    DatasetError,
+    imagenet,
+    load_dataset,
+    write_records,
+)
 
 SYNSETS = {"n02012849": "crane", "n03126707": "crane", "n01440764": "tench, Tinca tinca"}
 OTHERS = {"n03710637": "maillot", "n03710721": "maillot, tank suit", "n01443537": "goldfish"}
@@ -104,3 +110,12 @@ def test_damaged_imagenet_files_are_listed(make_imagenet, tmp_path):
         file.write_bytes(b"")
     with pytest.raises(DatasetError, match="2 of 66 files"):
         load_dataset("imagenet", tmp_path)
+
+
+def test_records_of_imagenet_are_imagenet(make_imagenet, tmp_path):
+    pytest.importorskip("array_record")
+    root = make_imagenet(tmp_path / "files")
+    write_records(imagenet.list_files(DataOptions(root))[1], tmp_path / "r", progress=False)
+    whole, packed = (load_dataset("imagenet", each) for each in (root, tmp_path / "r"))
+    assert (packed.title, packed.class_names) == (whole.title, whole.class_names)
+    assert packed.fingerprint == whole.fingerprint
