@@ -145,7 +145,10 @@ class Dataset:
     def _hash(self, source, examples):
         splits = (self.train, self.validation, self.test)
         parts = [(examples(split), split.labels.tolist()) for split in splits]
-        return hashlib.sha256(json.dumps([source, self.class_names, parts]).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for text in json.JSONEncoder().iterencode([source, self.class_names, parts]):
+            digest.update(text.encode())  # and not of the whole, of millions of files
+        return digest.hexdigest()
 
     def subset(self, train_images: int, seed: int = 0) -> "Dataset":
         """Return the data set with a random part of its training images.
