@@ -10,7 +10,7 @@ With --images no data are read, so that it plans for data that are elsewhere:
 import dataclasses
 
 from cnn_cifar10.cli import options, train
-from cnn_cifar10.utils import InputError, usable_cores
+from cnn_cifar10.utils import InputError, format_size
 
 
 def add_arguments(parser):
@@ -38,20 +38,24 @@ def run(args):
     from cnn_cifar10.training import (
         count_parameters,
         estimate_cost,
+        estimate_memory,
         glance,
         load_data,
         look_at,
+        measure_reading,
         measure_speed,
     )
 
-    is_folder, read = config.dataset == "folder", 0.0
+    source, read = find_source(config.dataset), 0.0
     if args.images:
         images, classes = args.images, args.classes or 10
-        size = config.image_size or find_source(config.dataset).image_size or 32
+        size = config.image_size or source.image_size or 32
     else:
+        is_folder = config.dataset == "folder"
         look = glance(config) if is_folder else look_at(dataset or load_data(config))
         images, classes = look.images[0], len(look.counts)
-        size, read = config.image_size or look.side, look.read_seconds * usable_cores()
+        size = config.image_size or look.side
+        read = measure_reading(config, size) if source.list_files else 0.0
     print(f"Measuring some steps of {options.describe(config)} on one device", *lines, sep="\n")
     speed = measure_speed(config, size, classes)
     cost = estimate_cost(
@@ -63,14 +67,18 @@ def run(args):
         bandwidth=args.bandwidth,
         core_seconds=read,
     )
+    memory = estimate_memory(config, size, classes, config.batch_size // args.devices)
     seconds = config.epochs * cost.epoch
     document = {**dataclasses.asdict(cost), "seconds": seconds, "devices": args.devices}
+    document["memory"] = memory
     sending = cost.sending / (cost.computing + cost.sending)
     print(f"{images:,} images of {size} pixels; batches of {config.batch_size}")
     print(f"one device, measured here: {1 / speed.train:,.0f} images/s")
     print(
         f"{args.devices} devices: {cost.rate:,.0f} images/s, {sending:.0%} of the time in sending"
     )
+    parts = ", ".join(f"{name} {format_size(count)}" for name, count in memory.items())
+    print(f"memory of a device: about {format_size(sum(memory.values()))} ({parts})")
     if cost.cores:
         print(f"reading and decoding so many images takes {cost.cores:.1f} cores like these")
     print(f"{config.epochs} epochs of {cost.epoch:,.0f} s: {seconds / 3600:.2f} hours")

@@ -68,8 +68,13 @@ class Files:
         """
         if self.known:
             return self.known.take(index, size, fit)
-        paths = [os.path.join(self.root, path) for path in self.paths[index]]
-        return scan_images(paths, size=size, fit=fit, progress=progress)
+        return scan_images(self.places(index), size=size, fit=fit, progress=progress)
+
+    def places(self, index: slice | np.ndarray = slice(None)) -> list[str]:
+        """Return what the files that an index names are read by: their whole paths, or records."""
+        if self.known:
+            return np.array(self.known.paths, object)[index].tolist()
+        return [os.path.join(self.root, path) for path in self.paths[index]]
 
     def take(self, index: slice | np.ndarray, notes: Sequence[str]) -> "Files":
         """Return the files that an index names, with these notes."""

@@ -12,9 +12,11 @@ from cnn_cifar10.training.plan import (
     Plan,
     Speed,
     count_parameters,
+    estimate_memory,
     glance,
     look_at,
     make_plan,
+    measure_reading,
     measure_speed,
 )
 from cnn_cifar10.training.precision import choose_precision
@@ -25,6 +27,7 @@ from cnn_cifar10.training.train import check_run, load_data, train
 __all__ = [
     "Cost", "Look", "Muon", "Plan", "Process", "RangeTest", "Run", "Speed", "TrainingError",
     "build_model", "check_run", "check_size", "choose_precision", "compile_model",
-    "count_parameters", "estimate_cost", "find_learning_rate", "frozen_features", "glance",
-    "join_processes", "load_data", "look_at", "make_plan", "measure_speed", "open_run", "train",
+    "count_parameters", "estimate_cost", "estimate_memory", "find_learning_rate",
+    "frozen_features", "glance", "join_processes", "load_data", "look_at", "make_plan",
+    "measure_reading", "measure_speed", "open_run", "train",
 ]  # fmt: skip

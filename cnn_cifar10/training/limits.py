@@ -61,7 +61,7 @@ def check_size(config: TrainingConfig) -> None:
             f"{config.model} needs images of {sizes[least]} pixels or more, image_size is {size}: "
             f"use {option}{sizes[least]}"
         ) from error
-    needed, free = config.batch_size * _bytes_per_image(model, config), _free_memory()
+    needed, free = config.batch_size * bytes_per_image(model, config), _free_memory()
     if needed > free:
         if pixels > size:  # what is scaled down takes more than the network
             size, option = pixels, "--image-size "
@@ -84,7 +84,7 @@ def _works(build, side):
     return True
 
 
-def _bytes_per_image(model, config):
+def bytes_per_image(model, config):
     """Estimate what a training step holds: all outputs from the first trained layer on, for the
     way back, and around three of the largest.
     """

@@ -13,10 +13,18 @@ import numpy as np
 
 from cnn_cifar10.architectures import fold_normalization, head_of
 from cnn_cifar10.configs import FOLDER, TrainingConfig
-from cnn_cifar10.datasets import DataOptions, Dataset, Split, list_files
+from cnn_cifar10.datasets import (
+    DataOptions,
+    Dataset,
+    ImageFiles,
+    Split,
+    find_source,
+    list_files,
+)
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.training.build import build_model, compile_model
-from cnn_cifar10.training.limits import check_size
+from cnn_cifar10.training.limits import bytes_per_image, check_size
+from cnn_cifar10.training.optimizers import build_optimizer
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError
 
@@ -257,6 +265,30 @@ def glance(config: TrainingConfig) -> Look:
     return Look(Counter(names), counts, height, width, seconds)
 
 
+def measure_reading(config: TrainingConfig, size: int) -> float:
+    """Return the seconds of one core that reading and decoding an image of a folder takes.
+
+    What other programs do at the same time does not count, nor what a disk takes.
+
+    Args:
+        config: The config, of data that are image files.
+        size: Height and width in pixels that they are read at.
+
+    Raises:
+        DatasetError: If there is no such folder.
+        ImageError: If an image cannot be read.
+    """
+    list_files = find_source(config.dataset).list_files
+    assert list_files is not None
+    _, files = list_files(DataOptions(config.data_dir))
+    some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
+    images = ImageFiles(files.places(some), (size, size), config.fit)
+    images[:2]  # loads the decoder
+    began = time.process_time()
+    images[:]
+    return (time.process_time() - began) / len(some)
+
+
 def look_at(dataset: Dataset) -> Look:
     """Return what is known of data that are loaded."""
     counts = Counter(dataset.train.labels.tolist())
@@ -302,7 +334,42 @@ def count_parameters(config: TrainingConfig, size: int, classes: int) -> int:
     dataset, _ = _generated(config, size, classes)
     with keras.StatelessScope(initialize_variables=False):
         model = build_model(config, dataset, "float32")
-        return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+        return _count(model.trainable_variables)
+
+
+def estimate_memory(config: TrainingConfig, size: int, classes: int, images: int) -> dict[str, int]:
+    """Return the bytes that a device holds while it trains.
+
+    Weights, gradients and the optimizer's state are counted, 4 bytes each. Activations are
+    estimated: all outputs from the first trained layer on, and three of the largest.
+
+    Args:
+        config: The config.
+        size: Height and width of the images in pixels.
+        classes: Number of classes.
+        images: Images of a batch that are on the device.
+
+    Returns:
+        A dict of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
+    """
+    config = dataclasses.replace(config, small_epochs=0)  # of images of a known size
+    dataset, _ = _generated(config, size, classes)
+    optimizer, kernel = build_optimizer(config, 0.1), keras.Variable(np.zeros((3, 3, 2, 2)))
+    optimizer.build([kernel])
+    states = _count(optimizer.variables) // _count([kernel])  # a number that is trained
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_model(config, dataset, "float32")
+        trained = 4 * _count(model.trainable_variables)
+        return {
+            "weights": 4 * _count(model.variables),
+            "gradients": trained,
+            "optimizer": states * trained,
+            "activations": images * bytes_per_image(model, config),
+        }
+
+
+def _count(variables):
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def _generated(config, size, classes):

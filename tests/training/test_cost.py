@@ -1,10 +1,18 @@
 """The cost model: what several devices bring, by arithmetic that can be done by hand."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import make_config
-from cnn_cifar10.training import Speed, count_parameters, estimate_cost
+from cnn_cifar10.training import (
+    Speed,
+    count_parameters,
+    estimate_cost,
+    estimate_memory,
+    measure_reading,
+)
 
 MEASURED = Speed(32, train=0.001, predict=0.0)
 CASE = {"images": 10_050, "batch_size": 100, "parameters": 25_000_000}
@@ -30,6 +38,28 @@ def test_parameters_are_those_that_are_trained():
     assert count_parameters(config, 32, 10) == 3 * 9 * 2 + 2 * 2 + (2 + 1) * 10
 
 
+def test_memory_is_counted_and_activations_grow_with_the_share():
+    options = {"width": 2, "stages": 1, "depth": 1}
+    config = make_config(model="custom_cnn", model_options=options, precision="float32")
+    few, many = (estimate_memory(config, 32, 10, images) for images in (8, 16))
+    trained = 4 * count_parameters(config, 32, 10)
+    assert few["gradients"] == trained
+    assert trained < few["weights"] < 2 * trained  # with statistics of batch normalization
+    assert few["optimizer"] == trained  # of momentum
+    assert 2 * few.pop("activations") == many.pop("activations") > 16 * 4 * 32 * 32 * 2
+    assert few == many
+
+
+def test_reading_takes_as_long_as_the_processor_works(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), "uint8")
+    for i in range(40):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "ab"[i % 2] / f"{i}.jpg")
+    config = make_config(dataset="folder", data_dir=str(tmp_path))
+    small, large = (measure_reading(config, size) for size in (32, 1024))
+    assert 1e-5 < small < large
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
     def _measured(self, monkeypatch):
@@ -43,6 +73,7 @@ class TestCommand:
         assert "one device, measured here: 1,000 images/s" in said
         assert "2 epochs of 125 s: 0.07 hours" in said
         assert "price: 1.67" in said
+        assert "memory of a device: about" in said
 
     @pytest.mark.parametrize(
         ("words", "message"),
