@@ -1,0 +1,102 @@
+"""Write the cost table of docs/scale.md: trainings on 1 to 256 GPUs, by the model of `plan`.
+
+    python benchmarks/scale.py
+
+Nothing is measured here. Images/s of a GPU are those of reports/gpu/results.csv, cores those
+of reports/reading.csv. The table goes to reports/scale.md and .csv.
+"""
+
+import argparse
+import csv
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from cnn_cifar10.configs import make_config
+from cnn_cifar10.reporting import format_table
+from cnn_cifar10.training import Speed, count_parameters, estimate_cost, estimate_memory
+from cnn_cifar10.utils import replacing, write_csv
+
+DEVICES = (1, 8, 64, 256)
+PRICE = 3.0  # of a GPU for an hour
+SHARE = 0.1  # of the batch that was measured: the least for which the model holds
+TRANSFER = {
+    "model": "transfer",
+    "model_options": {"image_size": 224, "trainable_layers": -1},
+    "optimizer": "adamw",
+}
+CASES = (
+    # Row of reports/gpu, data, images, classes, pixels, epochs, batch measured, whether it grows
+    ("cifar10-resnet18-seed0", "CIFAR-10", 45_000, 10, 32, 30, 512, False),
+    ("cifar10-wide_resnet28_10-h100-seed0", "CIFAR-10", 45_000, 10, 32, 30, 512, False),
+    ("cifar10-transfer-finetuned-h100-seed0", "CIFAR-10 at 224", 45_000, 10, 224, 8, 256, False),
+    ("cifar10-transfer-finetuned-h100-seed0", "ImageNet", 1_281_167, 1000, 224, 90, 256, True),
+)
+
+
+def main():
+    """Compute all rows, then write them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    args = parser.parse_args()
+    measured = {row["run"]: row for row in read(args.reports / "gpu" / "results.csv")}
+    reading = {row["pixels"]: row for row in read(args.reports / "reading.csv")[::-1]}
+    rows = []
+    for run, data, images, classes, size, epochs, batch, grows in CASES:
+        known = measured[run]
+        fields = TRANSFER if known["model"] == "transfer" else {"model": known["model"]}
+        config = make_config(**fields, precision="mixed_bfloat16", batch_size=8)
+        speed = Speed(size, 1 / float(known["images_per_second"]), 0.0)
+        for devices in DEVICES:
+            whole = batch * devices if grows else batch
+            cost = estimate_cost(
+                speed,
+                images=images,
+                batch_size=whole,
+                parameters=count_parameters(config, size, classes),
+                devices=devices,
+                core_seconds=1 / float(reading[str(size)]["images a core-second"]),
+            )
+            memory = estimate_memory(config, size, classes, whole // devices)
+            seconds = epochs * cost.epoch
+            same = devices == 1 and not grows
+            rows.append(
+                {
+                    **{"data": data, "network": known["model"]},
+                    **{"GPU": known["hardware"].split(",")[0], "devices": devices, "batch": whole},
+                    "holds": "yes" if whole / devices >= SHARE * batch else "no",
+                    "images/s": round(cost.rate),
+                    "ms sent a step": round(1000 * cost.sending, 2),
+                    "GB a device": f"{sum(memory.values()) / 1e9:.1f}",
+                    "cores": round(cost.cores),
+                    "epochs": epochs,
+                    "seconds": round(seconds),
+                    "measured seconds": known["seconds"] if same else "",
+                    "price": f"{PRICE * devices * seconds / 3600:.2f}",
+                }
+            )
+    write_csv(args.reports / "scale.csv", rows[0], [row.values() for row in rows])
+    text = (
+        "# What trainings take on several GPUs\n\n"
+        "By the cost model of `cnn-cifar10 plan`, by `python benchmarks/scale.py`. Images/s "
+        "of one GPU were measured ([reports/gpu](gpu/results.csv)), several GPUs were not. Seconds "
+        "are of training without validation and compilation; measured seconds have both. Sending "
+        f"is at 50 GB/s, the price {PRICE:g} for an hour of a GPU. `cores` read and decode JPEG "
+        "files ([reading](reading.md)); images in memory, such as CIFAR-10's, need none. Where "
+        "`holds` is no, a device's share of the batch is less than a tenth of what was measured, "
+        "and it would be slower.\n\n"
+        f"{format_table(rows)}\n"
+    )
+    with replacing(args.reports / "scale.md") as part:
+        part.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()
