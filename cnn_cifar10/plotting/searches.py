@@ -23,12 +23,12 @@ def plot_parallel_coordinates(space: dict, rows: list[dict], title: str = "") ->
         title: Caption.
 
     Returns:
-        A `matplotlib.figure.Figure`; the darker, the more accurate, and the best
-        trial in orange.
+        A `matplotlib.figure.Figure`; the darker, the higher the accuracy's rank, and the
+        best trial in orange. (By the accuracy itself, a few failures would make all others dark.)
     """
     accuracies = [row["validation_accuracy"] for row in rows]
-    known = [accuracy for accuracy in accuracies if accuracy is not None]
-    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    known = sorted(accuracy for accuracy in accuracies if accuracy is not None)
+    low, high = (known[0], known[-1]) if known else (0.0, 1.0)
     scale = {"low": low, "high": high if high > low else low + 0.01}
     figure, axes = style.new_axes(max(6.0, 1.35 * (len(space) + 1)), 4.4)
     axes.set_title(title, pad=30)
@@ -36,8 +36,9 @@ def plot_parallel_coordinates(space: dict, rows: list[dict], title: str = "") ->
         accuracy = row["validation_accuracy"]
         places = [_place(values, row[name]) for name, values in space.items()]
         if accuracy is not None:
-            place, best = _place(scale, accuracy), accuracy == max(known)
-            look = style.Look(color=_SHADES(place), linewidth=1.2, alpha=0.8)
+            place, best = _place(scale, accuracy), accuracy == known[-1]
+            rank = known.index(accuracy) / max(1, len(known) - 1)
+            look = style.Look(color=_SHADES(rank), linewidth=1.2, alpha=0.8)
             if best:
                 look = style.Look(color=style.ORANGE, linewidth=2.6, label=f"best: {accuracy:.2%}")
             axes.plot([*places, place], **look)

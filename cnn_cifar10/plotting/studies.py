@@ -12,7 +12,11 @@ _REFERENCE_LINE = style.Look(color=style.GREY, linestyle="--", linewidth=1, zord
 
 @style.styled
 def plot_variants(summaries: list[dict], reference: str, title: str = "") -> Figure:
-    """Draw the variants of a study: every seed a dot, the mean and its 95% interval.
+    """Draw the variants of a study: every seed a dot, the mean, and what its verdict saw.
+
+    The line through a mean is the 95% interval of its difference from the reference, from
+    the variance that the verdict uses. So a line that crosses the dashed one means no
+    difference seen; Holm's correction may demand still more.
 
     Args:
         summaries: What `summarize_study` returns.
@@ -24,6 +28,7 @@ def plot_variants(summaries: list[dict], reference: str, title: str = "") -> Fig
         the reference, orange worse.
     """
     rows = summaries[::-1]
+    base = {row["variant"]: row["mean"] for row in rows}.get(reference)
     figure, axes = style.new_axes(8.2, 1.0 + 0.34 * max(3, len(rows)), title)
     for place, row in enumerate(rows):
         color, text = _VERDICT_COLORS.get(row["verdict"], style.BLUE), row["verdict"]
@@ -33,13 +38,14 @@ def plot_variants(summaries: list[dict], reference: str, title: str = "") -> Fig
         if row["mean"] is not None:
             text = f"{100 * row['mean']:.2f} %,  {text}"
             axes.plot(row["mean"], place, "|", ms=13, markeredgewidth=2.5, color=color)
-        if row["low"] is not None:
-            axes.hlines(place, max(0, row["low"]), min(1, row["high"]), color=color, zorder=1)
-        if row["variant"] == reference and row["mean"] is not None:
-            axes.axvline(row["mean"], **_REFERENCE_LINE)
+        if base is not None and row["difference_low"] is not None:
+            low, high = base + row["difference_low"], base + row["difference_high"]
+            axes.hlines(place, max(0, low), min(1, high), color=color, zorder=1)
         style.write_beside(axes, place, text)
+    if base is not None:
+        axes.axvline(base, **_REFERENCE_LINE)
     style.name_rows(axes, [row["variant"] for row in rows])
-    axes.set_xlabel("validation accuracy: seeds, mean, 95% interval")
+    axes.set_xlabel("validation accuracy: seeds, mean; line: 95% interval of the difference")
     style.show_percents(axes.xaxis)
     return figure
 

@@ -1,3 +1,6 @@
+import itertools
+
+import keras
 import matplotlib
 import matplotlib.pyplot
 import numpy as np
@@ -57,12 +60,15 @@ def variant(name, mean, verdict, difference=None, *, spread=0.01, place=()):
     return {
         **{"variant": name, "mean": mean, "verdict": verdict, "difference": difference},
         **{"std": spread, "low": mean - 2 * spread, "high": mean + 2 * spread},
+        "difference_low": None if difference is None else difference - 0.03,
+        "difference_high": None if difference is None else difference + 0.03,
         **{"values": [mean - spread, mean, mean + spread], "seeds": [0, 1, 2], "place": place},
     }
 
 
 FAILED = {
     **dict.fromkeys(("mean", "std", "low", "high", "difference")),
+    **dict.fromkeys(("difference_low", "difference_high")),
     **{"variant": "lost", "verdict": "training failed", "values": [], "seeds": []},
 }
 VARIANTS = [
@@ -102,6 +108,14 @@ def per_class(count, names=None):
     ]
 
 
+def residual_block():
+    x = keras.Input((8, 8, 4))
+    y = keras.layers.Conv2D(4, 3, padding="same")(x)
+    y = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(y))
+    y = keras.layers.DepthwiseConv2D(5, padding="same", activation="silu")(y)
+    return keras.Model(x, keras.layers.Activation("relu")(keras.layers.Add()([y, x])))
+
+
 def texts(artists):
     return [artist.get_text() for artist in artists]
 
@@ -139,6 +153,7 @@ FIGURES = {
         {"a": np.ones((3, 3)), "b": np.eye(3)}, "abc"
     ),
     "agreement": lambda: plotting.plot_agreement([[1.0, 0.5], [0.5, 1.0]], "ab", "title"),
+    "blocks": lambda: plotting.plot_blocks({"title": residual_block()}),
     "variants": lambda: plotting.plot_variants(VARIANTS, "usual", "title"),
     "variant_curve": lambda: plotting.plot_variant_curve(NUMBERS, "epochs", "b", "title"),
     "variant_grid": lambda: plotting.plot_variant_grid(NUMBERS, ("epochs", "rate"), "b", "title"),
@@ -660,7 +675,8 @@ def test_variants_show_every_seed_the_interval_and_the_verdict():
     colors = [dots[place].get_color() for place in (3, 2, 1)]
     assert colors == [style.GREEN, style.INK, style.BLUE]
     spans = [bar.get_segments()[0][:, 0].tolist() for bar in axes.collections]
-    assert spans == [pytest.approx(span) for span in ([0.3, 1.0], [0.73, 0.77], [0.78, 0.82])]
+    # Of the differences: so a line crosses the reference where no difference is seen.
+    assert spans == [pytest.approx(span) for span in ([0.67, 0.73], [0.77, 0.83])]
     (reference,) = (line for line in axes.lines if line.get_linestyle() == "--")
     assert list(reference.get_xdata()) == [0.75, 0.75]
     assert not overlap(figure, [*axes.texts, *axes.get_yticklabels()])
@@ -677,6 +693,27 @@ def test_variants_of_one_seed_have_no_interval():
     cell = plotting.plot_variant_grid([{**single, "place": [3, 1]}], ("a", "b"), "usual").axes[0]
     assert texts(cell.texts) == ["75.0"]
     assert not plotting.plot_seeds(single).axes[0].collections
+
+
+def test_blocks_have_a_box_a_step_and_the_shortcut_goes_around():
+    branches = [keras.layers.MaxPooling2D(2), keras.layers.MaxPooling2D(3, 2, "same")]
+    x = keras.Input((8, 8, 4))
+    module = keras.Model(x, keras.layers.Concatenate()([pool(x) for pool in branches]))
+    figure = plotting.plot_blocks({"residual": residual_block(), "module": module})
+    residual, inception = figure.axes
+    assert texts([text for text in residual.texts if text.get_text()]) == [
+        "input, 4 channels",
+        "convolution 3 x 3, 4\nnorm, ReLU",
+        "depthwise 5 x 5\nSiLU",
+        "+\nReLU",
+    ]
+    boxes = [box.get_bbox() for box in residual.patches]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    (shortcut,) = (line for line in residual.lines if max(line.get_xdata()) > boxes[0].x1)
+    assert shortcut.get_ydata()[0] == 0  # from the input
+    assert shortcut.get_ydata()[-1] == 3  # to the sum
+    middles = sorted(box.get_bbox().x0 + box.get_bbox().width / 2 for box in inception.patches)
+    assert middles == pytest.approx([-0.5, 0, 0, 0.5])  # two branches, side by side
 
 
 def test_a_curve_is_in_the_order_of_its_numbers():
@@ -837,6 +874,14 @@ def test_parallel_coordinates_have_a_line_a_trial_and_mark_the_best():
     assert {"8", "16", "32", "0.01", "1.0", "50.0%", "90.0%", "learning\nrate"} <= texts
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == {"best: 90.00%", "failed"}
+
+
+def test_parallel_coordinates_are_as_dark_as_their_rank_not_as_their_accuracy():
+    rows = [trial(n, accuracy, 8, 0.1) for n, accuracy in enumerate((0.1, 0.88, 0.89, 0.9))]
+    axes = plotting.plot_parallel_coordinates({"width": [8, 16]}, rows).axes[0]
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2][:3]
+    darkness = [-sum(matplotlib.colors.to_rgb(line.get_color())) for line in lines]
+    assert np.diff(darkness).min() > 0.4  # 0.88 and 0.89 are told apart, though 0.1 is far away
 
 
 def test_importances_are_bars_with_the_doubt_beside_them():
