@@ -8,6 +8,7 @@ from cnn_cifar10.pipelines.augmentation import (
     Flip,
     MixUp,
     Policy,
+    Rotation,
     get_policy,
     register,
 )
@@ -17,6 +18,6 @@ from cnn_cifar10.pipelines.sharing import Sharing, find_sharing
 
 __all__ = [
     "AUGMENTATIONS", "Augmentation", "CompiledEpochs", "Crop", "Cutout", "Flip", "MixUp", "Policy",
-    "Sharing", "can_compile_epochs", "evaluation_batches", "find_sharing", "get_policy", "register",
-    "steps_per_epoch", "training_batches",
+    "Rotation", "Sharing", "can_compile_epochs", "evaluation_batches", "find_sharing", "get_policy",
+    "register", "steps_per_epoch", "training_batches",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from cnn_cifar10.plotting.images import plot_grad_cam, plot_images, plot_mistake
 from cnn_cifar10.plotting.lr_find import plot_range_test
 from cnn_cifar10.plotting.metrics import plot_per_class, plot_reliability, plot_robustness
 from cnn_cifar10.plotting.searches import plot_importances, plot_parallel_coordinates
+from cnn_cifar10.plotting.sliders import plot_with_slider
 from cnn_cifar10.plotting.studies import (
     plot_effects,
     plot_seeds,
@@ -33,4 +34,5 @@ __all__ = [
     "plot_mistakes", "plot_parallel_coordinates", "plot_pareto", "plot_per_class",
     "plot_range_test", "plot_reliability", "plot_robustness", "plot_seeds",
     "plot_time_to_accuracy", "plot_variant_curve", "plot_variant_grid", "plot_variants",
+    "plot_with_slider",
 ]  # fmt: skip

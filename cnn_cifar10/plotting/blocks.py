@@ -99,6 +99,7 @@ def _draw_box(
     text = "\n".join(filter(None, (lines[0], ", ".join(filter(None, lines[1:])))))
     axes.text(x, y, text, ha="center", va="center", fontsize=8, zorder=3)
     top, half = y - _HEIGHT / 2, _WIDTH / 2
+    path: list[tuple[float, float]]
     for x0, y0 in sources:
         bottom = y0 + _HEIGHT / 2
         if x0 == x and y - y0 > 1:

@@ -155,6 +155,9 @@ FIGURES = {
     "agreement": lambda: plotting.plot_agreement([[1.0, 0.5], [0.5, 1.0]], "ab", "title"),
     "blocks": lambda: plotting.plot_blocks({"title": residual_block()}),
     "variants": lambda: plotting.plot_variants(VARIANTS, "usual", "title"),
+    "with_slider": lambda: plotting.plot_with_slider(
+        lambda count: plotting.plot_images(images(int(count))), count=(1, 8, 1, 3)
+    ),
     "variant_curve": lambda: plotting.plot_variant_curve(NUMBERS, "epochs", "b", "title"),
     "variant_grid": lambda: plotting.plot_variant_grid(NUMBERS, ("epochs", "rate"), "b", "title"),
     "seeds": lambda: plotting.plot_seeds(VARIANTS[0], "title"),
@@ -714,6 +717,27 @@ def test_blocks_have_a_box_a_step_and_the_shortcut_goes_around():
     assert shortcut.get_ydata()[-1] == 3  # to the sum
     middles = sorted(box.get_bbox().x0 + box.get_bbox().width / 2 for box in inception.patches)
     assert middles == pytest.approx([-0.5, 0, 0, 0.5])  # two branches, side by side
+
+
+def test_a_slider_is_there_where_somebody_can_move_it(monkeypatch):
+    widgets = pytest.importorskip("ipywidgets")
+    drawn = []
+
+    def draw(count):
+        drawn.append(count)
+        return plotting.plot_images(images(int(count)))
+
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    assert plotting.plot_with_slider(draw, count=(1, 8, 1, 3))._repr_png_()
+    monkeypatch.setenv("JPY_SESSION_NAME", "a notebook")
+    with pytest.MonkeyPatch.context() as absent:
+        absent.setattr("importlib.util.find_spec", lambda name: None)
+        assert plotting.plot_with_slider(draw, count=(1, 8, 1, 3))._repr_png_()
+    box = plotting.plot_with_slider(draw, count=(1, 8, 1, 3))
+    assert isinstance(box, widgets.interactive)
+    box.children[0].value = 5
+    assert drawn == [3, 3, 3, 5]
 
 
 def test_a_curve_is_in_the_order_of_its_numbers():
