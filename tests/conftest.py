@@ -13,10 +13,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from cnn_cifar10.configs import make_config
 
 ROOT = Path(__file__).parents[1]
+
+# A busy machine makes no example wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module")

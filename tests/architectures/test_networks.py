@@ -233,7 +233,7 @@ def test_options_are_those_that_the_name_leaves_open():
     dense_units=st.lists(st.sampled_from([16, 32]), max_size=2),
     activation=st.sampled_from(["leaky_relu", "relu", "gelu"]),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_custom_cnn_has_what_its_options_say(
     stages, depth, width, batch_norm, dropout, dense_units, activation
 ):

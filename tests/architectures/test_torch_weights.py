@@ -233,13 +233,13 @@ def test_numbers_that_would_fill_the_memory_are_refused(path, torch_file):
 @example(content=b"\x80\x02r\xff\xff\xff\xff.")
 @example(content=b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0f.")
 @example(content=b"\x80\x04\x8c\x05to\nrc\x8c\x01x\x93.")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_refused(path, content):
     error_of(path, content)
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_damaged_file_is_read_or_refused_in_one_line(path, content, data):
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 3))):

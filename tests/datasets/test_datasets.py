@@ -19,7 +19,7 @@ from cnn_cifar10.datasets.dataset import stratified_split
     st.integers(0, 2**32 - 1),
 )
 @example([3, 8], (0.7, 0.1, 0.2), 0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_split_holds_each_class_by_its_share(counts, weights, seed):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     parts = stratified_split(labels, weights, seed)
@@ -38,7 +38,7 @@ def test_a_split_holds_each_class_by_its_share(counts, weights, seed):
     st.sampled_from([(8, 1, 1), (9, 1), (1, 1)]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_group_is_never_split(sizes, weights, seed):
     groups = np.repeat(np.arange(len(sizes)), [size for size, _ in sizes])
     labels = np.repeat([label for _, label in sizes], [size for size, _ in sizes])

@@ -66,9 +66,7 @@ def test_every_suffix_is_read_in_either_case(tmp_path, suffix):
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip_of_any_size(tmp_path, height, width, seed):
     pixels = noise(height, width, seed)
     np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", pixels)), pixels)
@@ -613,9 +611,7 @@ def test_image_files_have_the_form_of_an_array(files):
         st.lists(st.booleans(), min_size=7, max_size=7).map(np.array),
     )
 )
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_image_files_index_like_an_array(files, index):
     images, array = files
     index = np.array(index, int) if isinstance(index, list) else index

@@ -53,7 +53,7 @@ def test_bins_hold_their_upper_edge_and_empty_ones_say_so():
     assert rows[0]["confidence"] is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.floats(0.5, 1), st.booleans()), min_size=1, max_size=40).map(
         lambda pairs: of_confidences(*zip(*pairs, strict=True))

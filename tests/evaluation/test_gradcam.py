@@ -53,7 +53,7 @@ def test_the_map_of_a_linear_model_is_its_weighted_channels(nested):
     assert (maps[2] == 0).all()  # everything speaks against the class
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(1, 3))
 def test_every_picture_has_its_own_map(seed, count):
     rng = np.random.default_rng(seed)

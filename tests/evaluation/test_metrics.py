@@ -130,7 +130,7 @@ def test_loss_of_a_certain_mistake_is_clipped_as_in_keras():
     assert Evaluation([0, 1], probabilities, "ab").loss == pytest.approx(float(loss), rel=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(labellings)
 def test_confusion_matrix_accounts_for_every_example(case):
     labels, classes, seed = case
@@ -151,7 +151,7 @@ def test_confusion_matrix_of_small_integers_does_not_overflow(dtype):
     assert matrix.sum() == 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(labellings)
 def test_top_k_grows_from_accuracy_to_one(case):
     labels, classes, seed = case

@@ -89,7 +89,7 @@ def test_jpeg_is_what_pillow_makes_of_a_picture(photos):
     np.testing.assert_array_equal(corrupt(photos[:1], "jpeg", 5)[0], np.asarray(Image.open(file)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(sorted(CORRUPTIONS)),
     st.sampled_from(SEVERITIES),

@@ -25,7 +25,7 @@ def apply_batch(augmentation, images, labels, **draws):
 
 
 @given(st.integers(-4, 4), st.integers(-4, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_crop_is_a_window_of_the_reflected_image(down, right):
     images = random_images()
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")

@@ -412,7 +412,6 @@ def test_the_service_keeps_to_its_description(service, mode, usual, request):
         max_examples=CASES,
         derandomize=True,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.one_of([each.as_strategy(generation_mode=mode) for each in operations]))
