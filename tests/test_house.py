@@ -17,9 +17,14 @@ PACKAGE = ROOT / "cnn_cifar10"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = "https://github.com/cnn-cifar10/cnn-cifar10"
 TAUGHT = {
+    "02_augmentation": {"rotated"},
     "03_convolution": {"convolve", "convolve_layer", "max_pool"},
     "04_network_by_hand": {"adam", "sgd", "slope", "softmax"},
-    "13_when_to_doubt": {"thumbnails"},
+    "07_architectures": {
+        *("conv", "build", "size_of", "vgg_block", "inception_module", "plain_block"),
+        *("residual_block", "bottleneck", "wide_block", "mbconv", "fast_block"),
+    },
+    "13_when_to_doubt": {"alarms", "thumbnails"},
 }
 """What notebooks define: what they teach. All else is called."""
 
@@ -162,7 +167,7 @@ def test_requirements_agree_with_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = project["dependencies"]
-    elsewhere = {"torch", "trackers", "hf", "tfds"}  # tested where they are installed
+    elsewhere = {"torch", "trackers", "hf", "tfds", "kerashub"}  # tested where they are installed
     for name in set(extras) - elsewhere:
         needed += extras[name]
     wanted = requirements(needed)

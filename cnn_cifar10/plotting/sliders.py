@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 _LIVE = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG")  # set by Jupyter's server, and by Colab
 
 
-def plot_with_slider(draw: Callable[..., Figure], **sliders: tuple[float, float, float, float]):
+def plot_with_slider(
+    draw: Callable[..., Figure], **sliders: tuple[float, float, float, float]
+) -> Any:
     """Show a figure, with sliders for its arguments where somebody can move them.
 
     That is in a notebook that is open in Jupyter or Colab, with `ipywidgets` installed.

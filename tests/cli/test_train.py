@@ -156,13 +156,14 @@ def test_another_command_does_not_go_on(words, photos, monkeypatch):
     assert plans
 
 
-@pytest.mark.parametrize("at", ["list_files", "scan_images", "make_plan"])
+@pytest.mark.parametrize(
+    "at", ["training.plan.list_files", "datasets.splits.scan_images", "training.make_plan"]
+)
 def test_an_interruption_of_the_plan_names_the_same_command(at, photos, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    room = "training" if at == "make_plan" else "training.plan"
-    monkeypatch.setattr(f"cnn_cifar10.{room}.{at}", interrupt)
+    monkeypatch.setattr(f"cnn_cifar10.{at}", interrupt)
     assert main(["train", "--data-dir", "photos", "--minutes", "2"]) == 130
     assert capsys.readouterr().err.endswith(
         "interrupted; continue with: cnn-cifar10 train --data-dir photos --minutes 2\n"
