@@ -54,7 +54,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    require_package("keras_tuner", "tune needs", "keras-tuner")
+    require_package("keras_tuner", "tune needs", "'cnn-cifar10[tune]'")
     given = options.imply_folder(options.given_fields(args, _FIELDS))
     base = configs.make_config(**given)
     changes = _changes(args.set or (), base.model)

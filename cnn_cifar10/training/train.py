@@ -326,7 +326,7 @@ def check_run(
         raise InputError(f"head_epochs: {config.model} has no pretrained features; leave it out")
     if tensorboard:
         for package in ("tensorflow", "tensorboard"):
-            require_package(package, "TensorBoard logs need")
+            require_package(package, "TensorBoard logs need", f"'cnn-cifar10[{package}]'")
 
 
 def _check_same(run, config):

@@ -114,16 +114,16 @@ def format_hardware(hardware: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def require_package(package: str, purpose: str, install: str | None = None) -> None:
+def require_package(package: str, purpose: str, install: str) -> None:
     """Raise where a package is not installed.
 
     Args:
         package: Name that is imported.
         purpose: What needs it, such as `"export needs"`.
-        install: What `pip install` takes; the package's name where omitted.
+        install: What `pip install` takes, such as `"'cnn-cifar10[export]'"`.
 
     Raises:
         InputError: If it is not installed; the message says how to install it.
     """
     if importlib.util.find_spec(package) is None:
-        raise InputError(f"{purpose} {package}: pip install {install or package}")
+        raise InputError(f"{purpose} {package}: pip install {install}")
