@@ -49,13 +49,13 @@ def test_what_cannot_be_shared_is_refused_with_what_can(four, distribute, batch,
     assert message in str(caught.value)
 
 
-def check(printed, *names, weights=1e-5):
+def check(printed, *names):
     found = json.loads(printed.splitlines()[-1])
     assert set(found) == set(names)
     for name, one in found.items():
         assert one["devices"] == (int(name) if name.isdecimal() else one["devices"]), name
         assert one["losses"] < 1e-5, name
-        assert one["weights"] < weights, name
+        assert one["weights"] < 1e-5, name
     return found
 
 
@@ -75,8 +75,7 @@ def test_devices_of_jax_train_what_one_trains(tmp_path, run_program, quick_jax):
 @pytest.mark.slow
 def test_mirrored_devices_of_tensorflow_train_what_one_trains(tmp_path, run_program):
     printed = run_program("trains_on_devices.py", tmp_path, 2, KERAS_BACKEND="tensorflow")
-    # Weights were 6e-6 to 3e-5 apart, relative to their size.
-    assert check(printed, "2", "parts", weights=1e-4)["2"]["steps"] >= 50
+    assert check(printed, "2", "parts")["2"]["steps"] >= 50
 
 
 @pytest.fixture
