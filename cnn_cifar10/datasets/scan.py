@@ -169,10 +169,15 @@ def _recall(scan):
         for i, path in enumerate(scan.paths if any_known else ()):
             size, stamp = _stamp(path)
             for *record, checksum in database.execute(query, (_key(path), stamp)):
-                known[i] = _checksum(record) == checksum
+                known[i] = _checksum(record) == checksum and _suffices(_Record(*record), scan)
                 if known[i]:
                     _enter(scan, i, size, record)
     return np.flatnonzero(~known)
+
+
+def _suffices(record, scan):
+    """Return whether a record has the thumbnail that the scan holds of each image."""
+    return bool(record.thumbnail or record.fault or not len(scan.thumbnails))
 
 
 def _remember(paths, found):
@@ -228,20 +233,22 @@ def _examine_all(scan, places, size, fit):
     from joblib import Parallel, delayed
 
     cache, cores = scan.images and scan.images.cache, usable_cores()
-    largest = min(128, 2**25 // (3 * math.prod(size)), len(places) // (8 * cores))
+    # Many small images, which a cache takes best at once; of large ones few, to show progress.
+    largest = min(1024, 2**22 // (3 * math.prod(size)), len(places) // (8 * cores))
     step = max(1, largest)
     chunks = [places[start : start + step] for start in range(0, len(places), step)]
     # Headers are parsed in Python, by one thread at a time. Processes take a second to start.
     prefer = "processes" if len(places) > _FEW else "threads"
     work = Parallel(cores, return_as="generator", prefer=prefer)
+    examine, compared = delayed(_examine), len(scan.thumbnails) > 0
     results = work(
-        delayed(_examine)([scan.paths[i] for i in chunk], size, fit, cache) for chunk in chunks
+        examine([scan.paths[i] for i in chunk], size, fit, cache, compared) for chunk in chunks
     )
     yield from zip(chunks, results, strict=True)
 
 
-def _examine(paths, size, fit, cache):
-    """Return the bytes, the stamp and the record of each file."""
+def _examine(paths, size, fit, cache, compared):
+    """Return the bytes, the stamp and the record of each file; thumbnails if they are compared."""
     stamps, records, digests, images = [], [], [], []
     for path in paths:
         stamps.append(_stamp(path))  # before it is read
@@ -253,7 +260,7 @@ def _examine(paths, size, fit, cache):
         except ImageError as error:
             records.append(_Record(error.reason, digest))
             continue
-        thumbnail = image.resize((THUMBNAIL, THUMBNAIL), _BOX).tobytes()
+        thumbnail = image.resize((THUMBNAIL, THUMBNAIL), _BOX).tobytes() if compared else b""
         records.append(_Record(None, digest, kind, height, width, thumbnail))
         if cache is not None:
             digests.append(digest)

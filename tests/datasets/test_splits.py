@@ -293,9 +293,10 @@ def test_of_very_many_images_only_exact_copies_are_looked_for(tmp_path, monkeypa
     for i in range(10):  # near copies, of the same numbers as groups
         with Image.open(tmp_path / f"cat/00{i}.png") as image:
             image.save(tmp_path / f"cat/00{i}_2.webp", quality=95)
-    few = load_dataset("folder", tmp_path)
-    monkeypatch.setattr(scan, "MOST_COMPARED", 5)
-    many = load_dataset("folder", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "MOST_COMPARED", 5)
+        many = load_dataset("folder", tmp_path)
+    few = load_dataset("folder", tmp_path)  # which the first scan made no thumbnails for
     assert "12 of 32 images are copies" in few.notes[0]
     assert many.notes[0] == NOT_COMPARED
     assert "2 of 32 images are copies" in many.notes[1]
