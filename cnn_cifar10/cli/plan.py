@@ -48,12 +48,12 @@ def run(args):
 
     source, read = find_source(config.dataset), 0.0
     if args.images:
-        images, classes = args.images, args.classes or 10
+        (images, validation), classes = (args.images, 0), args.classes or 10
         size = config.image_size or source.image_size or 32
     else:
         is_folder = config.dataset == "folder"
         look = glance(config) if is_folder else look_at(dataset or load_data(config))
-        images, classes = look.images[0], len(look.counts)
+        (images, validation, _), classes = look.images, len(look.counts)
         size = config.image_size or look.side
         read = measure_reading(config, size) if source.list_files else 0.0
     print(f"Measuring some steps of {options.describe(config)} on one device", *lines, sep="\n")
@@ -61,6 +61,7 @@ def run(args):
     cost = estimate_cost(
         speed,
         images=images,
+        validation=validation,
         batch_size=config.batch_size,
         parameters=count_parameters(config, size, classes),
         devices=args.devices,

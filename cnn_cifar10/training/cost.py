@@ -16,7 +16,7 @@ class Cost:
         computing: Seconds a step computes.
         sending: Seconds in which a step sends gradients, none of them hidden by computing.
         steps: Steps in an epoch.
-        epoch: Seconds of an epoch, without validation and compilation.
+        epoch: Seconds of an epoch with its validation, without compilation.
         rate: Images in a second, of all devices.
         cores: Cores that read and decode so many images; 0 where images are in memory.
         gradients: Bytes of gradients.
@@ -35,6 +35,7 @@ def estimate_cost(
     speed: Speed,
     *,
     images: int,
+    validation: int = 0,
     batch_size: int,
     parameters: int,
     devices: int,
@@ -51,7 +52,8 @@ def estimate_cost(
 
     Args:
         speed: What `measure_speed` found on one device, of the whole batch.
-        images: Images in an epoch.
+        images: Images that an epoch trains on.
+        validation: Images that it is validated on.
         batch_size: Images in a step, of all devices.
         parameters: Numbers that are trained.
         devices: How many devices.
@@ -63,6 +65,5 @@ def estimate_cost(
     gradients = 4 * parameters
     sending = 2 * (devices - 1) / devices * gradients / (1e9 * bandwidth)
     rate = batch_size / (computing + sending)
-    return Cost(
-        computing, sending, steps, steps * batch_size / rate, rate, rate * core_seconds, gradients
-    )
+    epoch = steps * batch_size / rate + validation * speed.predict / devices
+    return Cost(computing, sending, steps, epoch, rate, rate * core_seconds, gradients)

@@ -25,6 +25,13 @@ def test_one_device_sends_nothing():
     assert cost.rate == pytest.approx(1000)
 
 
+def test_devices_share_validation():
+    speed = Speed(32, train=0.001, predict=0.0002)
+    one, two = (estimate_cost(speed, **CASE, validation=1000, devices=n) for n in (1, 2))
+    assert one.epoch == pytest.approx(10 + 0.2)
+    assert two.epoch == pytest.approx(100 * (two.computing + two.sending) + 0.1)
+
+
 def test_devices_share_computing_and_send_gradients():
     cost = estimate_cost(MEASURED, **CASE, devices=4, bandwidth=1.0, core_seconds=0.01)
     assert cost.computing == pytest.approx(0.025)
