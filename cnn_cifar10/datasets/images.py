@@ -21,7 +21,8 @@ import numpy as np
 from cnn_cifar10.datasets.cache import PixelCache
 from cnn_cifar10.datasets.depth import to_8_bits
 from cnn_cifar10.datasets.shards import find_record, read_record
-from cnn_cifar10.utils import InputError, printable
+from cnn_cifar10.datasets.workers import call_apart
+from cnn_cifar10.utils import InputError, printable, usable_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,7 +175,7 @@ def read_file(path: str | os.PathLike) -> bytes:
             raise ImageError(path, "is no regular file; remove it")
         _check_bytes(path, status.st_size)
         with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read()  # room for the most bytes would cost more than reading few
     except FileNotFoundError as error:
         raise ImageError(path, "no such file; check the path") from error
     except ImageError:
@@ -362,6 +363,10 @@ FITS: dict[str, Callable] = {"crop": _crop, "pad": _pad, "stretch": _stretch}
 """Ways to fit an image into a size, by name: functions of a Pillow image and (width, height)."""
 
 
+FEW_FILES = 2000
+"""Files that threads read; more are read by processes, which take a second to start."""
+
+
 class ImageFiles:
     """Image files that are read when indexed, in the place of an array of images.
 
@@ -425,18 +430,32 @@ class ImageFiles:
         missing = np.arange(len(files))
         if self.cache:
             missing = self.cache.read(files.digests, images)
-        digests = np.zeros(len(missing), "S32")
-        for i, (digest, image) in enumerate(threads().map(files._read, missing)):
-            digests[i], images[missing[i]] = digest, image
-        if self.cache and len(missing):
-            same = missing[digests == files.digests[missing]]  # others were changed since
+        if not len(missing):
+            return images
+        parts = np.array_split(missing, min(len(missing), usable_cores()))
+        read = functools.partial(files._read, apart=len(self) > FEW_FILES and usable_cores() > 1)
+        digests = np.zeros(len(files), "S32")
+        for part, (found, pixels) in zip(parts, threads().map(read, parts), strict=True):
+            digests[part], images[part] = found, pixels
+        if self.cache:
+            same = missing[(digests == files.digests)[missing]]  # others were changed since
             self.cache.write(files.digests[same], images[same])
         return images
 
-    def _read(self, i):
-        data = read_file(self.paths[i])
-        digest = _digest(data) if self.cache else b""
-        return digest, decode_image(data, self.size, self.paths[i], self.fit)
+    def _read(self, part, apart):
+        job = (self.paths[part].tolist(), self.size, self.fit, bool(self.cache))
+        return call_apart(_decode_files, *job) if apart else _decode_files(*job)
+
+
+def _decode_files(paths, size, fit, digested):
+    """Return the digests of files, if they are asked for, and their pixels."""
+    digests, images = np.zeros(len(paths), "S32"), np.empty((len(paths), *size, 3), "uint8")
+    for i, path in enumerate(paths):
+        data = read_file(path)
+        if digested:
+            digests[i] = _digest(data)
+        images[i] = decode_image(data, size, path, fit)
+    return digests, images
 
 
 def _digest(data):
@@ -451,7 +470,7 @@ def threads() -> ThreadPoolExecutor:
 
 @functools.cache
 def _threads(process_id):
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnn_cifar10.datasets.cache import faults_warned, open_cache, open_database
 from cnn_cifar10.datasets.images import (
+    FEW_FILES,
     ImageError,
     ImageFiles,
     decoder_version,
@@ -155,7 +156,6 @@ def _key(path):
 _TABLE = """CREATE TABLE IF NOT EXISTS images (path BLOB PRIMARY KEY, stamp TEXT, fault TEXT,
 digest BLOB, format TEXT, height INT, width INT, thumbnail BLOB, checksum INT)"""
 _LARGEST = 2_000_000  # files to remember, in 2 GB
-_FEW = 2000  # files for which threads are faster
 
 
 def _recall(scan):
@@ -238,7 +238,7 @@ def _examine_all(scan, places, size, fit):
     step = max(1, largest)
     chunks = [places[start : start + step] for start in range(0, len(places), step)]
     # Headers are parsed in Python, by one thread at a time. Processes take a second to start.
-    prefer = "processes" if len(places) > _FEW else "threads"
+    prefer = "processes" if len(places) > FEW_FILES else "threads"
     work = Parallel(cores, return_as="generator", prefer=prefer)
     examine, compared = delayed(_examine), len(scan.thumbnails) > 0
     results = work(

@@ -63,7 +63,7 @@ def test_a_scan_has_an_entry_for_each_file_in_order(tmp_path):
 
 def test_processes_find_what_threads_find(tmp_path, monkeypatch):
     paths = make_files(tmp_path)
-    monkeypatch.setattr(scan, "_FEW", 0)
+    monkeypatch.setattr(scan, "FEW_FILES", 0)
     found = scan_images(paths, size=(16, 16), fit="pad")
     check(found, paths)
     for path in paths:

@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from cnn_cifar10.datasets import Split
+from cnn_cifar10.datasets import ImageFiles, Split
 from cnn_cifar10.pipelines import Sharing, evaluation_batches, steps_per_epoch, training_batches
 from cnn_cifar10.pipelines import batches as pipeline
 from cnn_cifar10.pipelines.batches import _calls
@@ -139,6 +140,32 @@ def test_a_split_smaller_than_a_batch_is_one_batch(split):
 
 def test_steps_leave_out_the_incomplete_batch(split):
     assert steps_per_epoch(split, 40) == 2
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_the_number_of_workers_that_read_files_changes_no_batch(tmp_path, monkeypatch, backend):
+    files = image_files(tmp_path, 30)
+    monkeypatch.setattr("keras.backend.backend", lambda: backend)
+    monkeypatch.setattr("cnn_cifar10.datasets.images.FEW_FILES", 0)
+    found = []
+    for cores in (1, 2, 3):  # one core has no workers
+        monkeypatch.setattr("cnn_cifar10.datasets.images.usable_cores", lambda cores=cores: cores)
+        batches = training_batches(Split(files, np.arange(30) % 3), 3, batch_size=8, augment="crop")
+        if backend == "tensorflow":
+            found.append(take(batches, 6))
+        else:
+            found.append([tuple(map(np.asarray, batches[i])) for i in range(6)])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a[0], b[0])
+            np.testing.assert_array_equal(a[1], b[1])
+
+
+def image_files(folder, count):
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), "uint8")
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    return ImageFiles([folder / f"{i}.png" for i in range(count)], (8, 8))
 
 
 class TestOtherBackends:
