@@ -62,7 +62,7 @@ def main():
                 batch_size=whole,
                 parameters=count_parameters(config, size, classes),
                 devices=devices,
-                core_seconds=1 / float(reading[str(size)]["images a core-second"]),
+                core_seconds=2 / float(reading[str(size)]["images/s, 2 cores"]),
             )
             memory = estimate_memory(config, size, classes, whole // devices)
             seconds = epochs * cost.epoch

@@ -15,6 +15,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from cnn_cifar10.utils import warn_once
 
 IDLE_SECONDS = 60
@@ -121,7 +123,7 @@ def _receive(file):
 
 
 def _read(file, size):
-    part = bytearray(size)
+    part = np.empty(size, "uint8")
     if file.readinto(part) < size:
         raise EOFError
     return part

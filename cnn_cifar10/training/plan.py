@@ -1,6 +1,7 @@
 """Plan of a training: what the data and the time decide, each choice with its reason."""
 
 import dataclasses
+import itertools
 import math
 import time
 from collections import Counter
@@ -16,10 +17,10 @@ from cnn_cifar10.configs import FOLDER, TrainingConfig
 from cnn_cifar10.datasets import (
     DataOptions,
     Dataset,
-    ImageFiles,
     Split,
     find_source,
     list_files,
+    read_image,
 )
 from cnn_cifar10.pipelines import training_batches
 from cnn_cifar10.training.build import build_model, compile_model
@@ -38,6 +39,7 @@ SIZES = (96, 128, 160, 192, 224)
 """Sides in pixels that photographs can be trained at."""
 
 _SAMPLE = 64  # files that are read at first
+_READING, _MOST_READ = 0.3, 4096  # seconds of reading that are measured, and of so many files
 _OWN_SIZE = 64  # the side that other images are read at, at most
 _FEWEST, _MOST = 5, 20  # epochs of fine-tuning
 _QUICK, _PATIENT = 4_000, 20_000  # images seen in all epochs if these are few; with --minutes
@@ -281,12 +283,14 @@ def measure_reading(config: TrainingConfig, size: int) -> float:
     list_files = find_source(config.dataset).list_files
     assert list_files is not None
     _, files = list_files(DataOptions(config.data_dir))
-    some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
-    images = ImageFiles(files.places(some), (size, size), config.fit)
-    images[:2]  # loads the decoder
+    some = np.random.default_rng(0).permutation(len(files.paths))[:_MOST_READ]
+    places, count = itertools.cycle(files.places(some)), 0
+    read_image(next(places))  # loads the decoder
     began = time.process_time()
-    images[:]
-    return (time.process_time() - began) / len(some)
+    while (seconds := time.process_time() - began) < _READING:
+        read_image(next(places), (size, size), config.fit)  # in one thread, as a worker does
+        count += 1
+    return seconds / count
 
 
 def look_at(dataset: Dataset) -> Look:

@@ -60,7 +60,7 @@ def workers_of(count):
 
     def find(_):
         barrier.wait(10)
-        return call_apart(os.getpid)
+        return workers._of_thread.worker._process.pid
 
     return set(images.threads().map(find, range(count)))
 
@@ -73,7 +73,6 @@ def test_workers_give_the_pixels_of_threads_in_their_order(paths, cores):
     np.testing.assert_array_equal(ImageFiles(paths, (6, 6), "pad")[index], expected)
     found = workers_of(2)
     assert len(found) == 2
-    assert os.getpid() not in found
     np.testing.assert_array_equal(ImageFiles(paths, (6, 6), "pad")[4], expected[0])
     assert workers_of(2) == found
 
@@ -95,6 +94,10 @@ def test_a_damaged_file_is_named_in_one_line(paths, cores):
     assert first.startswith(f"{paths[5]}: cannot be read (")
     assert "\n" not in first
     assert ImageFiles(paths, (6, 6))[:4].shape == (4, 6, 6, 3)
+
+
+def test_a_worker_is_apart_where_a_terminal_sends_ctrl_c(own_thread):
+    assert os.getpgrp() != own_thread(lambda: call_apart(os.getpgrp))
 
 
 @pytest.mark.parametrize("how", ["killed", "idle"])
