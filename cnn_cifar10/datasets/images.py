@@ -372,7 +372,8 @@ class ImageFiles:
 
     `files[3]` is one image of shape `(height, width, 3)`; `files[10:20]`,
     `files[[4, 1, 1]]` and `files[mask]` are `uint8` arrays of shape
-    `(n, height, width, 3)`, decoded by threads or taken from a cache.
+    `(n, height, width, 3)`, decoded by threads, of more than `FEW_FILES` by processes, or
+    taken from a cache.
 
     Args:
         paths: The files.
@@ -433,7 +434,7 @@ class ImageFiles:
         if not len(missing):
             return images
         parts = np.array_split(missing, min(len(missing), usable_cores()))
-        read = functools.partial(files._read, apart=len(self) > FEW_FILES and usable_cores() > 1)
+        read = functools.partial(files._read, apart=len(self) > FEW_FILES and len(parts) > 1)
         digests = np.zeros(len(files), "S32")
         for part, (found, pixels) in zip(parts, threads().map(read, parts), strict=True):
             digests[part], images[part] = found, pixels

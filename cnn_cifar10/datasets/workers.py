@@ -45,7 +45,7 @@ def call_apart(function: Callable, *arguments: Any) -> Any:
         except _BROKEN as error:
             if is_new:  # another may have ended while it was idle
                 _of_thread.goes_alone = True
-                reason = str(error) or "it ended early"
+                reason = error if isinstance(error, OSError) else "it ended early"
                 warn_once(f"a worker process cannot be used, so a thread reads images ({reason})")
         else:
             _of_thread.worker = worker

@@ -77,10 +77,11 @@ def test_workers_give_the_pixels_of_threads_in_their_order(paths, cores):
     assert workers_of(2) == found
 
 
-def test_few_files_are_read_by_threads(paths, cores, monkeypatch):
+def test_few_files_or_one_image_are_read_by_threads(paths, cores, monkeypatch):
     cores(2)
-    monkeypatch.setattr(images, "FEW_FILES", len(paths))
     monkeypatch.setattr(workers, "_Worker", None)
+    assert ImageFiles(paths, (6, 6))[3].shape == (6, 6, 3)
+    monkeypatch.setattr(images, "FEW_FILES", len(paths))
     assert ImageFiles(paths, (6, 6))[:].shape == (9, 6, 6, 3)
 
 
@@ -96,10 +97,12 @@ def test_a_damaged_file_is_named_in_one_line(paths, cores):
     assert ImageFiles(paths, (6, 6))[:4].shape == (4, 6, 6, 3)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_worker_is_apart_where_a_terminal_sends_ctrl_c(own_thread):
     assert os.getpgrp() != own_thread(lambda: call_apart(os.getpgrp))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("how", ["killed", "idle"])
 def test_a_worker_that_has_ended_is_replaced(own_thread, monkeypatch, how):
     monkeypatch.setattr(workers, "IDLE_SECONDS", 1 if how == "idle" else 60)
@@ -156,9 +159,9 @@ def test_workers_end_with_a_program_that_ends(program):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_a_program_that_is_ended(program, number):
-    process = program("on")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_workers_end_with_a_program_that_is_ended(program, name):
+    process, number = program("on"), signal.Signals[name]
     time.sleep(0.1)
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=20)  # until its workers have closed stderr too
