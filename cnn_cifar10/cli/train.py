@@ -26,7 +26,7 @@ import os
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.configs import RECIPES, TrainingConfig, make_config, read_config
+from cnn_cifar10.configs import OPTIMIZERS, RECIPES, TrainingConfig, make_config, read_config
 from cnn_cifar10.utils import InputError, printable, references, require_package, working_in
 
 CONTINUES = True
@@ -270,6 +270,11 @@ def _read_config(args, recipe=None, **chosen):
     fields = {**chosen, **given}
     config = _changed(start, fields) if args.config else make_config(recipe, **fields)
     check_options(config.model, config.model_options)
+    having = [name for name, entry in OPTIMIZERS.items() if "momentum" in entry.fields]
+    if "momentum" in given and config.optimizer not in having:
+        raise InputError(
+            f"--momentum is of {', '.join(having)}, not of {config.optimizer}: leave it out"
+        )
     return config
 
 

@@ -114,7 +114,7 @@ class TrainingConfig:
         "highest learning rate; the default depends on optimizer, batch size and network",
         above=0,
     )
-    momentum: float = _option(0.9, "for sgd, rmsprop and muon", least=0, below=1)
+    momentum: float = _option(0.9, "of sgd, rmsprop and muon alone", least=0, below=1)
     weight_decay: float | None = _option(
         None,
         "decoupled: a step shrinks kernels by the learning rate times this; the default depends "

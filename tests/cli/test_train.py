@@ -111,6 +111,11 @@ def test_minutes_are_above_0(minutes, photos, capsys):
         ("--dataset cifar10 --skip-damaged", "--skip-damaged is of image files"),
         ("--data-dir photos --model resnet20 --head-epochs 3", "resnet20 has no pretrained feat"),
         ("--data-dir photos --epochs 3 --image-size 64 --minutes 3", "leave one of them out"),
+        (
+            "--dataset digits --optimizer adam --momentum 0.5",
+            "--momentum is of sgd, rmsprop, muon, not of adam: leave it out",
+        ),
+        ("--data-dir photos --momentum 0.5", "not of adamw"),  # which is chosen for photographs
     ],
 )
 def test_an_option_without_effect_is_refused_before_images_are_read(
