@@ -27,6 +27,8 @@ def run(args):
         value = getattr(args, name)
         if value is not None and value <= 0:
             raise InputError(f"--{name} must be above 0, received {value:g}")
+    if args.classes and not args.images:
+        raise InputError("--classes is for --images; the data have classes of their own")
     config, lines, dataset = train.prepare(args)
     if config.batch_size % args.devices:
         raise InputError(
@@ -47,14 +49,12 @@ def run(args):
     )
 
     source, read = find_source(config.dataset), 0.0
+    size = config.image_size or source.image_size
     if args.images:
-        (images, validation), classes = (args.images, 0), args.classes or 10
-        size = config.image_size or source.image_size or 32
+        (images, validation), classes, size = (args.images, 0), args.classes or 10, size or 32
     else:
-        is_folder = config.dataset == "folder"
-        look = glance(config) if is_folder else look_at(dataset or load_data(config))
-        (images, validation, _), classes = look.images, len(look.counts)
-        size = config.image_size or look.side
+        look = glance(config) if source.list_files else look_at(dataset or load_data(config))
+        (images, validation, _), classes, size = look.images, len(look.counts), size or look.side
         read = measure_reading(config, size) if source.list_files else 0.0
     print(f"Measuring some steps of {options.describe(config)} on one device", *lines, sep="\n")
     speed = measure_speed(config, size, classes)
@@ -70,14 +70,14 @@ def run(args):
     )
     memory = estimate_memory(config, size, classes, config.batch_size // args.devices)
     seconds = config.epochs * cost.epoch
-    document = {**dataclasses.asdict(cost), "seconds": seconds, "devices": args.devices}
-    document["memory"] = memory
+    document = dataclasses.asdict(cost)
+    document |= {"seconds": seconds, "devices": args.devices, "memory": memory}
     sending = cost.sending / (cost.computing + cost.sending)
     print(f"{images:,} images of {size} pixels; batches of {config.batch_size}")
     print(f"one device, measured here: {1 / speed.train:,.0f} images/s")
-    print(
-        f"{args.devices} devices: {cost.rate:,.0f} images/s, {sending:.0%} of the time in sending"
-    )
+    if args.devices > 1:
+        rate = f"{cost.rate:,.0f} images/s, {sending:.0%} of the time in sending"
+        print(f"{args.devices} devices: {rate}")
     parts = ", ".join(f"{name} {format_size(count)}" for name, count in memory.items())
     print(f"memory of a device: about {format_size(sum(memory.values()))} ({parts})")
     if cost.cores:

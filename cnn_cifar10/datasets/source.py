@@ -37,8 +37,8 @@ class Source:
         hub_id: Identifier on the Hugging Face Hub, for model cards.
         image_size: Side in pixels of images from files where none is asked for; `None` where
             images have a size of their own.
-        list_files: Function of `DataOptions` that lists its image files, for `write_records`;
-            `None` where it has none on disk.
+        list_files: Function of `DataOptions` that returns what captions call the data, and their
+            `Files`, none of which is read; `None` where it has none on disk.
         example: For a library of data sets, how one of them is named: `"hf:owner/name"`.
     """
 

@@ -19,7 +19,6 @@ from cnn_cifar10.datasets import (
     Dataset,
     Split,
     find_source,
-    list_files,
     read_image,
 )
 from cnn_cifar10.pipelines import training_batches
@@ -240,14 +239,14 @@ def _reasons(look, config, chooses_model):
 
 
 def glance(config: TrainingConfig) -> Look:
-    """Look at a folder of images: list its files, and read some.
+    """Look at data that are image files: list them, and read some.
 
     Raises:
-        DatasetError: If there is no such folder.
+        DatasetError: If there are none, or they are laid out otherwise.
     """
-    _, files = list_files(DataOptions(config.data_dir))
-    names = (files.class_names[label] for label in files.labels)
+    files = _list_files(config)
     some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
+    names = (files.class_names[label] for label in files.labels)
     began = time.perf_counter()
     scan = files.scan(None, config.fit, False, some)
     seconds = (time.perf_counter() - began) / len(some)
@@ -268,7 +267,7 @@ def glance(config: TrainingConfig) -> Look:
 
 
 def measure_reading(config: TrainingConfig, size: int) -> float:
-    """Return the seconds of one core that reading and decoding an image of a folder takes.
+    """Return the seconds of one core that reading and decoding an image file takes.
 
     What other programs do at the same time does not count, nor what a disk takes.
 
@@ -277,12 +276,10 @@ def measure_reading(config: TrainingConfig, size: int) -> float:
         size: Height and width in pixels that they are read at.
 
     Raises:
-        DatasetError: If there is no such folder.
+        DatasetError: If there are none, or they are laid out otherwise.
         ImageError: If an image cannot be read.
     """
-    list_files = find_source(config.dataset).list_files
-    assert list_files is not None
-    _, files = list_files(DataOptions(config.data_dir))
+    files = _list_files(config)
     some = np.random.default_rng(0).permutation(len(files.paths))[:_MOST_READ]
     places, count = itertools.cycle(files.places(some)), 0
     read_image(next(places))  # loads the decoder
@@ -291,6 +288,14 @@ def measure_reading(config: TrainingConfig, size: int) -> float:
         read_image(next(places), (size, size), config.fit)  # in one thread, as a worker does
         count += 1
     return seconds / count
+
+
+def _list_files(config):
+    """Return the image files of a config's data."""
+    list_files = find_source(config.dataset).list_files
+    assert list_files is not None
+    _, files = list_files(DataOptions(config.data_dir))
+    return files
 
 
 def look_at(dataset: Dataset) -> Look:

@@ -162,7 +162,7 @@ def test_another_command_does_not_go_on(words, photos, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "at", ["training.plan.list_files", "datasets.splits.scan_images", "training.make_plan"]
+    "at", ["datasets.folders.list_folder", "datasets.splits.scan_images", "training.make_plan"]
 )
 def test_an_interruption_of_the_plan_names_the_same_command(at, photos, monkeypatch, capsys):
     def interrupt(*_, **__):

@@ -57,11 +57,17 @@ def test_memory_is_counted_and_activations_grow_with_the_share():
     assert few == many
 
 
+def write_images(folder, classes=("a", "b"), count=40, side=40):
+    """Write images of noise, in turns of each class."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), "uint8")
+    for i in range(count):
+        place = folder / classes[i % len(classes)]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{i}.jpg")
+
+
 def test_reading_takes_as_long_as_the_processor_works(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), "uint8")
-    for i in range(40):
-        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / "ab"[i % 2] / f"{i}.jpg")
+    write_images(tmp_path)
     config = make_config(dataset="folder", data_dir=str(tmp_path))
     small, large = (measure_reading(config, size) for size in (32, 1024))
     assert 1e-5 < small < large
@@ -82,9 +88,25 @@ class TestCommand:
         assert "price: 1.67" in said
         assert "memory of a device: about" in said
 
+    def test_a_folder_is_measured_at_the_size_that_training_reads(self, tmp_path, capsys):
+        write_images(tmp_path, side=100)
+        assert main(["plan", "--data-dir", str(tmp_path), "--model", "custom_cnn"]) == 0
+        assert "32 images of 64 pixels" in capsys.readouterr().out
+
+    def test_imagenet_is_listed_and_not_read(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr("cnn_cifar10.training.load_data", lambda config: pytest.fail("reads"))
+        synsets = ("n01440764", "n01443537")
+        for split in ("train", "val"):
+            write_images(tmp_path / split, synsets)
+        lines = [f"{synset} name" for synset in synsets]
+        (tmp_path / "LOC_synset_mapping.txt").write_text("\n".join(lines))
+        assert main(["plan", "--dataset", "imagenet", "--data-dir", str(tmp_path)]) == 0
+        assert "36 images of 224 pixels" in capsys.readouterr().out
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
+            ("--classes 5", "--classes is for --images"),
             ("--devices 3", "batches of 128 images are not shared evenly"),
             ("--devices 0", "--devices must be above 0, received 0"),
             ("--images -1", "--images must be above 0, received -1"),
