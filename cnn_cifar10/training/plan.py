@@ -317,11 +317,13 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
         InputError: If the network cannot take images of the config's size.
     """
     check_size(config)
-    dataset, split = _generated(config, size, classes)
+    dataset = _generate(2 * config.batch_size, size, classes)
     model = build_model(config, dataset, choose_precision(config.precision, config.model))
     model = fold_normalization(model)  # as in training
     compile_model(model, config, dataset)
-    batches = training_batches(split, classes, batch_size=config.batch_size, augment=config.augment)
+    batches = training_batches(
+        dataset.train, classes, batch_size=config.batch_size, augment=config.augment
+    )
 
     def fit(steps):
         model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
@@ -340,9 +342,8 @@ def count_parameters(config: TrainingConfig, size: int, classes: int) -> int:
         size: Height and width of the images in pixels.
         classes: Number of classes.
     """
-    dataset, _ = _generated(config, size, classes)
     with keras.StatelessScope(initialize_variables=False):
-        model = build_model(config, dataset, "float32")
+        model = build_model(config, _generate(1, size, classes), "float32")
         return _count(model.trainable_variables)
 
 
@@ -362,12 +363,12 @@ def estimate_memory(config: TrainingConfig, size: int, classes: int, images: int
         A dict of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
     """
     config = dataclasses.replace(config, small_epochs=0)  # of images of a known size
-    dataset, _ = _generated(config, size, classes)
     optimizer, kernel = build_optimizer(config, 0.1), keras.Variable(np.zeros((3, 3, 2, 2)))
     optimizer.build([kernel])
-    states = _count(optimizer.variables) // _count([kernel])  # a number that is trained
+    # For each number that is trained; the step and the learning rate are few beside the kernel's.
+    states = _count(optimizer.variables) // _count([kernel])
     with keras.StatelessScope(initialize_variables=False):
-        model = build_model(config, dataset, "float32")
+        model = build_model(config, _generate(1, size, classes), "float32")
         trained = 4 * _count(model.trainable_variables)
         return {
             "weights": 4 * _count(model.variables),
@@ -381,13 +382,12 @@ def _count(variables):
     return sum(math.prod(variable.shape) for variable in variables)
 
 
-def _generated(config, size, classes):
-    """Return a data set of two batches of generated images, and its split."""
-    count = 2 * config.batch_size
+def _generate(count, size, classes):
+    """Return a data set of generated images."""
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
     split = Split(images, np.arange(count) % classes)
     names = tuple(map(str, range(classes)))
-    return Dataset("generated", "generated", names, split, split, split), split
+    return Dataset("generated", "generated", names, split, split, split)
 
 
 def _seconds(run: Callable[[int], Any], least: float = 1.0) -> float:
