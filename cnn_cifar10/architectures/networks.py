@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cnn_cifar10.utils import InputError, references
+from cnn_cifar10.utils import InputError, first_line, references
 
 if TYPE_CHECKING:
     import keras
@@ -223,5 +223,4 @@ def create_model(
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{name} cannot be built with {options}: {reason}") from error
+        raise InputError(f"{name} cannot be built with {options}: {first_line(error)}") from error

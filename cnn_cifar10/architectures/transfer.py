@@ -174,10 +174,9 @@ def _build_application(backbone, shape, weights):
     try:
         body = build(include_top=False, weights=weights, input_shape=shape)
     except Exception as error:  # keras.utils.get_file raises no type of its own
-        reason = str(error).partition("\n")[0]
         cure = "pass a file of them as weights=FILE" if weights == "imagenet" else "see the file"
         raise InputError(
-            f"{backbone}: no weights {weights!r} to be had ({reason}): {cure}"
+            f"{backbone}: no weights {weights!r} to be had ({first_line(error)}): {cure}"
         ) from error
     body = _with_fused_normalization(body)
     for layer in body.layers:
@@ -218,8 +217,9 @@ def _build_lite0(shape, weights):
                 warnings.simplefilter("error")  # of weights that are missing, which Keras leaves
                 body.load_weights(weights)
     except (OSError, ValueError, UserWarning) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{weights}: holds no weights of efficientnet_lite0 ({reason})") from error
+        raise InputError(
+            f"{weights}: holds no weights of efficientnet_lite0 ({first_line(error)})"
+        ) from error
     return body
 
 

@@ -315,9 +315,9 @@ def _named(path):
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        reason = str(error).partition("\n")[0]
         raise RunError(
-            f"{path}: damaged ({reason}); put back a copy, or train again with --overwrite"
+            f"{path}: damaged ({first_line(error)}); put back a copy, or train again with "
+            "--overwrite"
         ) from error
 
 

@@ -77,7 +77,7 @@ def naming_file(path: Path, part: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if error.filename not in (None, str(part), part):  # that of another file
             raise
-        reason = error.strerror or str(error).partition("\n")[0]
+        reason = error.strerror or first_line(error)
         raise OSError(error.errno, reason, str(path)) from error
 
 
