@@ -14,7 +14,7 @@ from typing import Any
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError
 from cnn_cifar10.datasets.listing import few, split_of
 from cnn_cifar10.datasets.source import DataOptions
-from cnn_cifar10.datasets.splits import Files, Row, load_splits
+from cnn_cifar10.datasets.splits import SPLITS, Files, Row, load_splits
 from cnn_cifar10.utils import cache_folder, printable, replacing, require_package
 
 Example = tuple[bytes | Path, int]
@@ -59,7 +59,7 @@ def load_hugging_face(options: DataOptions) -> Dataset:
             yield data, -1 if row[label] is None else row[label]
 
     splits = {split: examples(part) for split, part in parts.items()}
-    title = f"{os.path.basename(place) if config is None else f'{place}/{config}'}"
+    title = os.path.basename(place) if config is None else f"{place}/{config}"
     return _load("hf", f"{title} (Hugging Face)", names, splits, licence, options)
 
 
@@ -150,7 +150,7 @@ def _load(
     for name, examples in splits.items():
         split = meant[name]
         if split is None or (several[split] > 1 and name != split):
-            notes.append(f"The split {printable(name)} is left out: it is none of {few(_NAMES)}.")
+            notes.append(f"The split {printable(name)} is left out: it is none of {few(SPLITS)}.")
             continue
         stored = list(_store(examples, names, split))
         rows += [row for row in stored if row]
@@ -160,9 +160,6 @@ def _load(
         raise DatasetError(f"{kind}:{options.name}: has no train split, but {few([*splits])}")
     files = Files.collect(_folder(), rows, notes)
     return load_splits(kind, printable(title), files, options.image_size or 64, options)
-
-
-_NAMES = ("train", "validation", "test")
 
 
 def _folder() -> Path:
