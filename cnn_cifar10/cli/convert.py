@@ -11,7 +11,7 @@ time: the same command goes on. Needs ArrayRecord: pip install 'cnn-cifar10[reco
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, printable
 
 CONTINUES = True
 
@@ -19,24 +19,24 @@ CONTINUES = True
 def add_arguments(parser):
     options.add(parser, "data", str, "folder, table or archive of images, as for --data-dir")
     options.add(parser, "output", Path, "folder of the records, such as photos.records")
-    options.add_fields(parser, ("dataset", "skip_damaged"), show_defaults=False)
+    options.add(parser, "--dataset", "folder", "layout of the data: folder or imagenet")
+    options.add_fields(parser, ("skip_damaged",))
     options.add_shared(parser, "--quiet")
 
 
 def run(args):
-    from cnn_cifar10.datasets import DataOptions, find_source, write_records
+    from cnn_cifar10.datasets import DATASETS, DataOptions, find_source, write_records
 
-    given = options.given_fields(args, ("dataset", "skip_damaged"))
-    name = given.get("dataset", "folder")
-    list_files = find_source(name).list_files
+    list_files = find_source(args.dataset).list_files
     if list_files is None:
-        raise InputError(f"--dataset {name} has no files to convert; choose folder or imagenet")
-    print(f"Converting {args.data}")
+        names = " or ".join(name for name, source in DATASETS.items() if source.list_files)
+        raise InputError(f"--dataset {args.dataset} has no files to convert; choose {names}")
+    print(f"Converting {printable(args.data)}")
     _, files = list_files(DataOptions(args.data))
     count = write_records(
         files,
         args.output,
-        skip_damaged=given.get("skip_damaged", False),
+        **options.given_fields(args, ("skip_damaged",)),
         progress=False if args.quiet else None,
     )
     print(f"{count:,} images of {len(files.class_names):,} classes")

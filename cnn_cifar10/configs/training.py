@@ -70,7 +70,7 @@ class TrainingConfig:
         None,
         "keep images of one group in one split: a pattern of their paths, such as '(.*)_frame'",
     )
-    skip_damaged: bool = _option(False, "train without the images that cannot be read")
+    skip_damaged: bool = _option(False, "leave out images that cannot be read")
     train_images: int | None = _option(
         None, "train on a part of the training split, of this many images at most", least=1
     )
