@@ -67,6 +67,12 @@ def test_what_needs_no_keras_loads_none(arguments, code, run_program):
     assert not {"keras", "tensorflow", "jax", "matplotlib"} & set(loaded)
 
 
+def test_the_documentation_has_a_row_for_each_command():
+    lines = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    first = " ".join(line.split("|")[1] for line in lines if line.startswith("| `"))
+    assert sorted(re.findall("`(.+?)`", first)) == sorted(COMMANDS)
+
+
 def test_the_examples_of_the_help_can_be_run(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
