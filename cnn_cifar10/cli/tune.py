@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cnn_cifar10 import configs
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import is_search_worker, require_package, running_search
+from cnn_cifar10.utils import require_package, running_search
 
 CONTINUES = True
 _FIELDS = (
@@ -62,7 +62,7 @@ def run(args):
     output = Path("reports/searches") / name
     trials = f"trials: {args.trials} ({args.algorithm}); epochs of each: {args.epochs}"
     print(f"Searching a config for {options.describe(base)}; {trials}; search: {output}")
-    is_worker = is_search_worker()
+    is_worker = configs.is_search_worker()
     state = (Path("models/searches") / name).absolute()
     # Before anything large is imported, so that a second process ends at once.
     with contextlib.nullcontext() if is_worker else running_search(state):

@@ -14,10 +14,12 @@ from cnn_cifar10.configs.recipes import FOLDER, RECIPES, make_config
 from cnn_cifar10.configs.searches import (
     ALGORITHMS,
     RATE_FACTOR,
+    SEARCH_ADDRESS,
     SHORT_TRIAL,
     SPACE,
     Search,
     changed_space,
+    is_search_worker,
     parse_values,
     read_space,
 )
@@ -32,7 +34,8 @@ from cnn_cifar10.configs.training import (
 
 __all__ = [
     "ALGORITHMS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS", "RATE_FACTOR", "RECIPES",
-    "SCHEDULES", "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer",
-    "Schedule", "Search", "Study", "TrainingConfig", "changed_space", "find_study", "list_studies",
-    "make_config", "parse_values", "read_claims", "read_config", "read_space", "type_name",
+    "SCHEDULES", "SEARCH_ADDRESS", "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError",
+    "Loss", "Optimizer", "Schedule", "Search", "Study", "TrainingConfig", "changed_space",
+    "find_study", "is_search_worker", "list_studies", "make_config", "parse_values", "read_claims",
+    "read_config", "read_space", "type_name",
 ]  # fmt: skip

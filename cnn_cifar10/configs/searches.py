@@ -7,6 +7,7 @@ space that is searched.
 import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from cnn_cifar10.utils import (
 )
 
 ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
+
+SEARCH_ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+"""Environment variables by which KerasTuner's chief and workers find each other."""
 
 RATE_FACTOR = "learning_rate_factor"
 
@@ -248,3 +252,16 @@ def changed_space(space: dict[str, Any], changes: dict[str, Any]) -> dict[str, A
     if rates & set(changes):
         space = {name: values for name, values in space.items() if name not in rates}
     return {**space, **changes}
+
+
+def is_search_worker() -> bool:
+    """Return whether the environment makes this process a worker of a chief elsewhere.
+
+    Raises:
+        InputError: If a part of the address is missing.
+    """
+    missing = [name for name in SEARCH_ADDRESS if not os.environ.get(name)]
+    if 0 < len(missing) < len(SEARCH_ADDRESS):
+        needed = ", ".join(SEARCH_ADDRESS)
+        raise InputError(f"{missing[0]} is not set; chief and workers need {needed}")
+    return not missing and "chief" not in os.environ[SEARCH_ADDRESS[0]]

@@ -30,18 +30,23 @@ import keras_tuner
 from tqdm import tqdm
 
 from cnn_cifar10.architectures import find_network
-from cnn_cifar10.configs import RATE_FACTOR, SPACE, Search, TrainingConfig
+from cnn_cifar10.configs import (
+    RATE_FACTOR,
+    SEARCH_ADDRESS,
+    SPACE,
+    Search,
+    TrainingConfig,
+    is_search_worker,
+)
 from cnn_cifar10.experiments import search_report as report
 from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
 from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
 from cnn_cifar10.training import Run
 from cnn_cifar10.utils import (
-    SEARCH_ADDRESS,
     InputError,
     Terminated,
     clear_parts,
     describe_os_error,
-    is_search_worker,
     read_object,
     read_sealed,
     replacing,

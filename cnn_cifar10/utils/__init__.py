@@ -17,13 +17,11 @@ from cnn_cifar10.utils.checksums import (
     write_checksums,
 )
 from cnn_cifar10.utils.environment import (
-    SEARCH_ADDRESS,
     cpu_flags,
     describe_hardware,
     format_hardware,
     git_commit,
     gpu_names,
-    is_search_worker,
     package_versions,
     require_package,
     usable_cores,
@@ -61,15 +59,15 @@ from cnn_cifar10.utils.signals import Postponed, Terminated, postpone_in_imports
 from cnn_cifar10.utils.values import read_assignment, read_list, read_value
 
 __all__ = [
-    "CHECKSUMS", "HUB", "JSON_BYTES", "MODEL_BYTES", "SEARCH_ADDRESS", "InputError", "Postponed",
-    "Terminated", "cache_folder", "check_size", "check_space", "check_writable", "clear_parts",
-    "cpu_flags", "describe_hardware", "describe_os_error", "digest", "fetch_from_hub",
-    "first_line", "format_csv", "format_hardware", "format_json", "format_size", "git_commit",
-    "gpu_names", "is_no_retracing", "is_pinned", "is_search_worker", "overlay",
-    "package_versions", "parse_object", "postpone_in_imports", "printable", "printable_document",
-    "quiet_tensorflow", "read_assignment", "read_bounded", "read_checked", "read_checksums",
-    "read_list", "read_object", "read_sealed", "read_value", "references", "remove_listed",
-    "replacing", "require", "require_package", "running_search", "running_study",
-    "sigterm_raises", "split_hub_name", "usable_cores", "warn_once", "working_in",
-    "write_checksums", "write_csv", "write_figure", "write_json", "write_page", "write_sealed",
+    "CHECKSUMS", "HUB", "JSON_BYTES", "MODEL_BYTES", "InputError", "Postponed", "Terminated",
+    "cache_folder", "check_size", "check_space", "check_writable", "clear_parts", "cpu_flags",
+    "describe_hardware", "describe_os_error", "digest", "fetch_from_hub", "first_line",
+    "format_csv", "format_hardware", "format_json", "format_size", "git_commit", "gpu_names",
+    "is_no_retracing", "is_pinned", "overlay", "package_versions", "parse_object",
+    "postpone_in_imports", "printable", "printable_document", "quiet_tensorflow", "read_assignment",
+    "read_bounded", "read_checked", "read_checksums", "read_list", "read_object", "read_sealed",
+    "read_value", "references", "remove_listed", "replacing", "require", "require_package",
+    "running_search", "running_study", "sigterm_raises", "split_hub_name", "usable_cores",
+    "warn_once", "working_in", "write_checksums", "write_csv", "write_figure", "write_json",
+    "write_page", "write_sealed",
 ]  # fmt: skip

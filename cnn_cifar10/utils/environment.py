@@ -9,22 +9,6 @@ from typing import Any
 
 from cnn_cifar10.utils.errors import InputError
 
-SEARCH_ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-"""Environment variables by which KerasTuner's chief and workers find each other."""
-
-
-def is_search_worker() -> bool:
-    """Return whether the environment makes this process a worker of a chief elsewhere.
-
-    Raises:
-        InputError: If a part of the address is missing.
-    """
-    missing = [name for name in SEARCH_ADDRESS if not os.environ.get(name)]
-    if 0 < len(missing) < len(SEARCH_ADDRESS):
-        needed = ", ".join(SEARCH_ADDRESS)
-        raise InputError(f"{missing[0]} is not set; chief and workers need {needed}")
-    return not missing and "chief" not in os.environ[SEARCH_ADDRESS[0]]
-
 
 def describe_hardware() -> dict[str, Any]:
     """Return what stands beside every figure: `{"cpu", "cores", "gpu"}`; gpu is "" without one."""

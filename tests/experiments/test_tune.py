@@ -22,13 +22,13 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 from keras_tuner.src.engine.trial import Trial
 
 from cnn_cifar10.cli import main
-from cnn_cifar10.configs import SPACE, Search, TrainingConfig
+from cnn_cifar10.configs import SEARCH_ADDRESS, SPACE, Search, TrainingConfig
 from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.oracles import make_oracle
 from cnn_cifar10.experiments.search_report import read_trials
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.training.checkpoint import Checkpoints
-from cnn_cifar10.utils import SEARCH_ADDRESS, InputError, sigterm_raises
+from cnn_cifar10.utils import InputError, sigterm_raises
 
 LISTS = {"width": [8, 16, 32], "dropout": [0.0, 0.1]}
 RANGES = {**LISTS, "learning_rate": {"low": 0.01, "high": 1.0, "sampling": "log"}}
