@@ -36,9 +36,8 @@ def load_hugging_face(options: DataOptions) -> Dataset:
     if not os.path.isdir(os.path.expanduser(place)) and place.count("/") == 2:
         place, _, config = place.rpartition("/")
     try:
-        found = datasets.load_dataset(
-            os.path.expanduser(place), config, cache_dir=options.data_dir and str(options.data_dir)
-        )
+        cache = options.data_dir and os.path.expanduser(options.data_dir)
+        found = datasets.load_dataset(os.path.expanduser(place), config, cache_dir=cache)
         image, label, names = _columns(next(iter(found.values())).features, column)
         parts = {
             split: part.select_columns([image, label]).cast_column(
