@@ -80,9 +80,8 @@ def join_processes() -> Iterator[Process]:
         InputError: If the backend cannot do so, a variable is missing, or a process was lost.
     """
     global _joined
-    count = int(os.environ.get(_COUNT) or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    if _joined.count > 1 or (count == 1 and len(cluster.get("worker", ())) < 2):
+    count = _read_variable(_COUNT) or _read_variable("SLURM_STEP_NUM_TASKS") or 1
+    if _joined.count > 1 or (count == 1 and _workers_of_tensorflow() < 2):
         yield _joined
         return
     if keras.backend.backend() != "jax":
@@ -103,18 +102,34 @@ def join_processes() -> Iterator[Process]:
         _joined = Process()
 
 
+def _read_variable(name):
+    if not (text := os.environ.get(name)):
+        return None
+    if not text.isdecimal():
+        raise InputError(f"{name} must be a number of processes or of one, received {text!r}")
+    return int(text)
+
+
+def _workers_of_tensorflow():
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        return len(json.loads(text).get("cluster", {}).get("worker", ()))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"TF_CONFIG must describe a cluster in JSON, received {text!r}") from error
+
+
 def _join(jax):
-    given = {name: os.environ.get(name) for name in (_ADDRESSES, _COUNT, _INDEX)}
-    address, count, index = given.values()
-    if count and not (address and index):
-        missing = next(name for name, value in given.items() if not value)
+    address, count, index = os.environ.get(_ADDRESSES), *map(_read_variable, (_COUNT, _INDEX))
+    given = {_ADDRESSES: address, _COUNT: count, _INDEX: index}
+    if count and (not address or index is None):
+        missing = next(name for name, value in given.items() if value in (None, ""))
         raise InputError(f"{missing} is not set; several processes need {', '.join(given)}")
     try:
         # As `keras.distribution.initialize` does it, but for the seconds.
         jax.distributed.initialize(
             address and address.partition(",")[0],
-            count and int(count),
-            index and int(index),
+            count,
+            index,
             heartbeat_timeout_seconds=_SILENCE,
             shutdown_timeout_seconds=_SILENCE,
         )
@@ -139,9 +154,7 @@ class Devices:
         if len(self.names) == 1:
             yield
         elif keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            with tf.distribute.MirroredStrategy(self.names).scope():
+            with _mirrored(self.names).scope():
                 yield
         else:
             # Each process makes its own part of a batch.
@@ -150,6 +163,13 @@ class Devices:
             )
             with distribution.scope():
                 yield
+
+
+@functools.cache  # a second strategy of one process would take the first one's keys for its sums
+def _mirrored(names):
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(names)
 
 
 def find_devices(distribute: str | int, batch: int) -> Devices:

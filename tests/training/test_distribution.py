@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def test_devices_of_jax_train_what_one_trains(tmp_path, run_program, quick_jax):
 def test_mirrored_devices_of_tensorflow_train_what_one_trains(tmp_path, run_program):
     printed = run_program("trains_on_devices.py", tmp_path, 2, KERAS_BACKEND="tensorflow")
     assert check(printed, "2", "parts")["2"]["steps"] >= 50
+    assert json.loads(printed.splitlines()[-2])["variance"] < 1e-5
 
 
 @pytest.fixture
@@ -181,4 +183,19 @@ def test_a_variable_that_is_missing_is_named(monkeypatch):
         pytest.raises(InputError, match="KERAS_DISTRIBUTION_PROCESS_ID is not set"),
         join_processes(),
     ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KERAS_DISTRIBUTION_NUM_PROCESSES", "two"),
+        ("SLURM_STEP_NUM_TASKS", "-1"),
+        ("TF_CONFIG", "{cluster}"),
+        ("TF_CONFIG", "[]"),
+    ],
+)
+def test_a_variable_of_another_kind_is_named_with_its_value(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=rf"{name} must .*{re.escape(value)}"), join_processes():
         pass

@@ -19,6 +19,7 @@ import numpy as np
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.training import Run, train
+from cnn_cifar10.training.distribution import find_devices, see_whole_batches
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -99,6 +100,18 @@ def difference(one, other):
         "steps": len(other_losses.steps),
     }
 
+
+if keras.backend.backend() == "tensorflow":
+    inputs = rng.normal(300.0, 1.0, (8, 8, 8, 3)).astype("float32")
+    with find_devices(2, 8).scope():
+        layer = keras.layers.BatchNormalization(momentum=0.0)
+        model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+        see_whole_batches(model)
+        model.compile("sgd", "mean_squared_error")
+    model.fit(inputs, inputs, 8, verbose=0)
+    variance = inputs.var((0, 1, 2), dtype="float64")
+    apart = np.abs(layer.moving_variance.numpy() - variance) / variance
+    print(json.dumps({"variance": float(apart.max())}))
 
 one = fit("one", "none")
 results = {f"{count}": difference(one, fit(f"{count}", count)) for count in counts}
