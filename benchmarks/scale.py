@@ -116,8 +116,9 @@ def compare(folder, known):
         if not report.exists():
             continue
         seconds = json.loads(report.read_text("utf-8"))["history"]["seconds"]
-        epochs = [after - before for before, after in itertools.pairwise(seconds)]
-        found = statistics.median(epochs)
+        if len(seconds) < 2:
+            continue
+        found = statistics.median(after - before for before, after in itertools.pairwise(seconds))
         cost = estimate_cost(
             speed_of(row, 0),
             images=45_000,

@@ -144,23 +144,26 @@ def list_records(folder: Path) -> Files:
     try:
         with np.load(path, allow_pickle=False) as index:
             about = json.loads(_unpack(index["about"])[0])
+            names, notes, shards = (about[name] for name in ("class_names", "notes", "shards"))
             texts = {name: np.array(_unpack(index[name]), object) for name in ("paths", "groups")}
             own = {name: index[name] for name in _OF_FILES}
             found = {name: index[name] for name in _OF_SCAN}
             formats = index["formats"].tolist()
+        if sum(count for _, count, _ in shards) != len(formats):
+            raise ValueError("shards and images do not agree")
     except FileNotFoundError as error:
         fault = "records that are not finished; convert the images again to go on"
         raise DatasetError(f"{printable(folder)}: {fault}") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{printable(path)}: damaged ({error}); {_REMOVE}") from error
     places = []
-    for name, count, size in about["shards"]:
+    for name, count, size in shards:
         shard = os.path.join(folder, name)
-        length = os.path.getsize(shard) if os.path.exists(shard) else None
-        if length != size:
-            fault = "missing" if length is None else f"has {length:,} bytes, not {size:,}"
+        if not os.path.exists(shard):
+            raise DatasetError(f"{printable(shard)}: missing; convert the images again")
+        if (length := os.path.getsize(shard)) != size:
+            fault = f"has {length:,} bytes, not {size:,}"
             raise DatasetError(f"{printable(shard)}: {fault}; {_REMOVE}")
         places += [place_of(shard, position) for position in range(count)]
     scan = Scan(places, [None] * len(places), formats=formats, **found)
-    names, notes = map(tuple, (about["class_names"], about["notes"]))
-    return Files(folder, names, **texts, **own, notes=notes, known=scan)
+    return Files(folder, tuple(names), **texts, **own, notes=tuple(notes), known=scan)

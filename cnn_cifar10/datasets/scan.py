@@ -72,13 +72,9 @@ class Scan:
     def take(self, index: slice | np.ndarray, size: tuple[int, int] | None, fit: str) -> "Scan":
         """Return what was found in some of the files; `size` and `fit` as for `scan_images`."""
         lists = ("paths", "faults", "formats")
-        arrays = (
-            "digests",
-            "heights",
-            "widths",
-            "bytes",
-            *["thumbnails"] * bool(self.thumbnails.size),
-        )
+        arrays = ["digests", "heights", "widths", "bytes"]
+        if len(self.thumbnails):
+            arrays.append("thumbnails")
         some = {name: np.array(getattr(self, name), object)[index].tolist() for name in lists}
         some |= {name: getattr(self, name)[index] for name in arrays}
         images = _image_files(some["paths"], size, fit, some["digests"])

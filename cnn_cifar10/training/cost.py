@@ -19,7 +19,6 @@ class Cost:
         epoch: Seconds of an epoch with its validation, without compilation.
         rate: Images in a second, of all devices.
         cores: Cores that read and decode so many images; 0 where images are in memory.
-        gradients: Bytes of gradients.
     """
 
     computing: float
@@ -28,7 +27,6 @@ class Cost:
     epoch: float
     rate: float
     cores: float
-    gradients: int
 
 
 def estimate_cost(
@@ -66,4 +64,4 @@ def estimate_cost(
     sending = 2 * (devices - 1) / devices * gradients / (1e9 * bandwidth)
     rate = batch_size / (computing + sending)
     epoch = steps * batch_size / rate + validation * speed.predict / devices
-    return Cost(computing, sending, steps, epoch, rate, rate * core_seconds, gradients)
+    return Cost(computing, sending, steps, epoch, rate, rate * core_seconds)

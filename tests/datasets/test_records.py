@@ -1,5 +1,6 @@
 """Records: what is made of files is made of records, whatever ends their conversion."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def test_shards_of_images_that_changed_are_written_anew(photos, tmp_path, monkey
     assert contents(tmp_path / "new") == after
 
 
+def of_another_kind(path, **others):
+    """Change what an index says of its records."""
+    with np.load(path) as index:
+        columns = {**index}
+    about = {**json.loads(records._unpack(columns["about"])[0]), **others}
+    columns["about"] = records._pack([json.dumps({k: v for k, v in about.items() if v})])
+    np.savez(path, **columns)
+
+
 def damage(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -112,9 +122,11 @@ def damage(path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda shard, index: shard.unlink(), ("00001-", "missing", "remove it, and convert")),
+        (lambda shard, index: shard.unlink(), ("00001-", "missing", "; convert the images again")),
         (lambda shard, index: shard.write_bytes(b"short"), ("00001-", "has 5 bytes, not")),
         (lambda shard, index: damage(index), ("index.npz", "damaged", "remove it, and convert")),
+        (lambda shard, index: of_another_kind(index, notes=None), ("damaged ('notes')",)),
+        (lambda shard, index: of_another_kind(index, shards=[["a", 1, 1]]), ("do not agree",)),
         (lambda shard, index: index.unlink(), ("not finished", "convert the images again")),
     ],
 )
