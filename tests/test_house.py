@@ -240,6 +240,24 @@ class TestNotebooks:
         ]
         assert headings[-2:] == ["## What we learned", "## Exercises"]
 
+    def test_its_sections_are_counted_and_those_that_it_names_are_there(self, path, cells):
+        headings = [
+            (int(chapter), int(section))
+            for cell in cells
+            if cell["cell_type"] == "markdown"
+            for chapter, section in re.findall(r"^## (\d+)\.(\d+) ", "".join(cell["source"]), re.M)
+        ]
+        chapter = int(path.stem[:2])
+        assert headings == [(chapter, 1 + place) for place in range(len(headings))]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+        named = re.findall(rf"[Ss]ections? {chapter}\.(\d+)", text)
+        assert {(chapter, int(section)) for section in named} <= set(headings)
+
+    def test_it_says_of_which_images_the_results_are_that_were_kept(self, cells, code):
+        if "ROOT" in "".join("".join(cell["source"]) for cell in code[1:]):
+            text = "\n".join("".join(cell["source"]) for cell in cells)
+            assert "JPEG copy" in text or "facts['dataset']" in text
+
     def test_its_exercises_have_solutions_that_are_folded(self, cells):
         (start,) = (i for i, c in enumerate(cells) if "## Exercises" in "".join(c["source"]))
         text = "\n".join("".join(cell["source"]) for cell in cells[start:])
