@@ -1,12 +1,14 @@
 """Shared by all test files: quiet TensorFlow, data sets, one trained run, other processes."""
 
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from cnn_cifar10.configs import make_config
 
@@ -49,6 +53,58 @@ def run_program(request):
         return done.stdout
 
     return run_program
+
+
+@pytest.fixture
+def only_with(tmp_path):
+    """A function that hides from new processes what an installation with some extras lacks.
+
+    It takes extras of `cnn-cifar10`, and other packages by keyword; `PYTHONPATH` of the
+    environment that it returns is for processes that see those alone, and what they ask for.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def only_with(*extras, others=()):
+        wanted = [*project["dependencies"], *others]
+        wanted += [name for extra in extras for name in project["optional-dependencies"][extra]]
+        there = _asked_for(wanted) | {"cnn-cifar10"}
+        hidden = [
+            module
+            for module, packages in importlib.metadata.packages_distributions().items()
+            if not there & set(map(canonicalize_name, packages))
+        ]
+        folder = tmp_path / "-".join(["only", *extras])
+        folder.mkdir(exist_ok=True)
+        program = (
+            "import sys\n"
+            f"HIDDEN = {sorted(hidden)}\n"
+            "class Hider:\n"
+            "    @staticmethod\n"
+            "    def find_spec(name, path=None, target=None):\n"
+            "        if name.partition('.')[0] in HIDDEN:\n"
+            "            raise ModuleNotFoundError(f'{name} is not installed', name=name)\n"
+            "sys.meta_path.insert(0, Hider)\n"
+        )
+        (folder / "sitecustomize.py").write_text(program)
+        return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+
+    return only_with
+
+
+def _asked_for(requirements):
+    """Return the names of packages and of all that they ask for."""
+    seen, waiting = set(), list(map(Requirement, requirements))
+    while waiting:
+        wanted = waiting.pop()
+        for extra in {"", *wanted.extras} - {e for name, e in seen if name == wanted.name}:
+            seen.add((wanted.name, extra))
+            try:
+                needed = importlib.metadata.requires(wanted.name) or ()
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            found = map(Requirement, needed)
+            waiting += [r for r in found if not r.marker or r.marker.evaluate({"extra": extra})]
+    return {canonicalize_name(name) for name, _ in seen}
 
 
 @pytest.fixture

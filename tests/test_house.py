@@ -4,6 +4,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -123,6 +124,18 @@ def test_doors_of_what_must_be_quick_load_no_keras():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_doors_need_no_extra_but_a_backend(only_with):
+    doors = "; ".join(f"from cnn_cifar10.{room} import __doc__" for room in FLOOR_OF)
+    done = subprocess.run(
+        [sys.executable, "-c", doors],
+        env={**os.environ, **only_with("tensorflow")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr[-2000:]
 
 
 def public_names(door):
