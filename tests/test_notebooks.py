@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,17 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SEAL = runpy.run_path(ROOT / ".ci" / "seal_notebooks.py")
 # Figures of the prose that stand in no text output: read from a plot, a report or a paper.
 READ_ELSEWHERE = json.loads(Path(__file__).with_name("notebook_figures.json").read_text())
+
+# Blocks that a notebook writes: channels in, options, and where the library has the same block.
+BLOCKS = {
+    "vgg_block": (3, (64,), "vgg16", "stage1_"),
+    "inception_module": (192, (), "googlenet", "stage2_inception1_"),
+    "residual_block": (16, (16,), "resnet20", "stage1_block1_"),
+    "bottleneck": (256, (64,), "resnet50", "stage1_block2_"),
+    "wide_block": (64, (64,), "wide_resnet16_4", "stage1_block2_"),
+    "mbconv": (40, (), "efficientnet_b0", "stage3_block2_"),
+    "fast_block": (24, (64,), "fastnet", "stage1_"),
+}
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 _FIGURE = re.compile(
@@ -81,8 +93,8 @@ def test_what_a_notebook_imports_is_there(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_cell_was_changed_after_the_run_that_its_output_is_of(path):
-    recorded = json.loads(SEAL["RECORD"].read_text())[path.stem]
-    changed = {key for key, seal in SEAL["seals"](path).items() if recorded.get(key) != seal}
+    recorded, found = json.loads(SEAL["RECORD"].read_text())[path.stem], SEAL["seals"](path)
+    changed = {key for key in found | recorded if recorded.get(key) != found.get(key)}
     assert not changed, "run it in full, by `make notebooks`"
 
 
@@ -110,11 +122,72 @@ def test_the_exam_of_the_custom_cnn_is_that_of_its_report():
         assert re.search(rf"{row}{confused['images']} \|", shown)
 
 
+def wiring(found, passed_over):
+    """Return how often which kind of layer feeds which: what a block is, whatever its names."""
+    import keras
+
+    def kind(layer):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return "normalization"
+        traits = ("kernel_size", "strides", "pool_size", "filters", "activation")
+        values = [getattr(layer, trait, None) for trait in traits]
+        return type(layer).__name__, *(getattr(value, "__name__", value) for value in values)
+
+    def is_passed_over(layer):
+        is_linear = isinstance(layer, keras.layers.Activation) and kind(layer)[-1] == "linear"
+        return is_linear or isinstance(layer, passed_over)
+
+    def feeds(layer):
+        for tensor in keras.tree.flatten(layer.input):
+            before = tensor._keras_history.operation
+            if before not in inside:
+                yield "x"
+            else:
+                yield from feeds(before) if is_passed_over(before) else (kind(before),)
+
+    inside = [layer for layer in found if not isinstance(layer, keras.layers.InputLayer)]
+    return Counter(
+        (before, kind(layer))
+        for layer in inside
+        if not is_passed_over(layer)
+        for before in feeds(layer)
+    )
+
+
+def test_blocks_that_a_notebook_writes_are_wired_as_those_of_the_library():
+    import keras
+
+    from cnn_cifar10.architectures import create_model
+
+    (path,) = (ROOT / "notebooks").glob("*_architectures.ipynb")
+    names = {"keras": keras, "layers": keras.layers}
+    for cell in cells_of(path, "code"):
+        for node in ast.parse("".join(cell["source"])).body:
+            if isinstance(node, ast.FunctionDef):
+                exec(compile(ast.Module([node], []), path.name, "exec"), names)
+    written = {name for name in names if name.endswith(("_block", "_module"))}
+    assert written | {"bottleneck", "mbconv"} == {*BLOCKS, "plain_block"}
+    for name, (channels, options, network, place) in BLOCKS.items():
+        passed_over = (keras.layers.Dropout,)
+        if name == "vgg_block":  # the library's pools before the last normalization
+            passed_over += (keras.layers.MaxPooling2D,)
+        block = names["build"](names[name], channels, *options)
+        same = [each for each in create_model(network).layers if each.name.startswith(place)]
+        assert wiring(block.layers, passed_over) == wiring(same, passed_over), name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_cell_can_be_run_twice(path, monkeypatch):
+def test_every_cell_can_be_run_twice_with_what_the_first_one_installs(path, monkeypatch, only_with):
     monkeypatch.setenv("CNN_CIFAR10_SMALL", "1")
     notebook = nbformat.read(path, 4)
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    extras = re.findall(r"\[([\w,-]+)\](?: @|\")", first)
+    others = re.findall(r"\"([\w-]+>=[\d.,<]+)\"", first)
+    of_colab = ("ipykernel", "ipywidgets")
+    names = ("tensorflow", *(name for group in extras for name in group.split(",")))
+    for name, value in only_with(*names, others=[*others, *of_colab]).items():
+        monkeypatch.setenv(name, value)
     notebook.cells = [
         nbformat.v4.new_code_cell(cell.source)
         for cell in notebook.cells

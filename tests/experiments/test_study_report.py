@@ -1,15 +1,23 @@
 """From rows to an answer: figures by hand, plain words, a page that says how."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn_cifar10.configs import find_study, list_studies
-from cnn_cifar10.experiments import compare_with_reference, summarize_study, write_study
+from cnn_cifar10.experiments import (
+    compare_with_reference,
+    read_runs,
+    summarize_study,
+    write_findings,
+    write_study,
+)
 from cnn_cifar10.utils import InputError
 
 T_OF_2 = 4.30265273
+REPORTS = Path(__file__).parents[2] / "reports"
 
 
 @pytest.fixture
@@ -145,3 +153,16 @@ def test_every_named_study_gets_its_page_whatever_failed(name, tmp_path, rows_of
         assert len(row["place"]) == len(study.axes)
     for label in others[-1:]:
         assert document["answer"].endswith(f" Training failed: {label}.")
+
+
+def test_pages_of_the_repository_are_those_of_their_runs(tmp_path):
+    folders = {name: f"studies/cifar10-{name}" for name in list_studies()}
+    studies = [
+        (study, read_runs(study, REPORTS / folders[study.name] / "runs.csv"))
+        for study in map(find_study, folders)
+    ]
+    for study, rows in studies:
+        write_study(study, rows, tmp_path / folders[study.name])
+    write_findings(studies, tmp_path / "findings.md", folders)
+    for page in ("findings.md", *(f"{folder}/report.md" for folder in folders.values())):
+        assert (tmp_path / page).read_text() == (REPORTS / page).read_text(), page
