@@ -1,6 +1,9 @@
 """The trials of a search to an answer: what mattered, the page, the best config."""
 
+import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +128,23 @@ def test_the_table_has_a_line_a_trial(rows, tmp_path):
     assert lines[0].split(",") == list(rows[0])
     assert len(lines) == 41
     assert lines[8].startswith("7,failed,,")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted((Path(__file__).parents[2] / "reports" / "searches").iterdir()),
+    ids=lambda folder: folder.name,
+)
+def test_a_page_of_the_repository_shows_its_trials_and_the_best_config_is_that_of_the_first(folder):
+    with open(folder / "trials.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["validation_accuracy"]]
+    rows.sort(key=lambda row: float(row["validation_accuracy"]), reverse=True)
+    page = (folder / "report.md").read_text()
+    shown = re.findall(r"^\| +(\d+) \| +(0\.\d{4}) \|", page, re.M)
+    assert shown == [(row["trial"], row["validation_accuracy"]) for row in rows[: len(shown)]]
+    best, config = rows[0], json.loads((folder / "best.json").read_text())
+    accuracy = float(best["validation_accuracy"])
+    assert f"trial {best['trial']}, reaches {100 * accuracy:.2f}%" in page
+    settings = {**config, **config["model_options"]}
+    for name in set(best) & set(settings) - {"epochs"}:
+        assert best[name] == str(settings[name]) or float(best[name]) == settings[name], name
