@@ -234,7 +234,9 @@ def test_the_table_of_the_repository_stays_as_it_is_where_nothing_new_is_measure
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("folder", "reported"), [(REPORTS, 13), (REPORTS / "gpu", 9)])
+@pytest.mark.parametrize(
+    ("folder", "reported"), [(REPORTS, 13), (REPORTS / "gpu", 9)], ids=["two cores", "gpu"]
+)
 def test_rows_of_the_repository_hold_what_their_reports_measured(folder, reported):
     reports = {path.parent.name: read_report(path.parent) for path in folder.glob("*/report.json")}
     rows = [row for row in read_results(folder / "results.csv") if row["run"] in reports]
