@@ -77,13 +77,14 @@ def only_with(tmp_path):
         folder.mkdir(exist_ok=True)
         program = (
             "import sys\n"
+            "from importlib.machinery import PathFinder\n"
             f"HIDDEN = {sorted(hidden)}\n"
-            "class Hider:\n"
-            "    @staticmethod\n"
-            "    def find_spec(name, path=None, target=None):\n"
-            "        if name.partition('.')[0] in HIDDEN:\n"
-            "            raise ModuleNotFoundError(f'{name} is not installed', name=name)\n"
-            "sys.meta_path.insert(0, Hider)\n"
+            "class Seen(PathFinder):\n"
+            "    @classmethod\n"
+            "    def find_spec(cls, name, path=None, target=None):\n"
+            "        if name.partition('.')[0] not in HIDDEN:\n"
+            "            return super().find_spec(name, path, target)\n"
+            "sys.meta_path[sys.meta_path.index(PathFinder)] = Seen\n"
         )
         (folder / "sitecustomize.py").write_text(program)
         return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
