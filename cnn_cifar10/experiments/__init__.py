@@ -1,6 +1,7 @@
 """Experiments of many runs: studies, searches and their reports."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 from cnn_cifar10.experiments.findings import judge_claims, measure_effects, write_findings
 from cnn_cifar10.experiments.search_report import setting_importances, write_search
@@ -13,6 +14,9 @@ from cnn_cifar10.experiments.significance import (
 from cnn_cifar10.experiments.study_report import summarize_study, write_study
 from cnn_cifar10.experiments.sweep import read_runs, run_study
 from cnn_cifar10.utils import require_package
+
+if TYPE_CHECKING:  # pages of reference and checks of types read it here
+    from cnn_cifar10.experiments.tune import default_space, run_search
 
 __all__ = [
     "LEVEL", "chance_difference", "compare_with_reference", "default_space", "holm",
