@@ -18,7 +18,7 @@ PACKAGE = ROOT / "cnn_cifar10"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = "https://github.com/cnn-cifar10/cnn-cifar10"
 TAUGHT = {
-    "02_augmentation": {"rotated"},
+    "02_augmentation": {"rotated", "Grey", "draw", "transform"},
     "03_convolution": {"convolve", "convolve_layer", "max_pool"},
     "04_network_by_hand": {"adam", "sgd", "slope", "softmax"},
     "07_architectures": {
