@@ -21,6 +21,7 @@ TAUGHT = {
     "02_augmentation": {"rotated", "Grey", "draw", "transform"},
     "03_convolution": {"convolve", "convolve_layer", "max_pool"},
     "04_network_by_hand": {"adam", "sgd", "slope", "softmax"},
+    "06_what_it_learned": {"paint"},
     "07_architectures": {
         *("conv", "build", "size_of", "vgg_block", "inception_module", "plain_block"),
         *("residual_block", "bottleneck", "wide_block", "mbconv", "fast_block"),
