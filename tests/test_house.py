@@ -24,7 +24,7 @@ TAUGHT = {
     "06_what_it_learned": {"paint"},
     "07_architectures": {
         *("conv", "build", "size_of", "vgg_block", "inception_module", "plain_block"),
-        *("residual_block", "bottleneck", "wide_block", "mbconv", "fast_block"),
+        *("residual_block", "projection_block", "bottleneck", "wide_block", "mbconv", "fast_block"),
     },
     "13_when_to_doubt": {"alarms", "thumbnails"},
 }

@@ -62,7 +62,12 @@ def _read(model):
     for layer in model.layers:
         kind, given = type(layer).__name__.removeprefix("Fused"), sources[layer.name]
         activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-        lines = [_NAMES.get(kind, kind).format(layer), _ACTIVATIONS.get(activation, activation)]
+        stride = layer.strides[0] if kind.endswith("Conv2D") else 1
+        lines = [
+            _NAMES.get(kind, kind).format(layer),
+            f"stride {stride}" if stride > 1 else "",
+            _ACTIVATIONS.get(activation, activation),
+        ]
         boxes = [box_of[source] for source in given]
         if kind in _BESIDE and inputs[boxes[0]] and readers.count(given[0]) == 1:
             box_of[layer.name] = boxes[0]

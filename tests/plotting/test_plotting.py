@@ -719,6 +719,23 @@ def test_blocks_have_a_box_a_step_and_the_shortcut_goes_around():
     assert middles == pytest.approx([-0.5, 0, 0, 0.5])  # two branches, side by side
 
 
+def test_a_convolution_in_a_shortcut_has_a_box_beside_the_block_and_its_stride():
+    x = keras.Input((8, 8, 4))
+    y = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu")(x)
+    y = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, padding="same")(y))
+    shortcut = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 1, 2)(x))
+    block = keras.Model(x, keras.layers.Add()([y, shortcut]))
+    (axes,) = plotting.plot_blocks({"projection": block}).axes
+    placed = {text.get_text(): text.get_position() for text in axes.texts if text.get_text()}
+    assert placed == {
+        "input, 4 channels": (0, 0),
+        "convolution 3 x 3, 8\nstride 2, ReLU": (-0.5, 1),
+        "convolution 1 x 1, 8\nstride 2, norm": (0.5, 1),
+        "convolution 3 x 3, 8\nnorm": (-0.5, 2),
+        "+": (0, 3),
+    }
+
+
 def test_a_slider_is_there_where_somebody_can_move_it(monkeypatch):
     widgets = pytest.importorskip("ipywidgets")
     drawn = []
