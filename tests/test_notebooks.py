@@ -23,6 +23,7 @@ BLOCKS = {
     "vgg_block": (3, (64,), "vgg16", "stage1_"),
     "inception_module": (192, (), "googlenet", "stage2_inception1_"),
     "residual_block": (16, (16,), "resnet20", "stage1_block1_"),
+    "projection_block": (64, (128,), "resnet18", "stage2_block1_"),
     "bottleneck": (256, (64,), "resnet50", "stage1_block2_"),
     "wide_block": (64, (64,), "wide_resnet16_4", "stage1_block2_"),
     "mbconv": (40, (), "efficientnet_b0", "stage3_block2_"),

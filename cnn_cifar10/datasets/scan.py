@@ -105,10 +105,13 @@ def scan_images(
     unknown = _recall(scan)
     with progress_bar(len(unknown), progress) as bar:
         shape = size if scan.images and scan.images.cache else (64, 64)
-        for places, found in _examine_all(scan, unknown, shape, fit):
+        for places, found, images in _examine_all(scan, unknown, shape, fit):
             for i, (length, _, record) in zip(places, found, strict=True):
                 _enter(scan, i, length, record)
             _remember([scan.paths[i] for i in places], found)
+            if len(images):
+                cached = [i for i in places if scan.heights[i]]
+                scan.images.cache.write(scan.digests[cached], images)
             bar.update(len(places))
     return scan
 
@@ -236,16 +239,18 @@ def _examine_all(scan, places, size, fit):
     # Headers are parsed in Python, by one thread at a time. Processes take a second to start.
     prefer = "processes" if len(places) > FEW_FILES else "threads"
     work = Parallel(cores, return_as="generator", prefer=prefer)
-    examine, compared = delayed(_examine), len(scan.thumbnails) > 0
-    results = work(
-        examine([scan.paths[i] for i in chunk], size, fit, cache, compared) for chunk in chunks
-    )
-    yield from zip(chunks, results, strict=True)
+    examine, kept = delayed(_examine), (cache is not None, len(scan.thumbnails) > 0)
+    results = work(examine([scan.paths[i] for i in chunk], size, fit, *kept) for chunk in chunks)
+    for chunk, (found, images) in zip(chunks, results, strict=True):
+        yield chunk, found, images
 
 
-def _examine(paths, size, fit, cache, compared):
-    """Return the bytes, the stamp and the record of each file; thumbnails if they are compared."""
-    stamps, records, digests, images = [], [], [], []
+def _examine(paths, size, fit, cached, compared):
+    """Return the bytes, the stamp and the record of each file, and the pixels if they are cached.
+
+    Records have thumbnails if these are compared. Files that are faulty have no pixels.
+    """
+    stamps, records, images = [], [], []
     for path in paths:
         stamps.append(_stamp(path))  # before it is read
         digest = b""
@@ -258,9 +263,7 @@ def _examine(paths, size, fit, cache, compared):
             continue
         thumbnail = image.resize((THUMBNAIL, THUMBNAIL), _BOX).tobytes() if compared else b""
         records.append(_Record(None, digest, kind, height, width, thumbnail))
-        if cache is not None:
-            digests.append(digest)
+        if cached:
             images.append(fit_image(image, size, fit))
-    if images:
-        cache.write(np.array(digests, "S32"), np.array(images))
-    return [(*stamp, record) for stamp, record in zip(stamps, records, strict=True)]
+    found = [(*stamp, record) for stamp, record in zip(stamps, records, strict=True)]
+    return found, np.array(images)

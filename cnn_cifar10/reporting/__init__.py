@@ -26,12 +26,19 @@ from cnn_cifar10.reporting.run_report import (
     remove_report,
     report_run,
 )
-from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_cell, format_table
+from cnn_cifar10.reporting.tables import (
+    Markdown,
+    escape_markdown,
+    format_cell,
+    format_table,
+    show_table,
+)
 
 __all__ = [
     "FULL_EPOCHS", "Markdown", "add_result", "check_report_place", "comparable_predictions",
     "compare_predictions", "describe_data", "escape_markdown", "find_report", "format_cell",
     "format_metrics", "format_per_class", "format_summaries", "format_table", "inspect_folder",
     "name_runs", "read_report", "read_results", "read_tables", "remove_report", "report_run",
-    "result_columns", "summarize_results", "summarize_times", "summary_columns", "write_comparison",
+    "result_columns", "show_table", "summarize_results", "summarize_times", "summary_columns",
+    "write_comparison",
 ]  # fmt: skip

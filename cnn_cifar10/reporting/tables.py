@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.evaluation import METRICS
-from cnn_cifar10.utils import printable
+from cnn_cifar10.utils import printable, require_package
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,22 @@ def format_table(rows: list[dict], columns: Iterable[str] | None = None) -> str:
         for line in (cells[0], rules, *cells[1:])
     ]
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def show_table(rows: list[dict], columns: Iterable[str] | None = None) -> None:
+    """Show rows as a table in a notebook.
+
+    Args:
+        rows: As for `format_table`.
+        columns: As for `format_table`.
+
+    Raises:
+        InputError: If IPython is not installed.
+    """
+    require_package("IPython", "tables in notebooks need", "jupyter")
+    from IPython import display
+
+    display.display(display.Markdown(format_table(rows, columns)))
 
 
 def _is_numeric(values):

@@ -19,6 +19,7 @@ from cnn_cifar10.reporting import (
     read_results,
     read_tables,
     result_columns,
+    show_table,
     summarize_results,
     summarize_times,
     summary_columns,
@@ -117,6 +118,14 @@ def test_results_come_back_sorted_and_as_numbers(tmp_path):
         "fingerprint": "0123456789ab",
     }
     assert path.read_text().splitlines()[0] == ",".join(result_columns())
+
+
+def test_a_table_is_shown_rendered_in_a_notebook(monkeypatch):
+    rows = [{"name": "a", "share": 0.5}, {"name": "b", "share": 1.0}]
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show_table(rows, {"share": "Share"})
+    assert shown[0]._repr_markdown_() == format_table(rows, {"share": "Share"})
 
 
 def test_a_table_may_have_columns_of_its_own(tmp_path):
