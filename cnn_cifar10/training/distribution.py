@@ -119,7 +119,11 @@ def _workers_of_tensorflow():
 
 
 def _join(jax):
-    address, count, index = os.environ.get(_ADDRESSES), *map(_read_variable, (_COUNT, _INDEX))
+    address, count, index = (
+        os.environ.get(_ADDRESSES),
+        _read_variable(_COUNT),
+        _read_variable(_INDEX),
+    )
     given = {_ADDRESSES: address, _COUNT: count, _INDEX: index}
     if count and (not address or index is None):
         missing = next(name for name, value in given.items() if value in (None, ""))
