@@ -127,6 +127,7 @@ def test_doors_of_what_must_be_quick_load_no_keras():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_doors_need_no_extra_but_a_backend(only_with):
     doors = "; ".join(f"from cnn_cifar10.{room} import __doc__" for room in FLOOR_OF)
     done = subprocess.run(

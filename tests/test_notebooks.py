@@ -155,6 +155,7 @@ def wiring(found, passed_over):
     )
 
 
+@pytest.mark.slow
 def test_blocks_that_a_notebook_writes_are_wired_as_those_of_the_library():
     import keras
 
