@@ -62,6 +62,7 @@ def test_the_whole_network_gives_the_same_with_the_same_weights(transfer):
     np.testing.assert_allclose(folded.predict(IMAGES, verbose=0), expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same(transfer):
     import tensorflow as tf
 

@@ -368,6 +368,7 @@ def test_an_evaluated_run_can_be_compared(digits_run, tmp_path, monkeypatch, cap
     assert "## Agreement" not in text
 
 
+@pytest.mark.slow
 def test_diagnostics_are_part_of_the_report(digits_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", str(digits_run.path), "--diagnostics", "--json"]) == 0

@@ -79,6 +79,7 @@ def test_runs_without_a_figure_are_named_and_not_compared(tmp_path, capsys):
     assert "without a test split are compared by --metric" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_the_report_and_the_row_of_a_run_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = [*("train", "--dataset", "digits", "--train-images", "100", "--epochs", "1", "--quiet")]

@@ -251,6 +251,7 @@ def published(fake_dir, monkeypatch, tmp_path):
 UNREACHABLE = "http://no-such-host.invalid/cifar-10-python.tar.gz"
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_official_archive_is_downloaded(fake, published, monkeypatch):
     monkeypatch.setenv("CNN_CIFAR10_MIRROR", str(published))
     dataset = load_dataset("cifar10")

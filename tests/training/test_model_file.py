@@ -92,6 +92,7 @@ def test_a_model_of_ones_own_class_passes(tmp_path):
     check_network(found, [32, 32, 3], 10)
 
 
+@pytest.mark.slow
 def test_checks_leave_nothing_behind(digits_run):
     """Names of layers count on, and variables that wait for values are made by no one."""
     run = open_run(digits_run.path)
