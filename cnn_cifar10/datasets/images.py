@@ -175,7 +175,10 @@ def read_file(path: str | os.PathLike) -> bytes:
             raise ImageError(path, "is no regular file; remove it")
         _check_bytes(path, status.st_size)
         with open(path, "rb") as file:
-            return file.read()  # room for the most bytes would cost more than reading few
+            data = file.read(status.st_size + 1)  # room for the most bytes would take long to make
+            if len(data) > status.st_size:  # it grew, or has no size, as in /proc
+                data += file.read(MAX_BYTES + 1 - len(data))
+            return data
     except FileNotFoundError as error:
         raise ImageError(path, "no such file; check the path") from error
     except ImageError:

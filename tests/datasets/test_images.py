@@ -312,6 +312,20 @@ def irregular(request, tmp_path):
     return path
 
 
+def test_a_file_that_grows_is_read_up_to_a_bound(tmp_path, monkeypatch):
+    path, stat = tmp_path / "a.jpg", os.stat
+    path.write_bytes(bytes(100))
+
+    def stat_before(place):
+        fields = list(stat(place))
+        return os.stat_result([*fields[:6], 10, *fields[7:]])
+
+    monkeypatch.setattr(os, "stat", stat_before)
+    assert len(images.read_file(path)) == 100
+    monkeypatch.setattr(images, "MAX_BYTES", 50)
+    assert len(images.read_file(path)) == 51
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes in folders")
 def test_what_is_no_regular_file_is_never_opened(irregular):
     with pytest.raises(ImageError, match=r"a\.jpg: is no regular file"):
