@@ -1,12 +1,15 @@
 """One pass over image files: content digests, damage, sizes, formats and thumbnails."""
 
+import collections
 import dataclasses
+import functools
 import hashlib
 import math
 import os
 import sys
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +24,9 @@ from cnn_cifar10.datasets.images import (
     fit_image,
     load_image,
     read_file,
+    threads,
 )
+from cnn_cifar10.datasets.workers import call_apart
 from cnn_cifar10.utils import cache_folder, usable_cores
 
 THUMBNAIL = 16
@@ -229,20 +234,28 @@ def progress_bar(count: int, progress: bool | None, what: str = "Reading images"
 
 def _examine_all(scan, places, size, fit):
     """Yield positions and what `_examine` returns, chunk by chunk, so that memory is flat."""
-    from joblib import Parallel, delayed
-
     cache, cores = scan.images and scan.images.cache, usable_cores()
     # Many small images, which a cache takes best at once; of large ones few, to show progress.
     largest = min(1024, 2**22 // (3 * math.prod(size)), len(places) // (8 * cores))
     step = max(1, largest)
     chunks = [places[start : start + step] for start in range(0, len(places), step)]
-    # Headers are parsed in Python, by one thread at a time. Processes take a second to start.
-    prefer = "processes" if len(places) > FEW_FILES else "threads"
-    work = Parallel(cores, return_as="generator", prefer=prefer)
-    examine, kept = delayed(_examine), (cache is not None, len(scan.thumbnails) > 0)
-    results = work(examine([scan.paths[i] for i in chunk], size, fit, *kept) for chunk in chunks)
-    for chunk, (found, images) in zip(chunks, results, strict=True):
-        yield chunk, found, images
+    kept = cache is not None, len(scan.thumbnails) > 0
+    # Headers are parsed in Python, by one thread of a process at a time.
+    examine = functools.partial(call_apart, _examine) if len(places) > FEW_FILES else _examine
+    jobs: collections.deque[tuple[Any, Future]] = collections.deque()
+    try:
+        for chunk in chunks:
+            paths = [scan.paths[i] for i in chunk]
+            jobs.append((chunk, threads().submit(examine, paths, size, fit, *kept)))
+            if len(jobs) == 2 * cores - 1:  # no more are held, or lost by an interruption
+                chunk, job = jobs.popleft()
+                yield chunk, *job.result()
+        while jobs:
+            chunk, job = jobs.popleft()
+            yield chunk, *job.result()
+    finally:
+        for _, job in jobs:
+            job.cancel()
 
 
 def _examine(paths, size, fit, cached, compared):

@@ -316,8 +316,8 @@ def test_a_file_that_grows_is_read_up_to_a_bound(tmp_path, monkeypatch):
     path, stat = tmp_path / "a.jpg", os.stat
     path.write_bytes(bytes(100))
 
-    def stat_before(place):
-        fields = list(stat(place))
+    def stat_before(place, **options):
+        fields = list(stat(place, **options))
         return os.stat_result([*fields[:6], 10, *fields[7:]])
 
     monkeypatch.setattr(os, "stat", stat_before)
