@@ -5,20 +5,17 @@ from cnn_cifar10.training.cost import Cost, estimate_cost
 from cnn_cifar10.training.distribution import Process, join_processes
 from cnn_cifar10.training.features import frozen_features
 from cnn_cifar10.training.limits import check_size
+from cnn_cifar10.training.look import Look, glance, look_at
 from cnn_cifar10.training.lr_find import RangeTest, find_learning_rate
-from cnn_cifar10.training.optimizers import Muon
-from cnn_cifar10.training.plan import (
-    Look,
-    Plan,
+from cnn_cifar10.training.measure import (
     Speed,
     count_parameters,
     estimate_memory,
-    glance,
-    look_at,
-    make_plan,
     measure_reading,
     measure_speed,
 )
+from cnn_cifar10.training.optimizers import Muon
+from cnn_cifar10.training.plan import Plan, make_plan
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.recorder import TrainingError
 from cnn_cifar10.training.run import Run, open_run

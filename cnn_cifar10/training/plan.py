@@ -1,31 +1,16 @@
 """Plan of a training: what the data and the time decide, each choice with its reason."""
 
 import dataclasses
-import itertools
-import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
-from cnn_cifar10.architectures import fold_normalization, head_of
 from cnn_cifar10.configs import FOLDER, TrainingConfig
-from cnn_cifar10.datasets import (
-    DataOptions,
-    Dataset,
-    Split,
-    find_source,
-    read_image,
-)
-from cnn_cifar10.pipelines import training_batches
-from cnn_cifar10.training.build import build_model, compile_model
-from cnn_cifar10.training.limits import bytes_per_image, check_size
-from cnn_cifar10.training.optimizers import build_optimizer
-from cnn_cifar10.training.precision import choose_precision
+from cnn_cifar10.training.look import Look
+from cnn_cifar10.training.measure import Speed
 from cnn_cifar10.utils import InputError
 
 MINUTES = 10.0
@@ -37,8 +22,6 @@ PHOTOGRAPH = 48
 SIZES = (96, 128, 160, 192, 224)
 """Sides in pixels that photographs can be trained at."""
 
-_SAMPLE = 64  # files that are read at first
-_READING, _MOST_READ = 0.3, 4096  # seconds of reading that are measured, and of so many files
 _OWN_SIZE = 64  # the side that other images are read at, at most
 _FEWEST, _MOST = 5, 20  # epochs of fine-tuning
 _QUICK, _PATIENT = 4_000, 20_000  # images seen in all epochs if these are few; with --minutes
@@ -50,39 +33,6 @@ _FITS = {
     "pad": "with grey bars beside long images",
     "stretch": "long images are distorted",
 }
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a glance at the data shows.
-
-    Args:
-        counts: Images of each class.
-        images: Images of the training, validation and test split.
-        height: Median height in pixels.
-        width: Median width in pixels.
-        read_seconds: What it takes to read one of its files.
-    """
-
-    counts: Mapping[str, int]
-    images: tuple[int, int, int]
-    height: int
-    width: int
-    read_seconds: float = 0.0
-
-    @property
-    def side(self) -> int:
-        """The shorter side in pixels."""
-        return min(self.height, self.width)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds a network takes to train on and to predict an image of `size` pixels a side."""
-
-    size: int
-    train: float
-    predict: float
 
 
 @dataclass(frozen=True)
@@ -236,168 +186,3 @@ def _reasons(look, config, chooses_model):
     size = f"{config.image_size} of a median of {look.width} x {look.height} pixels"
     first = {"model": f"model: {model} (--model)"}
     return first | {"image_size": f"image size: {size} (--image-size)"} | reasons
-
-
-def glance(config: TrainingConfig) -> Look:
-    """Look at data that are image files: list them, and read some.
-
-    Raises:
-        DatasetError: If there are none, or they are laid out otherwise.
-    """
-    files = _list_files(config)
-    some = np.unique(np.linspace(0, len(files.paths) - 1, _SAMPLE).astype(int))
-    names = (files.class_names[label] for label in files.labels)
-    began = time.perf_counter()
-    scan = files.scan(None, config.fit, False, some)
-    seconds = (time.perf_counter() - began) / len(some)
-    known = scan.heights > 0
-    height, width = (
-        int(np.median(side[known])) if known.any() else _OWN_SIZE
-        for side in (scan.heights, scan.widths)
-    )
-    images = Counter(dict(zip(*np.unique(files.splits, return_counts=True), strict=True)))
-    tenth = images["train"] // 10
-    missing = () if images["validation"] else ("validation", "test")
-    for split in missing:  # which is taken from train then
-        if not images[split]:
-            images[split], images["train"] = tenth, images["train"] - tenth
-    train = min(images["train"], config.train_images or images["train"])
-    counts = (train, images["validation"], images["test"])
-    return Look(Counter(names), counts, height, width, seconds)
-
-
-def measure_reading(config: TrainingConfig, size: int) -> float:
-    """Return the seconds of one core that reading and decoding an image file takes.
-
-    What other programs do at the same time does not count, nor what a disk takes.
-
-    Args:
-        config: The config, of data that are image files.
-        size: Height and width in pixels that they are read at.
-
-    Raises:
-        DatasetError: If there are none, or they are laid out otherwise.
-        ImageError: If an image cannot be read.
-    """
-    files = _list_files(config)
-    some = np.random.default_rng(0).permutation(len(files.paths))[:_MOST_READ]
-    places, count = itertools.cycle(files.places(some)), 0
-    read_image(next(places))  # loads the decoder
-    began = time.process_time()
-    while (seconds := time.process_time() - began) < _READING:
-        read_image(next(places), (size, size), config.fit)  # in one thread, as a worker does
-        count += 1
-    return seconds / count
-
-
-def _list_files(config):
-    """Return the image files of a config's data."""
-    list_files = find_source(config.dataset).list_files
-    assert list_files is not None
-    _, files = list_files(DataOptions(config.data_dir))
-    return files
-
-
-def look_at(dataset: Dataset) -> Look:
-    """Return what is known of data that are loaded."""
-    counts = Counter(dataset.train.labels.tolist())
-    images = (len(dataset.train), len(dataset.validation), len(dataset.test))
-    return Look(counts, images, *dataset.image_shape[:2])
-
-
-def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
-    """Measure some steps of a config's training, on generated images.
-
-    Args:
-        config: The config.
-        size: Height and width of the images in pixels.
-        classes: Number of classes.
-
-    Raises:
-        InputError: If the network cannot take images of the config's size.
-    """
-    check_size(config)
-    dataset = _generate(2 * config.batch_size, size, classes)
-    model = build_model(config, dataset, choose_precision(config.precision, config.model))
-    model = fold_normalization(model)  # as in training
-    compile_model(model, config, dataset)
-    batches = training_batches(
-        dataset.train, classes, batch_size=config.batch_size, augment=config.augment
-    )
-
-    def fit(steps):
-        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-
-    train = _seconds(fit) / config.batch_size
-    keras.utils.clear_session()
-    # The way back takes two to four times as long as the way there.
-    return Speed(size, train, predict=train if head_of(model) else train / 4)
-
-
-def count_parameters(config: TrainingConfig, size: int, classes: int) -> int:
-    """Return how many numbers of a config's network are trained.
-
-    Args:
-        config: The config.
-        size: Height and width of the images in pixels.
-        classes: Number of classes.
-    """
-    with keras.StatelessScope(initialize_variables=False):
-        model = build_model(config, _generate(1, size, classes), "float32")
-        return _count(model.trainable_variables)
-
-
-def estimate_memory(config: TrainingConfig, size: int, classes: int, images: int) -> dict[str, int]:
-    """Return the bytes that a device holds while it trains.
-
-    Weights, gradients and the optimizer's state are counted, 4 bytes each. Activations are
-    estimated: all outputs from the first trained layer on, and three of the largest.
-
-    Args:
-        config: The config.
-        size: Height and width of the images in pixels.
-        classes: Number of classes.
-        images: Images of a batch that are on the device.
-
-    Returns:
-        A dict of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
-    """
-    config = dataclasses.replace(config, small_epochs=0)  # of images of a known size
-    optimizer, kernel = build_optimizer(config, 0.1), keras.Variable(np.zeros((3, 3, 2, 2)))
-    optimizer.build([kernel])
-    # For each number that is trained; the step and the learning rate are few beside the kernel's.
-    states = _count(optimizer.variables) // _count([kernel])
-    with keras.StatelessScope(initialize_variables=False):
-        model = build_model(config, _generate(1, size, classes), "float32")
-        trained = 4 * _count(model.trainable_variables)
-        return {
-            "weights": 4 * _count(model.variables),
-            "gradients": trained,
-            "optimizer": states * trained,
-            "activations": images * bytes_per_image(model, config),
-        }
-
-
-def _count(variables):
-    return sum(math.prod(variable.shape) for variable in variables)
-
-
-def _generate(count, size, classes):
-    """Return a data set of generated images."""
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
-    split = Split(images, np.arange(count) % classes)
-    names = tuple(map(str, range(classes)))
-    return Dataset("generated", "generated", names, split, split, split)
-
-
-def _seconds(run: Callable[[int], Any], least: float = 1.0) -> float:
-    """Return the seconds of a step, of as many as take the least time; the first compiles."""
-    run(1)
-    steps, seconds = 1, 0.0
-    while True:
-        began = time.perf_counter()
-        run(steps)
-        seconds = time.perf_counter() - began
-        if seconds >= least:
-            return seconds / steps
-        steps = max(2 * steps, int(steps * least / seconds))
