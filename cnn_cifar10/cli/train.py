@@ -26,11 +26,20 @@ import os
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.configs import OPTIMIZERS, RECIPES, TrainingConfig, make_config, read_config
+from cnn_cifar10.configs import (
+    LOSSES,
+    OPTIMIZERS,
+    RECIPES,
+    SCHEDULES,
+    TrainingConfig,
+    make_config,
+    read_config,
+)
 from cnn_cifar10.utils import InputError, printable, references, require_package, working_in
 
 CONTINUES = True
 
+_CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss": LOSSES}
 _TRACKERS = {"mlflow": "mlflow.keras:MlflowCallback"}
 
 
@@ -270,12 +279,18 @@ def _read_config(args, recipe=None, **chosen):
     fields = {**chosen, **given}
     config = _changed(start, fields) if args.config else make_config(recipe, **fields)
     check_options(config.model, config.model_options)
-    having = [name for name, entry in OPTIMIZERS.items() if "momentum" in entry.fields]
-    if "momentum" in given and config.optimizer not in having:
-        raise InputError(
-            f"--momentum is of {', '.join(having)}, not of {config.optimizer}: leave it out"
-        )
+    for field, entries in _CHOICES.items():
+        _check_used(given, entries, getattr(config, field))
     return config
+
+
+def _check_used(given, entries, chosen):
+    """Raise where a field is given that others of these entries make use of, but not the chosen."""
+    for name in sorted(given):
+        having = [other for other, entry in entries.items() if name in entry.fields]
+        if having and chosen not in having:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is of {', '.join(having)}, not of {chosen}: leave it out")
 
 
 def _changed(config, given):

@@ -63,10 +63,12 @@ class Schedule:
             returns a Keras callback which changes the learning rate by it; `None` for none. Of
             what it counts with, a run that continues restores `wait`, `best` and
             `cooldown_counter`, as Keras's callbacks name them.
+        fields: Fields of the config that `build` makes use of.
     """
 
     build: str | Callable
     callback: str | Callable | None = None
+    fields: tuple[str, ...] = ("warmup",)
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,14 @@ muon: for the kernels of convolutions, see `training.Muon`.
 """
 
 SCHEDULES = {
-    "constant": Schedule("cnn_cifar10.training.schedules:constant"),
-    "step": Schedule("cnn_cifar10.training.schedules:step"),
+    "constant": Schedule("cnn_cifar10.training.schedules:constant", fields=()),
+    "step": Schedule("cnn_cifar10.training.schedules:step", fields=()),
     "cosine": Schedule("cnn_cifar10.training.schedules:cosine"),
     "one_cycle": Schedule("cnn_cifar10.training.schedules:OneCycle"),
     "reduce_on_plateau": Schedule(
         "cnn_cifar10.training.schedules:constant",
         callback="cnn_cifar10.training.schedules:reduce_on_plateau",
+        fields=(),
     ),
 }
 """constant: the learning rate itself.

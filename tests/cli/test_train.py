@@ -115,6 +115,11 @@ def test_minutes_are_above_0(minutes, photos, capsys):
             "--dataset digits --optimizer adam --momentum 0.5",
             "--momentum is of sgd, rmsprop, muon, not of adam: leave it out",
         ),
+        (
+            "--dataset digits --schedule step --warmup 0.1",
+            "--warmup is of cosine, one_cycle, not of step: leave it out",
+        ),
+        ("--dataset digits --recipe tutorial --warmup 0.1", "not of constant"),
         ("--data-dir photos --momentum 0.5", "not of adamw"),  # which is chosen for photographs
     ],
 )
