@@ -17,8 +17,8 @@ from cnn_cifar10.datasets.source import DataOptions
 from cnn_cifar10.datasets.splits import SPLITS, Files, Row, load_splits
 from cnn_cifar10.utils import cache_folder, printable, replacing, require_package
 
-Example = tuple[bytes | Path, int]
-"""An image, as a file holds it or as a file, and its label; below 0 where it has none."""
+Example = tuple[bytes | Path | None, int]
+"""An image, as a file holds it or as a file, and its label; `None` or below 0 where it has none."""
 
 
 def load_hugging_face(options: DataOptions) -> Dataset:
@@ -53,8 +53,9 @@ def load_hugging_face(options: DataOptions) -> Dataset:
 
     def examples(part):
         for row in part:
-            stored = row[image]
-            data = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"])
+            data = stored = row[image]
+            if stored is not None:
+                data = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"])
             yield data, -1 if row[label] is None else row[label]
 
     splits = {split: examples(part) for split, part in parts.items()}
@@ -154,7 +155,8 @@ def _load(
         stored = list(_store(examples, names, split))
         rows += [row for row in stored if row]
         if count := stored.count(None):
-            notes.append(f"{count:,} images of {printable(name)} have no label and are left out.")
+            which = f"{count:,} images of {printable(name)}"
+            notes.append(f"{which} are left out: the image or its label is missing.")
     if "train" not in {split for _, _, split, _ in rows}:
         raise DatasetError(f"{kind}:{options.name}: has no train split, but {few([*splits])}")
     files = Files.collect(_folder(), rows, notes)
@@ -166,9 +168,9 @@ def _folder() -> Path:
 
 
 def _store(examples: Iterable[Example], names: list[str], split: str) -> Iterator[Row | None]:
-    """Yield a row for each example, whose image is a file then; `None` for one without label."""
+    """Yield a row for each example, whose image is a file then; `None` where a part is missing."""
     for image, label in examples:
-        if label < 0:
+        if image is None or label < 0:
             yield None
             continue
         if isinstance(image, bytes):

@@ -69,11 +69,16 @@ def hugging_face(tmp_path, pixels, monkeypatch):
     folder = tmp_path / "animals"
     features = {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
 
-    def write(labels=lambda count: np.arange(count) % 2, names=("train", "test"), **more):
+    def write(
+        labels=lambda count: np.arange(count) % 2,
+        names=("train", "test"),
+        pictures=lambda stored: stored,
+        **more,
+    ):
         given = datasets.Features(features | {key: each[0] for key, each in more.items()})
         for name, images in zip(names, pixels.values(), strict=True):
             columns = {
-                "picture": [{"bytes": png(image), "path": None} for image in images],
+                "picture": pictures([{"bytes": png(image), "path": None} for image in images]),
                 "kind": labels(len(images)).tolist(),
                 **{key: each[1](len(images)) for key, each in more.items()},
             }
@@ -117,8 +122,16 @@ def test_a_column_of_labels_is_chosen_where_there_are_several(hugging_face, tmp_
 def test_images_without_labels_are_left_out_with_a_note(hugging_face, tmp_path):
     folder = hugging_face(labels=lambda n: np.arange(n) % 2 if n == 24 else np.full(n, -1))
     dataset = from_hugging_face(folder, tmp_path)
-    assert "8 images of test have no label and are left out." in dataset.notes
+    assert "8 images of test are left out: the image or its label is missing." in dataset.notes
     assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 24
+
+
+def test_labels_without_images_are_left_out_with_a_note(hugging_face, tmp_path):
+    folder = hugging_face(pictures=lambda stored: [*stored[:-2], None, None])
+    dataset = from_hugging_face(folder, tmp_path)
+    assert "2 images of train are left out: the image or its label is missing." in dataset.notes
+    assert len(dataset.train) + len(dataset.validation) == COUNTS["train"] - 2
+    assert len(dataset.test) == COUNTS["test"] - 2
 
 
 @pytest.mark.parametrize("name", ["no/such-name", "nowhere"])
