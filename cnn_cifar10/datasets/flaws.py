@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnn_cifar10.datasets.images import load_image, read_file
+from cnn_cifar10.datasets.images import FEW_FILES, load_image, read_file
 from cnn_cifar10.datasets.scan import Scan, progress_bar
-from cnn_cifar10.utils import usable_cores
+from cnn_cifar10.datasets.workers import call_each
 
 _KINDS = ("blurry", "dark", "light", "low_information", "odd_aspect_ratio", "odd_size")
 _SIZE = 256  # pixels of the longer side that CleanVision sees; it looks for blur at 64
@@ -51,14 +51,11 @@ def find_flaws(scan: Scan, progress: bool | None = None) -> dict[str, list[int]]
 
 
 def _measure_all(paths: Sequence[str], progress: bool | None) -> list[dict]:
-    from joblib import Parallel, delayed
-
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    prefer = "processes" if len(chunks) > 16 else "threads"
-    work = Parallel(usable_cores(), return_as="generator", prefer=prefer)
     rows: list[dict] = []
     with progress_bar(len(paths), progress, "Looking for blur and darkness") as bar:
-        for found in work(delayed(_measure)(chunk) for chunk in chunks):
+        jobs = ((chunk,) for chunk in chunks)
+        for found in call_each(_measure, jobs, apart=len(paths) > FEW_FILES):
             rows += found
             bar.update(len(found))
     return rows

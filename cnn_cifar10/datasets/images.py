@@ -13,7 +13,6 @@ import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from cnn_cifar10.datasets.cache import PixelCache
 from cnn_cifar10.datasets.depth import to_8_bits
 from cnn_cifar10.datasets.shards import find_record, read_record
-from cnn_cifar10.datasets.workers import call_apart
+from cnn_cifar10.datasets.workers import call_apart, threads
 from cnn_cifar10.utils import InputError, printable, usable_cores
 
 if TYPE_CHECKING:
@@ -465,16 +464,6 @@ def _decode_files(paths, size, fit, digested):
 def _digest(data):
     """Return a SHA-256 as arrays of type `S32` give it back, without zeros at its end."""
     return hashlib.sha256(data).digest().rstrip(b"\0")
-
-
-def threads() -> ThreadPoolExecutor:
-    """Return the decoding threads of this process: after a fork, the parent's do not run."""
-    return _threads(os.getpid())
-
-
-@functools.cache
-def _threads(process_id):
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
 
 
 @functools.cache

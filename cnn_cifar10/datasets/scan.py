@@ -1,15 +1,12 @@
 """One pass over image files: content digests, damage, sizes, formats and thumbnails."""
 
-import collections
 import dataclasses
-import functools
 import hashlib
 import math
 import os
 import sys
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,9 +21,8 @@ from cnn_cifar10.datasets.images import (
     fit_image,
     load_image,
     read_file,
-    threads,
 )
-from cnn_cifar10.datasets.workers import call_apart
+from cnn_cifar10.datasets.workers import call_each
 from cnn_cifar10.utils import cache_folder, usable_cores
 
 THUMBNAIL = 16
@@ -239,23 +235,12 @@ def _examine_all(scan, places, size, fit):
     largest = min(1024, 2**22 // (3 * math.prod(size)), len(places) // (8 * cores))
     step = max(1, largest)
     chunks = [places[start : start + step] for start in range(0, len(places), step)]
-    kept = cache is not None, len(scan.thumbnails) > 0
     # Headers are parsed in Python, by one thread of a process at a time.
-    examine = functools.partial(call_apart, _examine) if len(places) > FEW_FILES else _examine
-    jobs: collections.deque[tuple[Any, Future]] = collections.deque()
-    try:
-        for chunk in chunks:
-            paths = [scan.paths[i] for i in chunk]
-            jobs.append((chunk, threads().submit(examine, paths, size, fit, *kept)))
-            if len(jobs) == 2 * cores - 1:  # no more are held, or lost by an interruption
-                chunk, job = jobs.popleft()
-                yield chunk, *job.result()
-        while jobs:
-            chunk, job = jobs.popleft()
-            yield chunk, *job.result()
-    finally:
-        for _, job in jobs:
-            job.cancel()
+    apart = len(places) > FEW_FILES
+    kept = cache is not None, len(scan.thumbnails) > 0
+    jobs = (([scan.paths[i] for i in chunk], size, fit, *kept) for chunk in chunks)
+    for chunk, found in zip(chunks, call_each(_examine, jobs, apart=apart), strict=True):
+        yield chunk, *found
 
 
 def _examine(paths, size, fit, cached, compared):

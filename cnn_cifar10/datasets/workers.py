@@ -4,7 +4,9 @@ A worker belongs to a thread, and answers through a pipe that ends with the proc
 nothing is left of it where that is killed.
 """
 
+import collections
 import contextlib
+import functools
 import os
 import pickle
 import signal
@@ -12,12 +14,13 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from cnn_cifar10.utils import warn_once
+from cnn_cifar10.utils import usable_cores, warn_once
 
 IDLE_SECONDS = 60
 """What a worker waits for its next call before it ends."""
@@ -53,6 +56,41 @@ def call_apart(function: Callable, *arguments: Any) -> Any:
                 raise answer
             return answer
     return function(*arguments)
+
+
+def call_each(function: Callable, jobs: Iterable[tuple], *, apart: bool) -> Iterator[Any]:
+    """Yield what a function returns for each job, in order, from the threads of this process.
+
+    Fewer than two jobs a core are begun, or their results held, before they are asked for. The
+    others are dropped with the iterator.
+
+    Args:
+        function: As for `call_apart`.
+        jobs: Arguments of each call.
+        apart: Whether the threads call it apart from this process.
+    """
+    each = functools.partial(call_apart, function) if apart else function
+    waiting: collections.deque[Future] = collections.deque()
+    try:
+        for job in jobs:
+            waiting.append(threads().submit(each, *job))
+            if len(waiting) == 2 * usable_cores() - 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def threads() -> ThreadPoolExecutor:
+    """Return the decoding threads of this process: after a fork, the parent's do not run."""
+    return _threads(os.getpid())
+
+
+@functools.cache
+def _threads(process_id):
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
 
 
 class _Worker:

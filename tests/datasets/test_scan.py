@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_cifar10.datasets import images, read_image, scan
+from cnn_cifar10.datasets import images, read_image, scan, workers
 from cnn_cifar10.datasets.scan import scan_images
 
 
@@ -134,7 +134,8 @@ def test_another_decoder_reads_all_again(tmp_path, reads, monkeypatch):
 
 def test_an_interrupted_scan_goes_on_where_it_was(tmp_path, reads, monkeypatch):
     paths = make_files(tmp_path, 40)
-    monkeypatch.setattr(scan, "usable_cores", lambda: 1)  # so that the order is known
+    for module in (scan, workers):  # so that the order is known
+        monkeypatch.setattr(module, "usable_cores", lambda: 1)
     read_file = scan.read_file
 
     def interrupt(path):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from cnn_cifar10.datasets import ImageError, ImageFiles, images, workers
-from cnn_cifar10.datasets.workers import call_apart
+from cnn_cifar10.datasets.workers import call_apart, call_each
 
 PROGRAM = Path(__file__).parent / "programs" / "reads_apart.py"
 
@@ -33,11 +33,12 @@ def cores(monkeypatch):
 
     def cores(count):
         monkeypatch.setattr(images, "FEW_FILES", 0)
-        monkeypatch.setattr(images, "usable_cores", lambda: count)
-        images._threads.cache_clear()
+        for module in (images, workers):
+            monkeypatch.setattr(module, "usable_cores", lambda: count)
+        workers._threads.cache_clear()
 
     yield cores
-    images._threads.cache_clear()
+    workers._threads.cache_clear()
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def workers_of(count):
         barrier.wait(10)
         return workers._of_thread.worker._process.pid
 
-    return set(images.threads().map(find, range(count)))
+    return set(workers.threads().map(find, range(count)))
 
 
 def test_workers_give_the_pixels_of_threads_in_their_order(paths, cores):
@@ -75,6 +76,35 @@ def test_workers_give_the_pixels_of_threads_in_their_order(paths, cores):
     assert len(found) == 2
     np.testing.assert_array_equal(ImageFiles(paths, (6, 6), "pad")[4], expected[0])
     assert workers_of(2) == found
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_calls_answer_in_order_and_fewer_than_two_a_core_wait(cores, apart):
+    cores(2)
+    taken = []
+    jobs = ((taken.append(i) or i,) for i in range(50))
+    answers = call_each(abs, jobs, apart=apart)
+    for i, answer in enumerate(answers):
+        assert answer == i
+        assert len(taken) <= i + 3
+    assert len(taken) == 50
+
+
+def test_after_an_error_nothing_more_is_begun(cores):
+    cores(3)  # so five calls: the first, two beside it, the one that takes its place, and one more
+    called, may_end = [], threading.Event()
+
+    def call(i):
+        called.append(i)
+        if i == 0:
+            raise ValueError("broken")
+        may_end.wait(10)
+
+    with pytest.raises(ValueError, match="broken"):
+        list(call_each(call, ((i,) for i in range(9)), apart=False))
+    may_end.set()
+    workers.threads().shutdown()
+    assert {*called} <= {0, 1, 2, 3}
 
 
 def test_few_files_or_one_image_are_read_by_threads(paths, cores, monkeypatch):
