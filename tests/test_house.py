@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import griffe
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +170,20 @@ def test_public_functions_are_annotated(room):
             place = f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
             assert not missing, f"{place}: no types of {', '.join(missing)}"
             assert function.returns, f"{place}: no type of what it returns"
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The package as the reference pages see it: read, not imported."""
+    return griffe.load("cnn_cifar10", search_paths=[ROOT])
+
+
+@pytest.mark.parametrize("room", FLOOR_OF)
+def test_reference_pages_can_show_every_public_name(package, room):
+    for name in public_names(PACKAGE / room / "__init__.py"):
+        each = package[room].members.get(name)
+        assert each, f"{room}: {name} is not imported where it can be read"
+        assert each.docstring, f"{room}: {name} has no docstring"
 
 
 def requirements(lines):

@@ -26,11 +26,13 @@ from cnn_cifar10.utils import (
 )
 
 ALGORITHMS = ("random", "grid", "bayesian", "hyperband")
+"""Ways to choose the trials of a search: those of KerasTuner."""
 
 SEARCH_ADDRESS = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 """Environment variables by which KerasTuner's chief and workers find each other."""
 
 RATE_FACTOR = "learning_rate_factor"
+"""Of a space: what an optimizer's usual learning rate is multiplied by."""
 
 SPACE = {
     "depth": [1, 2, 3],

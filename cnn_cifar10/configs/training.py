@@ -22,6 +22,7 @@ from cnn_cifar10.configs.choices import (
 from cnn_cifar10.utils import HUB, InputError, is_pinned, read_object, references, require
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+"""Number formats of a training: `auto`, or a dtype policy of Keras."""
 
 
 class ConfigError(InputError):

@@ -35,6 +35,7 @@ NOT_COMPARED = (
     f"Of more than {MOST_COMPARED:,} images only exact copies are looked for, and no groups by "
     "their names."
 )
+"""What a report says of more files than `MOST_COMPARED`."""
 
 _BOX = 4  # Pillow's `Resampling.BOX`, the mean of all pixels
 

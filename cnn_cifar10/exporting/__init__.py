@@ -1,8 +1,14 @@
 """Export of a run to other formats, each compared with Keras; its model card; the Hub."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 from cnn_cifar10.exporting.formats import FORMATS, Format
+
+if TYPE_CHECKING:
+    from cnn_cifar10.exporting.export import export_run
+    from cnn_cifar10.exporting.hub import check_hub_folder, push_folder, write_hub_folder
+    from cnn_cifar10.exporting.model_card import format_comparison
 
 __all__ = [
     "FORMATS", "Format", "check_hub_folder", "export_run", "format_comparison", "push_folder",

@@ -29,8 +29,10 @@ from cnn_cifar10.utils import (
 )
 
 DESCRIPTION = "artifact.json"
+"""File that describes an exported model: its classes, its input, how to prepare an image."""
+
 MODEL_FILES = ("model.onnx", "model_float16.onnx")
-"""Files of an exported model that `Classifier` reads: the description, and the first of these."""
+"""Files of an exported model, of which `Classifier` reads the first that is there."""
 
 MAX_SIDE = 8192
 """Pixels on a side of the largest image that an exported model takes."""
