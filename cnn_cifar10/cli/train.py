@@ -29,6 +29,7 @@ from cnn_cifar10.cli import options
 from cnn_cifar10.configs import (
     LOSSES,
     OPTIMIZERS,
+    PROCESS_COUNTS,
     RECIPES,
     SCHEDULES,
     TrainingConfig,
@@ -93,9 +94,7 @@ def run(args):
 
 def _join_processes():
     """Join other processes, if there are some; else nothing is loaded for it."""
-    if not {"KERAS_DISTRIBUTION_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "TF_CONFIG"} & {
-        *os.environ
-    }:
+    if not any(name in os.environ for name in PROCESS_COUNTS):
         return contextlib.nullcontext(argparse.Namespace(index=0, count=1))
 
     from cnn_cifar10.training import join_processes

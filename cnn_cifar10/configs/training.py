@@ -24,6 +24,9 @@ from cnn_cifar10.utils import HUB, InputError, is_pinned, read_object, reference
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 """Number formats of a training: `auto`, or a dtype policy of Keras."""
 
+PROCESS_COUNTS = ("KERAS_DISTRIBUTION_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "TF_CONFIG")
+"""Environment variables that say how many processes share a training."""
+
 
 class ConfigError(InputError):
     """A training configuration that cannot work."""

@@ -19,13 +19,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnn_cifar10.configs import PROCESS_COUNTS
 from cnn_cifar10.utils import InputError, first_line
 
 logger = logging.getLogger(__name__)
 
-_ADDRESSES, _COUNT, _INDEX = (
-    f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
-)
+_COUNT, _TASKS, _CLUSTER = PROCESS_COUNTS
+_ADDRESSES, _INDEX = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "PROCESS_ID"))
 _SILENCE = 30  # seconds without a sign of life after which a process counts as lost
 _MULTI_WORKER = (
     "several processes need KERAS_BACKEND=jax, since TensorFlow's MultiWorkerMirroredStrategy does "
@@ -80,7 +80,7 @@ def join_processes() -> Iterator[Process]:
         InputError: If the backend cannot do so, a variable is missing, or a process was lost.
     """
     global _joined
-    count = _read_variable(_COUNT) or _read_variable("SLURM_STEP_NUM_TASKS") or 1
+    count = _read_variable(_COUNT) or _read_variable(_TASKS) or 1
     if _joined.count > 1 or (count == 1 and _workers_of_tensorflow() < 2):
         yield _joined
         return
@@ -111,11 +111,12 @@ def _read_variable(name):
 
 
 def _workers_of_tensorflow():
-    text = os.environ.get("TF_CONFIG") or "{}"
+    text = os.environ.get(_CLUSTER) or "{}"
     try:
         return len(json.loads(text).get("cluster", {}).get("worker", ()))
     except (ValueError, AttributeError) as error:
-        raise InputError(f"TF_CONFIG must describe a cluster in JSON, received {text!r}") from error
+        fault = f"{_CLUSTER} must describe a cluster in JSON, received {text!r}"
+        raise InputError(fault) from error
 
 
 def _join(jax):
