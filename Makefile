@@ -55,7 +55,8 @@ docs: install
 
 # Runs the notebooks in full and keeps their outputs: about an hour on two cores.
 notebooks: install
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --coalesce-streams notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --coalesce-streams \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/python .ci/seal_notebooks.py
 
 bench: install

@@ -71,8 +71,8 @@ finetune: All of that network at a low learning rate, from where `transfer` ende
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs. On all training
     images of CIFAR-10 (JPEG copy) and two cores of an AMD EPYC, they reach
-    85.7% in 3.5 minutes, 89.0% in 12.5 and 90.5% in 40; over six views 86.5%,
-    90.1% and 91.4% (means of three seeds).
+    85.7% in 3.5 minutes, 89.1% in 11.5 and 90.5% in 40; over six views 86.5%,
+    90.0% and 91.4% (means of three seeds).
     `cnn-cifar10 train --recipe fast`.
 
 The figures of the others, with seconds and hardware, are in reports/results.csv.
