@@ -17,7 +17,6 @@ from unittest import mock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-from stability import read_rows
 
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import format_table
@@ -28,6 +27,7 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     git_commit,
+    read_csv,
     replacing,
     write_csv,
 )
@@ -54,7 +54,7 @@ def main():
         for kind in KINDS:
             row = measure(config, kind, args.models / config.name)
             print(f"{kind}: {row['seconds']} s, states: {row['written']}", flush=True)
-            rows = [*read_rows(table), row]
+            rows = [*read_csv(table), row]
             names = (*COLUMNS, *CONDITIONS)
             write_csv(table, names, [[each[name] for name in names] for each in rows])
             write_page(rows, args.reports / "checkpoints.md")

@@ -8,7 +8,6 @@ by what the model says of epochs on one GPU that were measured.
 """
 
 import argparse
-import csv
 import itertools
 import json
 import os
@@ -20,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import format_table
 from cnn_cifar10.training import Speed, count_parameters, estimate_cost, estimate_memory
-from cnn_cifar10.utils import replacing, write_csv
+from cnn_cifar10.utils import read_csv, replacing, write_csv
 
 DEVICES = (1, 8, 64, 256)
 VALIDATION = {"CIFAR-10": 5_000, "CIFAR-10 at 224": 5_000, "ImageNet": 50_000}
@@ -45,8 +44,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     args = parser.parse_args()
-    measured = {row["run"]: row for row in read(args.reports / "gpu" / "results.csv")}
-    reading = {row["pixels"]: row for row in read(args.reports / "reading.csv")[::-1]}
+    measured = {row["run"]: row for row in read_csv(args.reports / "gpu" / "results.csv")}
+    reading = {row["pixels"]: row for row in read_csv(args.reports / "reading.csv")[::-1]}
     rows = []
     for run, data, images, classes, size, epochs, batch, grows in CASES:
         known = measured[run]
@@ -137,11 +136,6 @@ def compare(folder, known):
             }
         )
     return sorted(rows, key=lambda row: row["model / measured"], reverse=True)
-
-
-def read(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

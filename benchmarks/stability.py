@@ -12,7 +12,6 @@ goes on where it stopped; where the usual recipe is another now, a new row takes
 """
 
 import argparse
-import csv
 import os
 import shutil
 import time
@@ -30,6 +29,7 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     git_commit,
+    read_csv,
     replacing,
     write_csv,
 )
@@ -64,11 +64,11 @@ def main():
         for name in sorted(args.only or list_models(), key=place):
             asked = {"model": name, "seed": seed, "epochs": args.epochs}
             config = make_config(**asked, train_images=args.images)
-            if any(describe(config).items() <= row.items() for row in read_rows(table)):
+            if any(describe(config).items() <= row.items() for row in read_csv(table)):
                 continue
             row = measure(config, args.models / config.name)
             print(f"{name}, seed {seed}: {row['verdict']}", flush=True)
-            others = [other for other in read_rows(table) if not same_run(other, row)]
+            others = [other for other in read_csv(table) if not same_run(other, row)]
             rows = sorted([*others, row], key=lambda each: (place(each["network"]), each["seed"]))
             args.reports.mkdir(parents=True, exist_ok=True)
             write_csv(table, COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
@@ -134,14 +134,6 @@ def judge(history, reason, num_classes):
         "validation_accuracy": f"{accuracies[-1]:.4f}" if accuracies else "",
         "verdict": reason or "holds",
     }
-
-
-def read_rows(table):
-    """Return the table's rows as dicts of strings; none where it does not exist yet."""
-    if not table.exists():
-        return []
-    with open(table, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def write_page(rows, path):

@@ -11,7 +11,6 @@ which stand beside them.
 """
 
 import argparse
-import csv
 import importlib.util
 import json
 import os
@@ -26,7 +25,7 @@ from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.plotting import plot_time_to_accuracy
 from cnn_cifar10.reporting import format_table, report_run, summarize_times
 from cnn_cifar10.training import Run, load_data, train
-from cnn_cifar10.utils import describe_hardware, format_hardware, replacing, write_csv
+from cnn_cifar10.utils import describe_hardware, format_hardware, read_csv, replacing, write_csv
 
 RECIPES = {
     "fastest": ("faster", {"epochs": 2, "small_epochs": 1, "train_images": 20_000}),
@@ -63,7 +62,7 @@ def main():
     # Seed by seed, each contender in turn: whatever the machine does hits them alike.
     for seed in args.seeds:
         for name in args.only or (*RECIPES, "airbench94"):
-            if (name, str(seed)) in {(row["recipe"], row["seed"]) for row in read_rows(table)}:
+            if (name, str(seed)) in {(row["recipe"], row["seed"]) for row in read_csv(table)}:
                 continue
             if name == "airbench94":
                 result = run_airbench(seed)
@@ -71,11 +70,11 @@ def main():
                 result = run_recipe(name, seed, args.models, args.output)
             if result is None:
                 continue
-            rows = [*read_rows(table), {key: str(result[key]) for key in COLUMNS}]
+            rows = [*read_csv(table), {key: str(result[key]) for key in COLUMNS}]
             rows.sort(key=lambda row: (row["recipe"], row["seed"]))
             args.output.mkdir(parents=True, exist_ok=True)
             write_csv(table, COLUMNS, [row.values() for row in rows])
-    write_page(read_rows(table), args.output, load_dataset("cifar10").title)
+    write_page(read_csv(table), args.output, load_dataset("cifar10").title)
 
 
 def run_recipe(name, seed, models, output):
@@ -124,14 +123,6 @@ def run_airbench(seed):
         "hardware": format_hardware(describe_hardware()),
         **lines[-1],
     }
-
-
-def read_rows(table):
-    """Return the table's rows as dicts of strings; none where it does not exist yet."""
-    if not table.exists():
-        return []
-    with open(table, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def write_page(rows, output, title):

@@ -1,13 +1,19 @@
 """The table of what held: a row a check in reports/reliability.csv, and the page made of it."""
 
-import csv
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_cifar10.reporting import format_table
-from cnn_cifar10.utils import describe_hardware, format_hardware, git_commit, replacing, write_csv
+from cnn_cifar10.utils import (
+    describe_hardware,
+    format_hardware,
+    git_commit,
+    read_csv,
+    replacing,
+    write_csv,
+)
 
 COLUMNS = (
     *("check", "what", "bar", "held", "of", "found", "holds", "timed", "seed", "seconds", "load"),
@@ -58,20 +64,13 @@ def add_rows(found, check, seed, reports):
             "commit": git_commit() or "",
             "date": time.strftime("%Y-%m-%d"),
         }
-        rows = [*_read(reports), {key: str(value) for key, value in row.items()}]
+        table = reports / "reliability.csv"
+        rows = [*read_csv(table), {key: str(value) for key, value in row.items()}]
         reports.mkdir(parents=True, exist_ok=True)
-        write_csv(reports / "reliability.csv", COLUMNS, [[r[c] for c in COLUMNS] for r in rows])
+        write_csv(table, COLUMNS, [[r[c] for c in COLUMNS] for r in rows])
         print(f"{check}: {each.what}: {_held(rows[-1])}; {each.figures}", flush=True)
         yield row
         began, load = now, os.getloadavg()[0]
-
-
-def _read(reports):
-    path = reports / "reliability.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _held(row):
@@ -80,7 +79,7 @@ def _held(row):
 
 def write_page(reports: Path, checks):
     """Write the newest row of each check as Markdown, and which of the checks have none."""
-    newest = {(row["check"], row["what"]): row for row in _read(reports)}
+    newest = {(row["check"], row["what"]): row for row in read_csv(reports / "reliability.csv")}
     rows = list(newest.values())
     shown = [
         {

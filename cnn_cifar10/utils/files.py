@@ -152,6 +152,14 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
         part.write_bytes(format_csv(header, rows).encode())
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file by the names of its columns; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def format_csv(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return rows of cells as CSV."""
     text = io.StringIO(newline="")
