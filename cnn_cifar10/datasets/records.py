@@ -17,9 +17,9 @@ from cnn_cifar10.datasets.dataset import DatasetError
 from cnn_cifar10.datasets.images import read_file
 from cnn_cifar10.datasets.listing import few
 from cnn_cifar10.datasets.scan import Scan, progress_bar
-from cnn_cifar10.datasets.shards import place_of, write_shard
+from cnn_cifar10.datasets.shards import import_array_record, place_of, write_shard
 from cnn_cifar10.datasets.splits import Files, report_unusable
-from cnn_cifar10.utils import clear_parts, printable, replacing, require_package, working_in
+from cnn_cifar10.utils import clear_parts, printable, replacing, working_in
 
 SHARD_BYTES = 2**28
 """Bytes of images in a shard."""
@@ -48,7 +48,7 @@ def write_records(
     Raises:
         DatasetError: If files cannot be used, are changed meanwhile, or the folder holds others.
     """
-    require_package("array_record", "records need", "'cnn-cifar10[records]'")
+    import_array_record()
     _check_folder(folder)
     with working_in(folder):
         clear_parts(folder)
@@ -139,7 +139,7 @@ def list_records(folder: Path) -> Files:
     Raises:
         DatasetError: If the records are unfinished, incomplete or damaged.
     """
-    require_package("array_record", "records need", "'cnn-cifar10[records]'")
+    import_array_record()
     path = folder / INDEX
     try:
         with np.load(path, allow_pickle=False) as index:

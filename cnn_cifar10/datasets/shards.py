@@ -13,6 +13,18 @@ _PLACE = re.compile(r"(.+\.array_record)#(\d+)", re.DOTALL)
 _OPTIONS = "group_size:1,uncompressed"  # one record is read at a time, and images are compressed
 
 
+def import_array_record() -> Any:
+    """Import the module that reads and writes shards, and return it.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    require_package("array_record", "records need", "'cnn-cifar10[records]'")
+    from array_record.python import array_record_module
+
+    return array_record_module
+
+
 def write_shard(path: Path, records: Iterable[bytes]) -> None:
     """Write a shard, which is there as a whole or not at all.
 
@@ -21,7 +33,7 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    module = _module()
+    module = import_array_record()
     with replacing(path) as part:
         writer = module.ArrayRecordWriter(os.fspath(part), _OPTIONS)
         try:
@@ -57,11 +69,4 @@ def read_record(shard: str, position: int) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _reader(process_id, shard):  # after a fork, the parent's threads do not run
-    return _module().ArrayRecordReader(shard)
-
-
-def _module() -> Any:
-    require_package("array_record", "records need", "'cnn-cifar10[records]'")
-    from array_record.python import array_record_module
-
-    return array_record_module
+    return import_array_record().ArrayRecordReader(shard)
