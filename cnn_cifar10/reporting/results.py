@@ -51,7 +51,7 @@ def result_columns() -> tuple[str, ...]:
     `images_per_second` are of training; `compile_seconds` are those of the `seconds` that
     compiling took. `id` is the run's own, and `config` a digest of what was asked for, besides
     the seed and where the data are. `note` is what a reader must know of the run, such as that
-    its training fell back to chance; you may write it into the table yourself.
+    its training lost what it had learned; you may write it into the table yourself.
     """
     compared = compared_metrics()
     further = [name for name, metric in METRICS.items() if metric.recorded and name not in compared]

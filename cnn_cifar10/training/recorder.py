@@ -24,8 +24,10 @@ _FACTS = {
     *("shapes", "steps_done", "history", "best_epoch", "before", "counters", "stopped"),
     *("fingerprint", "network", "batch_size", "learning_rate", "fall", "seconds"),
 }
-# Shares of the way from the accuracy of one answer for all images to that of no mistake.
-_CHANCE, _LEARNED = 0.05, 0.3
+# An epoch has fallen that keeps less than this share of the accuracy beyond a guess, and is lower by
+# so much, where training had come so far on the way from a guess to no mistake.
+_FALLEN, _LOWER, _LEARNED = 0.5, 0.1, 0.3
+_GOOD = 0.9  # the share that an epoch keeps which training may go back to
 
 
 class TrainingError(InputError):
@@ -113,7 +115,7 @@ class Recorder(keras.callbacks.Callback):
         self.fall = fall
         self._counters: list[dict[str, float]] = []
         self._metrics: list[np.ndarray] = []
-        self._good: State | None = None  # the last state that nothing had gone wrong before
+        self._good: State | None = None  # the last one of an epoch that had lost nothing
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
         self.best_weights: list[np.ndarray] | None = None
@@ -133,6 +135,8 @@ class Recorder(keras.callbacks.Callback):
         if state is None:
             if self._before:
                 self.best_weights = self.model.get_weights()
+            if self.fall:
+                self._seconds_before += self.fall["seconds"]
             return 0
         facts = state.facts
         if missing := sorted(_FACTS - facts.keys()):
@@ -207,7 +211,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         # The rest of an epoch that was begun, and the epochs after it, are two trainings to Keras.
         self._counters = self._count()
-        self._seconds_before += time.perf_counter() - self._train_began
+        self._seconds_before = self._spent()
 
     def on_epoch_begin(self, epoch, logs=None):
         for variable, array in zip(self.model.metrics_variables, self._metrics, strict=False):
@@ -256,7 +260,7 @@ class Recorder(keras.callbacks.Callback):
         images = self._images_per_epoch - self._first_step * self._config.batch_size
         known = self.history[-1]["images_per_second"] if self.history else 0.0
         logs["images_per_second"] = images / training_seconds if images > 0 else known
-        logs["seconds"] = self._seconds_before + now - self._train_began
+        logs["seconds"] = self._spent()
         self._check(epoch, logs)
         self.steps_done, self._metrics = 0, []
         if self.best_weights is None or self._is_best(logs):
@@ -278,13 +282,26 @@ class Recorder(keras.callbacks.Callback):
         """Raise where an epoch's numbers say that what was learned is lost."""
         if not math.isfinite(logs["loss"]):
             self._fall(f"the loss became {logs['loss']} in epoch {epoch + 1}")
-        learned = max((row["accuracy"] for row in self.history), default=0.0)
-        chance, something = (self._guess + x * (1 - self._guess) for x in (_CHANCE, _LEARNED))
-        if logs["accuracy"] < chance and learned > something:
+        best, now = self._best_accuracy(), logs["accuracy"]
+        # Of few images, chance alone can do more: three standard errors of a difference.
+        lower = max(_LOWER, 2 / math.sqrt(self._images_per_epoch))
+        has_learned = best - self._guess > _LEARNED * (1 - self._guess)
+        if has_learned and best - now >= lower and self._kept(now) < _FALLEN:
             self._fall(
-                f"training fell back to chance in epoch {epoch + 1}: accuracy "
-                f"{logs['accuracy']:.3f} after {learned:.3f}"
+                f"training lost what it had learned in epoch {epoch + 1}: accuracy {now:.3f} after "
+                f"{best:.3f}"
             )
+
+    def _best_accuracy(self):
+        return max((row["accuracy"] for row in self.history), default=0.0)
+
+    def _kept(self, accuracy):
+        """Return the share of what was learned beyond a guess that an accuracy still shows."""
+        learned = self._best_accuracy() - self._guess
+        return (accuracy - self._guess) / learned if learned > 0 else 1.0
+
+    def _spent(self):
+        return self._seconds_before + time.perf_counter() - self._train_began
 
     def _fall(self, reason):
         """Set the run back to its last good state and raise what happened."""
@@ -294,11 +311,12 @@ class Recorder(keras.callbacks.Callback):
                 f"{reason}, for the second time, at a learning rate of {rate} at most: use a lower "
                 "--learning-rate, --clip-norm 1, or --precision float32"
             )
-        fall = {"epoch": len(self.history) + 1, "reason": reason}
+        seconds = self._spent()
+        fall = {"epoch": len(self.history) + 1, "reason": reason, "seconds": round(seconds, 1)}
         self._checkpoints.wait()
         if self._good:
-            good = dataclasses.replace(self._good, facts=self._good.facts | {"fall": fall})
-            self._checkpoints.save(good)
+            facts = self._good.facts | {"fall": fall, "seconds": seconds}
+            self._checkpoints.save(dataclasses.replace(self._good, facts=facts))
         else:
             self._checkpoints.clear()
         raise Fallen(reason, fall)
@@ -342,7 +360,7 @@ class Recorder(keras.callbacks.Callback):
             "batch_size": self._config.batch_size,
             "learning_rate": self._config.learning_rate,
             "fall": self.fall,
-            "seconds": self._seconds_before + began - self._train_began,
+            "seconds": self._spent(),
         }
         # Copies, since a backend may write to its own memory in the next step.
         arrays = _copies(variables)
@@ -355,7 +373,7 @@ class Recorder(keras.callbacks.Callback):
             self._fall(f"numbers of the network are no longer finite in epoch {ended}")
         holds_best = is_best and not self._averages
         state = State(facts, arrays, None if holds_best else self.best_weights)
-        if is_best:
+        if not self.steps_done and self._kept(self.history[-1]["accuracy"]) >= _GOOD:
             self._good = state
         self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)
 

@@ -78,9 +78,9 @@ def train(
 
     Where a device has too little memory, training goes on from the last state with half the
     batch and half the learning rate; `run.json` says the `batch_size`. A system that is short of
-    memory itself may end the process before. Where numbers are no longer finite, or training
-    falls back to chance, it goes back to the last good state, once, with half the learning rate;
-    `run.json` has it as `fall`.
+    memory itself may end the process before. Where numbers are no longer finite, or an epoch loses
+    most of what was learned, it goes back to the last good state, once, with half the learning
+    rate; `run.json` has it as `fall`.
 
     Args:
         config: What to train.

@@ -32,13 +32,9 @@ class _Plateau(keras.callbacks.Callback):
 
 def recorder_of(path, model, plateau, config=TrainingConfig(), every=0, **more):  # noqa: B008 (it is frozen)
     run = Run(path)
-    recorder = Recorder(
-        run,
-        config,
-        Checkpoints(run.checkpoints_path, every),
-        images_per_epoch=1,
-        **{"guess": 0.1, "fingerprints": ("data",), "network": {}, "others": [plateau], **more},
-    )
+    usual = {"images_per_epoch": 1, "guess": 0.1, "fingerprints": ("data",), "network": {}}
+    options = {**usual, "others": [plateau], **more}
+    recorder = Recorder(run, config, Checkpoints(run.checkpoints_path, every), **options)
     recorder.set_model(model)
     plateau.set_model(model)
     return recorder
@@ -139,13 +135,13 @@ def test_a_first_epoch_that_goes_on_is_the_best_so_far(tmp_path, tiny_model):
     ("logs", "reason"),
     [
         ({"loss": float("nan"), "accuracy": 0.5}, "the loss became nan in epoch 3"),
-        ({"loss": 2.3, "accuracy": 0.11}, "fell back to chance in epoch 3: accuracy 0.110"),
+        ({"loss": 2.3, "accuracy": 0.11}, "lost what it had learned in epoch 3: accuracy 0.110"),
     ],
 )
 def test_after_a_fall_the_last_good_state_is_the_newest(tmp_path, tiny_model, logs, reason):
-    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=400)
     recorder.on_train_begin()
-    for epoch, accuracy in enumerate((0.6, 0.4)):  # the second is not the best
+    for epoch, accuracy in enumerate((0.6, 0.4)):  # the second has lost much
         tiny_model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
         end_epoch(epoch, [recorder], accuracy)
     recorder.on_epoch_begin(2)
@@ -153,7 +149,8 @@ def test_after_a_fall_the_last_good_state_is_the_newest(tmp_path, tiny_model, lo
         recorder.on_epoch_end(2, {**logs, "val_accuracy": 0.1})
     recorder._checkpoints.close()
 
-    resumed = recorder_of(tmp_path, tiny_model, _Plateau(), fall=error.value.fall)
+    fall = error.value.fall
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=400, fall=fall)
     assert resumed.restore() == 1
     assert tiny_model.get_weights()[0] == 0
     assert resumed.fall["epoch"] == 3
@@ -164,23 +161,68 @@ def test_after_a_fall_the_last_good_state_is_the_newest(tmp_path, tiny_model, lo
 
 
 @pytest.mark.parametrize(
-    ("guess", "accuracies"),
-    [(0.1, (0.1, 0.25, 0.1, 0.6, 0.3)), (0.7, (0.6, 0.75, 0.7, 0.95, 0.8)), (0.5, (0.5, 0.6, 0.5))],
+    ("images", "guess", "accuracies"),
+    [
+        (50_000, 0.1, (0.1, 0.25, 0.1, 0.6, 0.4)),
+        (50_000, 0.7, (0.6, 0.75, 0.7, 0.95, 0.85)),
+        (50_000, 0.5, (0.5, 0.6, 0.5)),
+        (50_000, 0.98, (0.95, 0.988, 0.9865, 0.9805)),
+        (50_000, 0.9, (0.88, 0.935, 0.9)),
+        (60, 0.1, (0.3, 0.4, 0.2)),
+    ],
 )
-def test_what_never_learned_has_not_fallen(tmp_path, tiny_model, guess, accuracies):
-    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), guess=guess)
+def test_what_chance_may_do_is_no_fall(tmp_path, tiny_model, images, guess, accuracies):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=images, guess=guess)
     recorder.on_train_begin()
     for epoch, accuracy in enumerate(accuracies):
         end_epoch(epoch, [recorder], accuracy)
     assert len(recorder.history) == len(accuracies)
 
 
-def test_where_one_class_has_most_images_always_answering_it_is_chance(tmp_path, tiny_model):
-    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), guess=0.7)
+@pytest.mark.parametrize(
+    ("guess", "accuracies"),
+    [
+        (0.7, (0.9, 0.7)),  # always the most frequent class
+        (0.1, (0.202, 0.336, 0.434, 0.474, 0.280)),  # ResNet-50 at too high a learning rate
+    ],
+)
+def test_an_epoch_that_keeps_less_than_half_has_fallen(tmp_path, tiny_model, guess, accuracies):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=50_000, guess=guess)
     recorder.on_train_begin()
-    end_epoch(0, [recorder], 0.9)
-    with pytest.raises(Fallen, match=r"fell back to chance in epoch 2: accuracy 0\.700"):
-        end_epoch(1, [recorder], 0.7)
+    *before, last = accuracies
+    for epoch, accuracy in enumerate(before):
+        end_epoch(epoch, [recorder], accuracy)
+    reason = f"lost what it had learned in epoch {len(accuracies)}: accuracy {last:.3f} after"
+    with pytest.raises(Fallen, match=reason):
+        end_epoch(len(before), [recorder], last)
+
+
+def test_a_fall_goes_back_to_an_epoch_that_is_nearly_the_best(tmp_path, tiny_model):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=50_000)
+    recorder.on_train_begin()
+    for epoch, accuracy in enumerate((0.5, 0.6, 0.59, 0.58)):
+        end_epoch(epoch, [recorder], accuracy)
+    with pytest.raises(Fallen):
+        end_epoch(4, [recorder], 0.1)
+    recorder._checkpoints.close()
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau())
+    assert (resumed.restore(), resumed.best_epoch) == (4, 2)
+
+
+@pytest.mark.parametrize("every", [0, 1e9])
+def test_the_seconds_of_what_was_lost_in_a_fall_count(tmp_path, tiny_model, every):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), every=every, images_per_epoch=50_000)
+    recorder.on_train_begin()
+    end_epoch(0, [recorder])
+    recorder._train_began -= 100
+    with pytest.raises(Fallen) as error:
+        end_epoch(1, [recorder], 0.1)
+    recorder._checkpoints.close()
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau(), every=every, fall=error.value.fall)
+    resumed.restore()
+    resumed.on_train_begin()
+    end_epoch(1, [resumed])
+    assert resumed.history[-1]["seconds"] > 100
 
 
 def test_a_state_that_says_too_little_is_refused(tmp_path, tiny_model):
