@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.reporting import report_run
-from cnn_cifar10.training import Run, train
+from cnn_cifar10.training import train
 
 # Learning rates, and whether gradients are cut, are each network's own: `cnn-cifar10 models`.
 # On two cores the large networks take twenty to forty minutes each, resnet50 longer.
@@ -68,9 +68,8 @@ def main():
     for seed in args.seeds:
         for name in args.only or table:
             config = make_config(model=name, seed=seed, **table[name])
-            run, began = Run(args.models / config.name), time.perf_counter()
-            if not run.is_finished:
-                train(config, run.path, dataset=dataset, verbose=2)
+            began = time.perf_counter()
+            run = train(config, args.models / config.name, dataset=dataset, verbose=2)
             report = report_run(
                 run, dataset, args.reports / config.name, args.reports / "results.csv"
             )

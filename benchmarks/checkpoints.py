@@ -3,14 +3,18 @@
     python benchmarks/checkpoints.py
     python benchmarks/checkpoints.py --model custom_cnn --images 10000
 
-The two take turns, so that what else the machine does meets both. A turn adds its row to
-reports/checkpoints.csv, and reports/checkpoints.md is made of all rows.
+The two take turns, so that what else the machine does meets both. Seconds are of all that `train`
+does, building and saving the model included, as the last state is written when the epochs are
+over. A turn adds its row to reports/checkpoints.csv, and reports/checkpoints.md is made of all
+rows.
 """
 
 import argparse
+import collections
 import os
 import shutil
 import statistics
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -78,11 +82,13 @@ def measure(config, kind, folder):
         mock.patch.object(Checkpoints, "save", counted),
         mock.patch.object(Recorder, "_save_if_due", only_as_usual),
     ):
+        began = time.perf_counter()
         facts = train(config, folder, dataset=dataset, verbose=0, overwrite=True).facts()
+        seconds = time.perf_counter() - began
     shutil.rmtree(Run(folder).path)
     return {
         **{"network": config.model, "images": config.train_images, "epochs": config.epochs},
-        **{"states": kind, "seconds": f"{facts['seconds']:.1f}", "written": len(written)},
+        **{"states": kind, "seconds": f"{seconds:.1f}", "written": len(written)},
         "megabytes": round(max(written, default=0) / 1e6),
         **{"precision": facts["precision"], "backend": keras.backend.backend()},
         "hardware": format_hardware(describe_hardware()),
@@ -93,22 +99,27 @@ def measure(config, kind, folder):
 def write_page(rows, path):
     """Write the rows as Markdown, and what states cost each network."""
     lines = []
-    for network in dict.fromkeys(row["network"] for row in rows):
-        seconds = [
-            [float(row["seconds"]) for row in rows if (row["network"], row["states"]) == pair]
-            for pair in ((network, kind) for kind in KINDS)
-        ]
+    same = ("network", "images", "epochs", "hardware")
+    groups = collections.defaultdict(lambda: {kind: [] for kind in KINDS})
+    for row in rows:
+        training = tuple(str(row[name]) for name in same)
+        groups[training][row["states"]].append(float(row["seconds"]))
+    for (network, images, epochs, _), times in groups.items():
+        seconds = [times[kind] for kind in KINDS]
         if all(seconds):
             without, usual = map(statistics.median, seconds)
             lines.append(
-                f"- {network}: {usual / without:.3f} times as long with states ({usual:.1f} s for "
-                f"{without:.1f} s, medians of {len(seconds[1])} and {len(seconds[0])} trainings)"
+                f"- {network}, {epochs} epochs of {images} images: {usual / without:.3f} times as "
+                f"long with states ({usual:.1f} s for {without:.1f} s, medians of "
+                f"{len(seconds[1])} and {len(seconds[0])} trainings)"
             )
+    hardware = "; ".join(sorted({row["hardware"] for row in rows}))
     text = (
         "# What states cost\n\n"
         "The same training with the states that it makes by itself, and without any. Seconds are "
-        f"of training. {'; '.join(sorted({row['hardware'] for row in rows}))}. Written by `python "
-        "benchmarks/checkpoints.py`.\n\n" + "\n".join(lines) + "\n\n"
+        f"of all that `train` does. {hardware}. Written by `python benchmarks/checkpoints.py`.\n\n"
+        + "\n".join(lines)
+        + "\n\n"
         f"{format_table([{name: row[name] for name in COLUMNS} for row in rows])}\n"
     )
     with replacing(path) as part:

@@ -24,7 +24,7 @@ from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.plotting import plot_time_to_accuracy
 from cnn_cifar10.reporting import format_table, report_run, summarize_times
-from cnn_cifar10.training import Run, load_data, train
+from cnn_cifar10.training import load_data, train
 from cnn_cifar10.utils import describe_hardware, format_hardware, read_csv, replacing, write_csv
 
 RECIPES = {
@@ -82,9 +82,7 @@ def run_recipe(name, seed, models, output):
     recipe, changes = {**RECIPES, **IN_KERAS}[name]
     config = make_config(recipe, seed=seed, use_validation=True, **changes)
     dataset = load_data(config)
-    run = Run(models / f"cifar10-fastnet-{name}-seed{seed}")
-    if not run.is_finished:
-        train(config, run.path, dataset=dataset, verbose=2)
+    run = train(config, models / f"cifar10-fastnet-{name}-seed{seed}", dataset=dataset, verbose=2)
     report = report_run(run, dataset, run.path / "report", output / "results.csv", tta=True)
     print(report["headline"], flush=True)
     facts = run.facts()
@@ -129,7 +127,7 @@ def write_page(rows, output, title):
     """Write means over seeds as Markdown, and the figure."""
     seconds_of = "the tracing of the graph included"
     if any(float(row["compile_seconds"]) for row in rows):
-        seconds_of = "without compilation, whose longest time stands beside them"
+        seconds_of = "without compilation where its longest time stands beside them"
     with replacing(output / "time_to_accuracy.png") as part:
         plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
     text = (

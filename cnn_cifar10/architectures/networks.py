@@ -114,6 +114,8 @@ _CUT = {"clip_norm": 1.0}
 _HALF = {**_CUT, "learning_rate": 0.1}  # that of the papers on CIFAR-10
 _QUARTER = {**_CUT, "learning_rate": 0.05}  # 0.1 for 256 images, as in Goyal et al., 2017
 _PLAIN = {**_CUT, "learning_rate": 0.02}  # nothing is normalized
+# A classifier on frozen features, which are computed once where images do not change.
+_FROZEN = {"optimizer": "adamw", "augment": "none", "label_smoothing": 0.0}
 
 NETWORKS = {
     "baseline_cnn": _network("custom:build_baseline_cnn", 356_810, _PLAIN),
@@ -140,7 +142,7 @@ NETWORKS = {
     "efficientnet_b1": _efficientnet(6_588_042, "b1"),
     "efficientnet_b2": _efficientnet(7_782_652, "b2"),
     "efficientnet_b3": _efficientnet(10_798_898, "b3"),
-    "transfer": _network("transfer:build_transfer", 3_425_834, depthwise=True),
+    "transfer": _network("transfer:build_transfer", 3_425_834, _FROZEN, depthwise=True),
 }
 """The networks, by name."""
 

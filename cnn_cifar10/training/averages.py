@@ -1,7 +1,8 @@
 """Moving average of the weights (Polyak averaging), for validation and for what is kept."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,7 +39,7 @@ class AveragedWeights(keras.callbacks.Callback):
         self.kept: list[np.ndarray] = []
 
     def on_train_begin(self, logs=None):
-        self._own, self.kept = _copies(self.model.variables), []
+        self._own, self.kept = copies_of(self.model.variables), []
 
     def on_epoch_begin(self, epoch, logs=None):
         self.kept = []
@@ -59,12 +60,12 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def _average(self):
         """Put the average into the model, with statistics that fit it."""
-        model, self._own = self.model, _copies(self.model.variables)
+        model, self._own = self.model, copies_of(self.model.variables)
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        model.set_weights(_copies(model.weights))
+        model.set_weights(copies_of(model.weights))
         if normalizations := list(_normalizations(model)):
             self._renew_statistics(normalizations)
-        self.kept = _copies(model.weights)
+        self.kept = copies_of(model.weights)
 
     def _renew_statistics(self, normalizations):
         momentums = [layer.momentum for layer in normalizations]
@@ -99,6 +100,6 @@ def _normalizations(model) -> Iterator[layers.BatchNormalization]:
             yield layer
 
 
-def _copies(variables):
-    # Copies, since a backend may give the memory of one variable to another.
+def copies_of(variables: Iterable[Any]) -> list[np.ndarray]:
+    """Return the values of variables in memory of their own, which no backend writes to."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

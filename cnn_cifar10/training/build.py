@@ -13,6 +13,7 @@ from cnn_cifar10.architectures import create_model, main_model
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import find_sharing, steps_per_epoch
+from cnn_cifar10.training.compilation import keep_programs
 from cnn_cifar10.training.distribution import see_whole_batches
 from cnn_cifar10.training.losses import ClassWeighted, balanced_weights, build_loss
 from cnn_cifar10.training.model_file import MEMBERS
@@ -26,8 +27,10 @@ from cnn_cifar10.utils import HUB, InputError, fetch_from_hub
 def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> keras.Model:
     """Return the config's model, seeded, built at this precision for these data.
 
-    It takes images of any size where the config's first epochs have smaller ones.
+    It takes images of any size where the config's first epochs have smaller ones. What is compiled
+    for it is kept for other processes.
     """
+    keep_programs()
     keras.utils.set_random_seed(config.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.pipelines import find_sharing
-from cnn_cifar10.training.averages import AveragedWeights
+from cnn_cifar10.training.averages import AveragedWeights, copies_of
 from cnn_cifar10.training.checkpoint import Checkpoints, State
 from cnn_cifar10.training.run import Run, RunError, is_own
 from cnn_cifar10.utils import InputError, Postponed, write_csv
@@ -24,8 +24,8 @@ _FACTS = {
     *("shapes", "steps_done", "history", "best_epoch", "before", "counters", "stopped"),
     *("fingerprint", "network", "batch_size", "learning_rate", "fall", "seconds"),
 }
-# An epoch has fallen that keeps less than this share of the accuracy beyond a guess, and is lower by
-# so much, where training had come so far on the way from a guess to no mistake.
+# An epoch has fallen that keeps less than this share of the accuracy beyond a guess, and is so much
+# lower, where training had come so far on the way from a guess to no mistake.
 _FALLEN, _LOWER, _LEARNED = 0.5, 0.1, 0.3
 _GOOD = 0.9  # the share that an epoch keeps which training may go back to
 
@@ -233,7 +233,7 @@ class Recorder(keras.callbacks.Callback):
         keras.ops.convert_to_numpy(self.model.optimizer.iterations)
         self._training_seconds = time.perf_counter() - self._epoch_began
         self.steps_done = max(1, self._images_per_epoch // self._config.batch_size)
-        self._metrics = _copies(self.model.metrics_variables)  # which validation sets back
+        self._metrics = copies_of(self.model.metrics_variables)  # which validation sets back
         self._signals.hold()
 
     def on_test_batch_begin(self, batch, logs=None):
@@ -362,10 +362,9 @@ class Recorder(keras.callbacks.Callback):
             "fall": self.fall,
             "seconds": self._spent(),
         }
-        # Copies, since a backend may write to its own memory in the next step.
-        arrays = _copies(variables)
+        arrays = copies_of(variables)
         if self.steps_done:
-            arrays += self._metrics or _copies(self.model.metrics_variables)
+            arrays += self._metrics or copies_of(self.model.metrics_variables)
         if not are_finite(arrays):
             if self.steps_done and find_sharing().processes > 1:
                 return  # all processes learn it at the end of the epoch
@@ -376,10 +375,6 @@ class Recorder(keras.callbacks.Callback):
         if not self.steps_done and self._kept(self.history[-1]["accuracy"]) >= _GOOD:
             self._good = state
         self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)
-
-
-def _copies(variables):
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def are_finite(arrays: Iterable[np.ndarray]) -> bool:

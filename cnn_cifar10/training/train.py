@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from cnn_cifar10.architectures import find_network, main_model, stock_model
-from cnn_cifar10.configs import SCHEDULES, SELECTIONS, TrainingConfig, read_config
+from cnn_cifar10.configs import OPTIMIZERS, SCHEDULES, SELECTIONS, TrainingConfig, read_config
 from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
     CompiledEpochs,
@@ -29,7 +29,7 @@ from cnn_cifar10.pipelines import (
 from cnn_cifar10.training.averages import AveragedWeights
 from cnn_cifar10.training.build import build_model
 from cnn_cifar10.training.checkpoint import Checkpoints
-from cnn_cifar10.training.compilation import CompileClock, keep_programs
+from cnn_cifar10.training.compilation import CompileClock
 from cnn_cifar10.training.distribution import Process, find_devices, join_processes
 from cnn_cifar10.training.limits import check_size, is_out_of_memory
 from cnn_cifar10.training.precision import choose_precision
@@ -77,10 +77,10 @@ def train(
     not wait. One process at a time trains a run.
 
     Where a device has too little memory, training goes on from the last state with half the
-    batch and half the learning rate; `run.json` says the `batch_size`. A system that is short of
-    memory itself may end the process before. Where numbers are no longer finite, or an epoch loses
-    most of what was learned, it goes back to the last good state, once, with half the learning
-    rate; `run.json` has it as `fall`.
+    batch, at the learning rate of such batches; `run.json` says the `batch_size`. A system that is
+    short of memory itself may end the process before. Where numbers are no longer finite, or an
+    epoch loses most of what was learned, it goes back to the last good state, once, with half the
+    learning rate; `run.json` has it as `fall`.
 
     Args:
         config: What to train.
@@ -204,9 +204,10 @@ def _train_as_memory_allows(task):
                 ) from error
             logger.warning(
                 "out of memory: training goes on from the last state with batches of %d images "
-                "instead of %d, at half the learning rate",
+                "instead of %d, at a learning rate of %.4g",
                 size,
                 batch_size,
+                _in_use(config, size, fall, count).learning_rate,
             )
             batch_size = size
         gc.collect()
@@ -225,10 +226,9 @@ def _in_use(config, batch_size, fall, count):
     """Return the config with the batch size in use, and the learning rate that belongs to it.
 
     An epoch of smaller batches takes that many steps more.
-
-    Reference: [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
-    rate = config.learning_rate * (min(batch_size, count) / min(config.batch_size, count))
+    share = min(batch_size, count) / min(config.batch_size, count)
+    rate = config.learning_rate * share ** OPTIMIZERS[config.optimizer].scaling
     rate *= 0.5 if fall else 1
     return dataclasses.replace(config, batch_size=batch_size, learning_rate=rate)
 
@@ -246,7 +246,6 @@ def _train(task, config, begin, fall):
     if verbose and len(devices.names) > 1:
         print(f"{len(devices.names)} devices share each batch: {', '.join(devices.names)}")
     precision = choose_precision(config.precision, config.model)
-    keep_programs()
     with devices.scope():
         model, run_id = start_model(config, dataset, precision), begin()
         fitted, examples, seconds, before = prepare(

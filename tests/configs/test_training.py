@@ -101,6 +101,10 @@ def test_transfer_and_fine_tuning_train_the_same_network():
     frozen, all_of_it = make_config("transfer"), make_config("finetune")
     assert frozen.model == all_of_it.model == "transfer"
     assert frozen.augment == "none"  # so that features can be computed once
+    assert all_of_it.augment == "crop+flip"
+    unnamed = make_config(model="transfer")
+    same = ("optimizer", "augment", "label_smoothing", "weight_decay")
+    assert [getattr(unnamed, name) for name in same] == [getattr(frozen, name) for name in same]
     assert (frozen.model_options, all_of_it.model_options) == ({}, {"trainable_layers": -1})
     assert all_of_it.learning_rate < frozen.learning_rate
 

@@ -212,8 +212,8 @@ def test_the_batch_is_halved_and_training_goes_on(tmp_path, digits, caplog):
     halved = [m for m in caplog.messages if "out of memory" in m]
     assert halved == [
         "out of memory: training goes on from the last state with batches of "
-        f"{new} images instead of {old}, at half the learning rate"
-        for old, new in ((120, 60), (60, 30))
+        f"{new} images instead of {old}, at a learning rate of {rate}"
+        for old, new, rate in ((120, 60, 0.04), (60, 30, 0.02))
     ]
     assert run.config() == config
     facts, history = run.facts(), run.history()
@@ -224,6 +224,20 @@ def test_the_batch_is_halved_and_training_goes_on(tmp_path, digits, caplog):
     expected = [rate / (1 if epoch < 2 else 4) for epoch, rate in enumerate(cosine)]
     np.testing.assert_allclose(history["learning_rate"], expected, atol=1e-4)
     assert not Run(tmp_path / "run").checkpoints_path.exists()
+
+
+def test_the_rate_of_a_halved_batch_is_what_the_optimizer_has_for_it(tmp_path, digits):
+    fields = {"epochs": 2, "optimizer": "adam", "learning_rate": 0.001, "schedule": "constant"}
+    run = train(
+        make_config(**{**SMALL, **fields}),
+        tmp_path / "run",
+        dataset=digits,
+        callbacks=[Short(1, 70)],
+        save_every=0,
+        verbose=0,
+    )
+    rates = run.history()["learning_rate"]
+    np.testing.assert_allclose(rates, [0.001, 0.001 / math.sqrt(2)], rtol=1e-5)
 
 
 def test_a_run_that_continues_keeps_the_halved_batch(tmp_path, digits, interruption, caplog):
