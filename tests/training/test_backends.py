@@ -34,6 +34,19 @@ def test_trains_evaluates_saves_and_continues_without_tensorflow(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)
+def test_what_jax_compiled_is_kept_for_the_next_process(backend, tmp_path, run_program, quick_jax):
+    environment = {**quick_jax, "XDG_CACHE_HOME": tmp_path}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    kept = tmp_path / "cnn-cifar10" / "jax"
+    run_program("finds_learning_rate.py", **environment)
+    before = {path.name for path in kept.glob("*-cache")}
+    assert before
+    run_program("finds_learning_rate.py", **environment)
+    assert {path.name for path in kept.glob("*-cache")} == before
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))  # so that both processes of the tests have work
 def test_every_network_trains_and_is_saved_on_every_backend(
     backend, part, tmp_path, run_program, quick_jax
