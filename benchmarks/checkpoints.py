@@ -89,7 +89,7 @@ def measure(config, kind, folder):
     return {
         **{"network": config.model, "images": config.train_images, "epochs": config.epochs},
         **{"states": kind, "seconds": f"{seconds:.1f}", "written": len(written)},
-        "megabytes": round(max(written, default=0) / 1e6),
+        "megabytes": str(round(max(written, default=0) / 1e6)),
         **{"precision": facts["precision"], "backend": keras.backend.backend()},
         "hardware": format_hardware(describe_hardware()),
         "commit": git_commit() or "",
