@@ -105,13 +105,15 @@ def fold_normalization(model: "keras.Model") -> "keras.Model":
 
     Each batch normalization that is not trained, and alone reads a convolution without
     activation, becomes part of it: see `NormalizedConvolution`. The model itself comes back
-    where there is none. In lower precision than float32 the outputs would be less exact,
-    so that layers stay as they are.
+    where there is none, or if it is no functional model. In lower precision than float32 the
+    outputs would be less exact, so that layers stay as they are.
     """
     import keras
 
     from cnn_cifar10.architectures.layers import NormalizedConvolution
 
+    if not hasattr(model, "operations"):
+        return model  # which says not what reads what
     pairs = _folded_pairs(model)
     nested = {
         layer: fold_normalization(layer) for layer in model.layers if isinstance(layer, keras.Model)

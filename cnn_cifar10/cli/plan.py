@@ -30,7 +30,9 @@ def run(args):
     if args.classes and not args.images:
         raise InputError("--classes is for --images; the data have classes of their own")
     if args.images and args.minutes:
-        raise InputError("--minutes looks at the data, and --images does not: leave one of them out")
+        raise InputError(
+            "--minutes looks at the data, and --images does not: leave one of them out"
+        )
     if args.images:
         config, lines, dataset = train.read_config_of(args), (), None
     else:

@@ -124,7 +124,7 @@ def _calibration(evaluation, validation):
 
 
 def format_diagnostics(found: dict[str, Any], figures: Iterable[str] | None = None) -> str:
-    """Return what `diagnose` found as sections of Markdown, with those of its figures that exist."""
+    """Return what `diagnose` found as sections of Markdown, of those figures that exist."""
     calibration = f"{100 * found['calibration_error']:.1f} percentage points"
     if "temperature" in found:
         calibration += (

@@ -278,9 +278,10 @@ def read_tables(tables: Sequence[str | Path]) -> list[dict]:
             row | {"run": row["run"] if folder == Path() else f"{folder.as_posix()}/{row['run']}"}
             for row in read_results(table)
         ]
-    if twice := [run for run, n in collections.Counter(row["run"] for row in rows).items() if n > 1]:
+    ((run, times),) = collections.Counter(row["run"] for row in rows).most_common(1) or [("", 0)]
+    if times > 1:
         places = ", ".join(map(str, tables))
-        raise InputError(f"{places}: more than one has the run {twice[0]}; name one of them")
+        raise InputError(f"{places}: more than one has the run {run}; name one of them")
     return rows
 
 
