@@ -13,6 +13,7 @@ from cnn_cifar10.architectures.networks import (
 from cnn_cifar10.architectures.parts import (
     adapt_whitening,
     fold_normalization,
+    functional,
     head_of,
     main_model,
     stock_model,
@@ -20,6 +21,6 @@ from cnn_cifar10.architectures.parts import (
 
 __all__ = [
     "KERASHUB", "NETWORKS", "Network", "adapt_whitening", "check_options", "create_model",
-    "find_network", "fold_normalization", "head_of", "list_backbones", "list_models", "main_model",
-    "stock_model", "usual_training",
+    "find_network", "fold_normalization", "functional", "head_of", "list_backbones",
+    "list_models", "main_model", "stock_model", "usual_training",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnn_cifar10.architectures import main_model
+from cnn_cifar10.architectures import functional, main_model
 from cnn_cifar10.utils import InputError
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ def _split(model):
     """Return models to call in turn, the first of which ends at the last feature map."""
     import keras
 
+    model = functional(model) if isinstance(model, keras.Sequential) else model
+    if not hasattr(model, "operations"):
+        return [model]
     for operation in reversed(model.operations):
         # `input` and `output` of a nested model are the tensors inside it.
         inputs, outputs = (

@@ -455,6 +455,21 @@ def test_a_default_that_is_computed_takes_any_value():
     assert train.read_config_of(args).model_options == {"width": 16, "kind": "16"}
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("tune --set {} --set {}", "set"),
+        ("serve --model {} --model {}", "model"),
+        ("compare --results {} --results {}", "results"),
+    ],
+)
+def test_an_option_that_is_given_twice_has_all_values(words, name):
+    assert [str(each) for each in getattr(_parse(words.format("a", "b").split()), name)] == [
+        "a",
+        "b",
+    ]
+
+
 def test_the_word_none_stands_for_no_weights():
     args = _parse(["train", "--model", "transfer", "--model-options", "weights=none"])
     assert train.read_config_of(args).model_options == {"weights": None}
