@@ -1,7 +1,8 @@
 """Pretrained backbones for transfer learning: names, scaling of pixels, smallest images."""
 
 LITE0 = "efficientnet_lite0"
-KERASHUB = "kerashub:"  # before a preset's name or folder
+KERASHUB = "kerashub:"
+"""Stands before the name or the folder of a preset of KerasHub."""
 
 APPLICATIONS = {  # how weights want their pixels: {our name: class in keras.applications}
     "caffe": {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cnn_cifar10.architectures.parts import functional
 from cnn_cifar10.utils import InputError, first_line, references
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def create_model(
     check_options(name, options)
     builder = references.load(network.builder)
     try:
-        return builder(tuple(input_shape), num_classes, **dict(network.fixed), **options)
+        model = builder(tuple(input_shape), num_classes, **dict(network.fixed), **options)
+        return functional(model, tuple(input_shape))
     except InputError:
         raise
     except (TypeError, ValueError) as error:

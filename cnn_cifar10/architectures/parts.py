@@ -77,6 +77,32 @@ def stock_model(model: "keras.Model") -> "keras.Model":
     return cloned
 
 
+def functional(model: "keras.Model", input_shape: tuple | None = None) -> "keras.Model":
+    """Return a model whose layers can be followed from its input to its output.
+
+    That of a `keras.Sequential` has its layers; that of a subclass has the model as a layer.
+
+    Args:
+        model: Any `keras.Model`.
+        input_shape: `(height, width, 3)`; `None` for a model that has been built.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"it is no keras.Model but {type(model).__name__}")
+    if hasattr(model, "operations"):
+        return model
+    if not isinstance(model, keras.Sequential):
+        pixels = keras.Input(input_shape)
+        return keras.Model(pixels, model(pixels), name=model.name)
+    if not model.built:
+        model.build((None, *input_shape))
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 def head_of(model: "keras.Model", frozen: bool = True) -> "keras.Model | None":
     """Return what follows a model's features, or `None` if it has none such.
 
@@ -105,13 +131,15 @@ def fold_normalization(model: "keras.Model") -> "keras.Model":
 
     Each batch normalization that is not trained, and alone reads a convolution without
     activation, becomes part of it: see `NormalizedConvolution`. The model itself comes back
-    where there is none. In lower precision than float32 the outputs would be less exact,
-    so that layers stay as they are.
+    where there is none, or if it is no functional model. In lower precision than float32 the
+    outputs would be less exact, so that layers stay as they are.
     """
     import keras
 
     from cnn_cifar10.architectures.layers import NormalizedConvolution
 
+    if not hasattr(model, "operations"):
+        return model  # which says not what reads what
     pairs = _folded_pairs(model)
     nested = {
         layer: fold_normalization(layer) for layer in model.layers if isinstance(layer, keras.Model)

@@ -12,7 +12,6 @@ from cnn_cifar10.utils import InputError
 def add_arguments(parser):
     help = "tables of results, one row a run (default: reports/results.csv)"
     options.add(parser, "--results", Path, help, nargs="+", metavar="FILE")
-    parser.set_defaults(results=[Path("reports/results.csv")])
     choices = ("accuracy", "validation_accuracy")
     help = "what to compare: accuracy of the test split, or, to choose, of the validation split"
     options.add(parser, "--metric", "accuracy", help, choices=choices)
@@ -23,9 +22,10 @@ def add_arguments(parser):
 def run(args):
     from cnn_cifar10 import reporting
 
-    tables = ", ".join(map(str, args.results))
+    results = args.results or [Path("reports/results.csv")]
+    tables = ", ".join(map(str, results))
     print(f"Comparing the runs in {tables} by {args.metric}")
-    recorded = reporting.read_tables(args.results)
+    recorded = reporting.read_tables(results)
     rows = reporting.summarize_results(recorded, args.metric)
     if not rows:
         raise InputError(
@@ -44,6 +44,6 @@ def run(args):
         print(f"Without a figure for {args.metric}, and left out: {', '.join(left)}")
     print(reporting.format_summaries(rows, args.metric))
     if args.output:
-        reporting.write_comparison(args.output, rows, args.results[0].parent, args.metric)
+        reporting.write_comparison(args.output, rows, results[0].parent, args.metric)
         options.say_made(page=args.output / "comparison.md")
     return rows

@@ -37,6 +37,8 @@ def add(parser: argparse.ArgumentParser, name: str, default: Any, help: str, **m
     else:
         more |= {"type": type(default), "default": default}
         help += f" (default: {default})"
+    if more.get("nargs") == "+" and name.startswith("-"):
+        more["action"] = "extend"  # given twice, it has all values
     parser.add_argument(name, help=help, **more)
 
 

@@ -29,7 +29,14 @@ def run(args):
             raise InputError(f"--{name} must be above 0, received {value:g}")
     if args.classes and not args.images:
         raise InputError("--classes is for --images; the data have classes of their own")
-    config, lines, dataset = train.prepare(args)
+    if args.images and args.minutes:
+        raise InputError(
+            "--minutes looks at the data, and --images does not: leave one of them out"
+        )
+    if args.images:
+        config, lines, dataset = train.read_config_of(args), (), None
+    else:
+        config, lines, dataset = train.prepare(args)
     if config.batch_size % args.devices:
         raise InputError(
             f"--devices {args.devices}: batches of {config.batch_size} images are not shared "

@@ -166,7 +166,7 @@ def _report(args, run, dataset, is_finished):
 def prepare(args):
     """Return the config that is asked for, a line for each choice in it, and data if loaded."""
     given = _given(args)
-    config = _read_config(args)
+    config = read_config_of(args)
     if args.minutes is not None and not 0 < args.minutes < math.inf:
         raise InputError(f"--minutes must be above 0, received {args.minutes:g}")
     is_folder = config.dataset == "folder" and not args.config
@@ -175,7 +175,7 @@ def prepare(args):
     asked = (args.recipe, args.config, *map(given.get, ("model", "model_options", "start")))
     chooses_model = is_folder and not any(asked)
     recipes = ("finetune", "transfer", "standard") if chooses_model else (None,)
-    for name in (_read_config(args, recipe).name for recipe in recipes):
+    for name in (read_config_of(args, recipe).name for recipe in recipes):
         if began := _begun(args, given, args.output or Path("models") / name):
             return began, (), None
 
@@ -189,7 +189,7 @@ def prepare(args):
     dataset = None if is_folder else load_data(config)
     plan = make_plan(
         glance(config) if dataset is None else look_at(dataset),
-        functools.partial(_read_config, args),
+        functools.partial(read_config_of, args),
         given,
         is_folder=is_folder,
         chooses_model=chooses_model,
@@ -234,7 +234,7 @@ def _begun(args, given, output):
     """Return the config of the run in a folder, finished or not, if the command asks for it."""
     if args.overwrite or not (output / "config.json").exists():
         return None
-    began, config = _config_of(output), _read_config(args)
+    began, config = _config_of(output), read_config_of(args)
     asked = {**RECIPES.get(args.recipe, {}), **given}
     if args.config:
         asked = dict.fromkeys({*config.to_dict()} - ({"epochs", "small_epochs"} - {*given}))
@@ -265,7 +265,7 @@ def _given(args):
     return given if args.config else options.imply_folder(given)
 
 
-def _read_config(args, recipe=None, **chosen):
+def read_config_of(args, recipe=None, **chosen):
     """Return the config that is asked for: of a recipe and fields, where it leaves them open."""
     from cnn_cifar10.architectures import check_options
 

@@ -131,7 +131,7 @@ class Search:
         yield not both, f"space must have learning_rate or {RATE_FACTOR}, not both", self.space
         for name, values in self.space.items():
             yield from _checks_of_values(name, values)
-            yield name not in (*self.trial, "seed"), "space cannot have", name
+            yield name not in (*self.trial, "seed", "use_validation"), "space cannot have", name
             usable = self.algorithm != "grid" or isinstance(values, list)
             yield usable, f"a grid needs a list of values for {name!r}", values
 

@@ -51,8 +51,11 @@ def unpack(path: Path) -> Path:
                 for old in home.iterdir():  # of the archive before it changed
                     shutil.rmtree(old)
                 part.mkdir()
-                _extract(path, part)
-                part.rename(folder)
+                try:
+                    _extract(path, part)
+                    part.rename(folder)
+                finally:  # while no other process has the lock
+                    shutil.rmtree(part, ignore_errors=True)
     except DatasetError:
         raise
     except Exception as error:  # libraries raise nearly any type on broken archives
@@ -60,8 +63,6 @@ def unpack(path: Path) -> Path:
             f"{printable(path)}: cannot be unpacked into {home} ({error}); replace it, set "
             "XDG_CACHE_HOME to a folder with room, or unpack it yourself and name its folder"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Your own images: class folders, splits of them, a table, or an archive of these."""
 
+import dataclasses
 import os
 import re
 from collections import Counter
@@ -81,13 +82,18 @@ def list_folder(root: Path) -> Files:
     place = _enter(root, "", lambda folder: not _splits([folder]))
     found = [path for name in list_entries(root, place)[1] if tables.is_table(path := root / name)]
     try:
-        return _list_classes(root, place)
+        files = _list_classes(root, place)
     except DatasetError as error:
         if len(found) == 1:
             note = f"Files and labels are those of {printable(found[0].name)}."
             return tables.read_table(found[0], [note])
         hint = f"; or name one of its tables: {few([path.name for path in found])}" if found else ""
         raise DatasetError(f"{error}{hint}") from error
+    if not found:
+        return files
+    unused = few([printable(path.name) for path in found])
+    note = f"Classes are the folders; to take the labels of {unused}, name that file instead."
+    return dataclasses.replace(files, notes=[*files.notes, note])
 
 
 def _enter(root: Path, place: str, may_enter: Callable[[str], bool]) -> str:

@@ -158,7 +158,8 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     if not len(scan.thumbnails):
         notes.append(NOT_COMPARED)
     elif options.group_by is None and not files.groups.any():
-        suggested = suggest_groups(files.paths, files.labels, splits, copies, scan.thumbnails)
+        columns = (files.paths, files.labels, splits, copies, scan.thumbnails)
+        suggested = suggest_groups(*(each[usable] for each in columns))
         notes += [str(suggested)] if suggested else []
     copies, alike = _loosen(files, splits, copies, digests, asked, given, needed)
     groups = _join(copies, asked)
@@ -313,8 +314,9 @@ def _loosen(
     if not (alike := too_small(copies)).any():
         return copies, []
     _, equal = np.unique(digests, return_inverse=True)
-    copies = np.where(alike[files.labels], -1 - equal, copies)
-    _, copies = np.unique(copies, return_inverse=True)
+    unread = digests == b""
+    equal[unread] = len(equal) + np.flatnonzero(unread)  # each of which is its own
+    copies = _join(np.where(alike[files.labels], -1 - equal, copies), equal)
     alike &= ~too_small(copies)
     if not (names := [files.class_names[label] for label in np.flatnonzero(alike)]):
         return copies, []

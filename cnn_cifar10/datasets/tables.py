@@ -76,7 +76,7 @@ def read_table(path: Path, notes: Sequence[str] = ()) -> Files:
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield number and cells of each line that is not empty."""
-    reader = None
+    reader, is_empty = None, True
     try:
         # Names of files may hold bytes that are no UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -85,11 +85,12 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             reader = csv.reader(file, delimiter=max(",;\t", key=first.count))
             for cells in reader:
                 if any(cells):
+                    is_empty = False
                     yield reader.line_num, cells
     except (OSError, csv.Error) as error:
         line = f" line {reader.line_num}:" if reader else ""
         raise DatasetError(f"{printable(path)}:{line} cannot be read ({error})") from error
-    if reader.line_num == 0:
+    if is_empty:
         raise DatasetError(f"{printable(path)}: is empty")
 
 

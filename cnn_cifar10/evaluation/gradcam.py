@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnn_cifar10.architectures import main_model
+from cnn_cifar10.architectures import functional, main_model
 from cnn_cifar10.utils import InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def with_class_activation(model: "keras.Model") -> "keras.Model":
         logits = part(logits)
     weighted = keras.layers.Conv2D(dense.units, 1, use_bias=False, dtype="float32")
     outputs = {
-        "probabilities": model.layers[-1](logits),
+        "probabilities": keras.layers.Softmax(dtype="float32")(logits),
         "embedding": head[0](features),
         "class_activation": weighted(features),
     }
@@ -135,17 +135,25 @@ def _without_softmax(model):
     import keras
 
     last = model.layers[-1]
-    if getattr(last, "activation", None) is not keras.activations.softmax or last.weights:
-        raise InputError(
-            f"{model.name} must end in an Activation layer of softmax, not {last.name}"
-        )
-    return keras.Model(model.input, last.input)
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(model.input, last.input)
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        raise InputError(f"{model.name} must end in a softmax, not in {last.name}")
+    if not last.weights:
+        return keras.Model(model.input, last.input)
+    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+    logits = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return keras.Model(model.input, logits)
 
 
 def _split(model):
     """Return models to call in turn, the first of which ends at the last feature map."""
     import keras
 
+    model = functional(model) if isinstance(model, keras.Sequential) else model
+    if not hasattr(model, "operations"):
+        return [model]
     for operation in reversed(model.operations):
         # `input` and `output` of a nested model are the tensors inside it.
         inputs, outputs = (

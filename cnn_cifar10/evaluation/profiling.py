@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnn_cifar10.utils import InputError
+
 if TYPE_CHECKING:
     import keras
 
 
-def profile_model(model: "keras.Model", path: Path) -> dict[str, float]:
-    """Return `mflops`, `megabytes` and `latency_ms` of a model.
+def profile_model(model: "keras.Model", path: Path) -> dict[str, float | None]:
+    """Return `mflops` (`None` where they cannot be counted), `megabytes` and `latency_ms`.
 
     Args:
         model: `keras.Model` from images to probabilities.
         path: File that holds the model.
     """
+    try:
+        mflops = count_flops(model) / 1e6
+    except InputError:
+        mflops = None
     return {
-        "mflops": count_flops(model) / 1e6,
+        "mflops": mflops,
         "megabytes": path.stat().st_size / 1e6,
         "latency_ms": measure_latency(model.predict_on_batch, model.input_shape[1:]),
     }
@@ -36,6 +42,9 @@ def count_flops(model: "keras.Model") -> int:
 
     Args:
         model: Functional `keras.Model` of a fixed input size; nested models count too.
+
+    Raises:
+        InputError: If it has a layer of another kind that multiplies, such as attention.
     """
     return sum(flops for _, flops in _layer_flops(model))
 
@@ -49,6 +58,9 @@ def count_training_flops(model: "keras.Model") -> int:
 
     Args:
         model: As for `count_flops`.
+
+    Raises:
+        InputError: As for `count_flops`.
     """
     total, trained_before = 0, False
     for layer, flops in _layer_flops(model):
@@ -64,13 +76,18 @@ def _layer_flops(model):
 
     layers = keras.layers
     multiplying = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
+    scaling = (layers.Normalization, layers.LayerNormalization, layers.PReLU)
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
+        if isinstance(layer, keras.Sequential) or hasattr(layer, "operations"):
             yield from _layer_flops(layer)
         elif isinstance(layer, multiplying):
             positions = math.prod(layer.output.shape[1:-1])
             kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
             yield layer, 2 * positions * sum(map(math.prod, kernels))
+        elif not isinstance(layer, scaling) and any(len(each.shape) > 1 for each in layer.weights):
+            raise InputError(
+                f"{model.name}: operations of {layer.name} ({type(layer).__name__}) are not counted"
+            )
 
 
 def measure_latency(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.configs import Study, TrainingConfig
-from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
+from cnn_cifar10.experiments.trainings import Progress, Trainer, data_of, many_models
 from cnn_cifar10.reporting import add_result, read_results
 from cnn_cifar10.training import Run, TrainingError
 from cnn_cifar10.utils import (
@@ -94,14 +94,18 @@ def _train_missing(study, table, models, keep, progress, part, parts):
         for label, seed in missing:
             run = Run(models / f"{label}-seed{seed}")
             bar.set_description(run.path.name)
-            dataset = trainer.load(study.config(label, seed))
-            known = {row["fingerprint"] for row in rows if row["variant"] == label}
-            if known - {each[:12] for each in dataset.fingerprints}:
+            config = study.config(label, seed)
+            dataset, source = trainer.load(config), data_of(config)
+            same = (each for each in rows if data_of(study.config(each["variant"], seed)) == source)
+            fingerprints = {each[:12] for each in dataset.fingerprints}
+            if row := next(
+                (each for each in same if each["fingerprint"] not in fingerprints), None
+            ):
                 raise InputError(
-                    f"{table}: the data changed since {label!r} was run; restore them or choose "
-                    "another --output"
+                    f"{table}: the data changed since {row['variant']!r} was run; restore them or "
+                    "choose another --output"
                 )
-            row = _train_run(trainer, study.config(label, seed), label, dataset, run)
+            row = _train_run(trainer, config, label, dataset, run)
             add_result(table, row, RUN_COLUMNS)
             if not keep:
                 shutil.rmtree(run.path)

@@ -22,6 +22,11 @@ from cnn_cifar10.utils import is_no_retracing, write_figure, write_page
 _DATA = (*("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),)
 
 
+def data_of(config: TrainingConfig) -> list[Any]:
+    """Return the fields of a config that say what its data are."""
+    return [getattr(config, name) for name in _DATA]
+
+
 class Trainer:
     """Trains runs one after the other, and keeps the last one's data for the next."""
 
@@ -30,7 +35,7 @@ class Trainer:
 
     def load(self, config: TrainingConfig) -> Dataset:
         """Return a config's data."""
-        source = [getattr(config, name) for name in _DATA]
+        source = data_of(config)
         if source != self._source:
             self._source, self._dataset = source, load_data(config)
         return self._dataset

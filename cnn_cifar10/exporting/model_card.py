@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cnn_cifar10.architectures import NETWORKS
+from cnn_cifar10.architectures import KERASHUB, NETWORKS
 from cnn_cifar10.datasets import DATASETS
 from cnn_cifar10.evaluation import METRICS, compared_metrics
 from cnn_cifar10.exporting.formats import FORMATS
@@ -128,6 +128,8 @@ def _pretrained(facts):
     if options.get("weights") != "imagenet":
         return ""
     backbone = escape_markdown(printable(options["backbone"]))
+    if str(options["backbone"]).startswith(KERASHUB):
+        return f" Its backbone began with the weights of {backbone}."
     return f" Before that its backbone, {backbone}, was trained on ImageNet."
 
 

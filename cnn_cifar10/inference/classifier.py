@@ -132,7 +132,7 @@ class Classifier:
         if isinstance(folder, str) and folder.startswith(HUB):
             there = fetch_from_hub(folder, (DESCRIPTION,))
             folder = fetch_from_hub(folder, (DESCRIPTION, _model_file(there)))
-        folder = Path(folder or shipped_artifact())
+        folder = Path(shipped_artifact() if folder is None else folder)
         description = read_description(folder)
         shape = tuple(description["input"]["shape"][1:])
         names, metrics = tuple(description["class_names"]), description["metrics"]
@@ -215,7 +215,7 @@ class Classifier:
         """
         size, numbered = self.input_shape[:2], enumerate(contents, start=1)
         images = [decode_image(data, size, f"image {i}", self.fit) for i, data in numbered]
-        return self.classify(np.array(images))
+        return self.classify(np.array(images).reshape(-1, *self.input_shape))
 
     def explain(
         self,

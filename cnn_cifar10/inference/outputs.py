@@ -18,7 +18,7 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError
 from cnn_cifar10.inference.classifier import Prediction
-from cnn_cifar10.utils import InputError, printable
+from cnn_cifar10.utils import InputError, printable, replacing
 
 Write = Callable[[str, Prediction | ImageError], None]
 
@@ -88,7 +88,8 @@ def sorted_images(folder: Path, class_names: Sequence[str], copy: bool = False) 
                 break
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
-            shutil.copy2(path, target)
+            with replacing(target) as part:
+                shutil.copy2(path, part)
             return
         try:
             target.symlink_to(os.path.abspath(path))

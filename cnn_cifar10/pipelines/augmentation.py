@@ -98,6 +98,11 @@ class Crop(Augmentation):
     padding: int = 4
 
     def draw(self, rng, count, image_shape):
+        if self.padding >= min(image_shape[:2]):
+            raise InputError(
+                f"crop: a border of {self.padding} pixels needs larger images than "
+                f"{image_shape[0]}x{image_shape[1]}; leave it out of --augment"
+            )
         shifts = rng.integers(-self.padding, self.padding + 1, (2, count), dtype="int32")
         return {"down": shifts[0], "right": shifts[1]}
 

@@ -1,6 +1,8 @@
 """Diagnostics of a model: calibration, robustness, Grad-CAM, likely label errors."""
 
 import importlib.util
+import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +20,13 @@ from cnn_cifar10.evaluation import (
 )
 from cnn_cifar10.reporting.predictions import describe_images
 from cnn_cifar10.reporting.tables import fill_template, format_table
+from cnn_cifar10.utils import InputError
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+logger = logging.getLogger(__name__)
 _CORRUPTED, _SHOWN = 1_000, 12
 
 
@@ -60,13 +64,18 @@ def diagnose(
     found["corruptions"] = evaluate_corruptions(model, split[chosen], evaluation.class_names)
     shown = chosen[:_SHOWN]
     images, rows = split.images[shown], describe_images(split, evaluation, shown)
-    maps = grad_cam(model, images, evaluation.predictions[shown])
-    heading = f"{title}: Grad-CAM of the predicted class"
     figures = {
         "calibration.png": plotting.plot_reliability(diagrams, title),
         "robustness.png": plotting.plot_robustness(found["corruptions"], title),
-        "gradcam.png": plotting.plot_grad_cam(list(images), list(maps), _captions(rows), heading),
     }
+    try:
+        maps = list(grad_cam(model, images, evaluation.predictions[shown]))
+    except InputError as error:
+        logger.warning("the report is without Grad-CAM: %s", error)
+    else:
+        heading = f"{title}: Grad-CAM of the predicted class"
+        drawn = plotting.plot_grad_cam(list(images), maps, _captions(rows), heading)
+        figures["gradcam.png"] = drawn
     issues: list[dict] = []
     if importlib.util.find_spec("cleanlab"):
         issues = describe_images(split, evaluation, likely_label_errors(evaluation))
@@ -114,8 +123,8 @@ def _calibration(evaluation, validation):
     return found, diagrams
 
 
-def format_diagnostics(found: dict[str, Any]) -> str:
-    """Return what `diagnose` found as sections of Markdown, with its figures."""
+def format_diagnostics(found: dict[str, Any], figures: Iterable[str] | None = None) -> str:
+    """Return what `diagnose` found as sections of Markdown, of those figures that exist."""
     calibration = f"{100 * found['calibration_error']:.1f} percentage points"
     if "temperature" in found:
         calibration += (
@@ -132,7 +141,7 @@ def format_diagnostics(found: dict[str, Any]) -> str:
         labels = _LABEL_ERRORS if found["label_errors"] else "No label is likely to be wrong."
     corruptions = format_table(list(rows.values()))
     values = {"calibration": calibration, "corruptions": corruptions, "labels": labels}
-    return fill_template("diagnostics.md", images=found["corrupted_images"], **values)
+    return fill_template("diagnostics.md", figures, images=found["corrupted_images"], **values)
 
 
 _LABEL_ERRORS = """\

@@ -83,7 +83,7 @@ def format_report(report: dict[str, Any], figures: Iterable[str]) -> str:
         metrics=format_metrics(report),
         confusions=_format_confusions(report["most_confused"]),
         per_class=format_per_class(report),
-        diagnostics=f"{format_diagnostics(found)}\n\n" if found else "",
+        diagnostics=format_diagnostics(found, figures) if found else "",
         settings=_format_settings(report["facts"]),
     )
 

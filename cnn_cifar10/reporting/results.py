@@ -87,8 +87,9 @@ def add_result(
     """Add a run to a table of results, or replace the row of the same `run`.
 
     Rows are sorted by data set, model, seed and run. A table that lacks columns gets those
-    that the row fills. It keeps the cells of other rows, and columns of its own, as they are,
-    and the note of a row that it replaces by one without a note.
+    that the row fills. It keeps the cells of other rows, and columns of its own, as they are.
+    Of a row that it replaces, it keeps the note where the new one has none, and of a row of the
+    same run all that was not measured again.
 
     Args:
         results_csv: Path of the table; created where missing.
@@ -117,8 +118,10 @@ def add_result(
         same = (pair for pair in rows if pair[0]["run"] == row["run"])
         known, replaced = next(same, (row, dict[str, str]()))
         refuse_other_run(f"{results_csv}: the row", known, row)
-        if not new.get("note"):
-            new["note"] = replaced.get("note", "")
+        again = bool(row.get("id")) and known.get("id") == row["id"]
+        for column in [name for name, text in new.items() if not text]:
+            if again or column == "note":
+                new[column] = replaced.get(column, "")
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
         header = tuple(dict.fromkeys((*header, *(column for column in columns if new[column]))))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]
@@ -266,7 +269,7 @@ def read_tables(tables: Sequence[str | Path]) -> list[dict]:
         as in `gpu/cifar10-resnet18-seed0`, which leads to its report.
 
     Raises:
-        InputError: As for `read_results`.
+        InputError: As for `read_results`, or if two tables have the same run.
     """
     rows, first = [], Path(tables[0]).parent
     for table in map(Path, tables):
@@ -275,6 +278,10 @@ def read_tables(tables: Sequence[str | Path]) -> list[dict]:
             row | {"run": row["run"] if folder == Path() else f"{folder.as_posix()}/{row['run']}"}
             for row in read_results(table)
         ]
+    ((run, times),) = collections.Counter(row["run"] for row in rows).most_common(1) or [("", 0)]
+    if times > 1:
+        places = ", ".join(map(str, tables))
+        raise InputError(f"{places}: more than one has the run {run}; name one of them")
     return rows
 
 
@@ -306,8 +313,9 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
 
     Returns:
         A dict per group: `run` (the name without `-seedN`), `dataset`, `model`,
-        `parameters`, `epochs`, `hardware`, `fingerprint` and `config`, `full` (whether it had
-        `FULL_EPOCHS` epochs or more, or an unknown number), `mean` and `std` of the metric
+        `parameters`, `epochs` (of runs that stopped early, their mean), `hardware`,
+        `fingerprint` and `config`, `full` (whether it had `FULL_EPOCHS` epochs or more, or an
+        unknown number), `mean` and `std` of the metric
         (sample standard deviation; `None` for a single run), `n`, `runs`, `seeds`, `note` (the
         different notes of the runs), and the means of the metrics that are compared, of
         `seconds`, `compile_seconds`, `images_per_second`, `mflops`, `megabytes` and
@@ -317,16 +325,21 @@ def summarize_results(rows: list[dict], metric: str = HEADLINE) -> list[dict]:
     for row in rows:
         if row[metric] is not None:
             name = re.sub(r"-seed\d+$", "", row["run"])
+            shown = {key: row[key] for key in _SHOWN}
+            if row.get("config"):
+                shown["epochs"] = None  # which are the same, but for early stopping
             hidden = (row.get(key) or "" for key in _HIDDEN)
-            groups.setdefault((name, *(row[key] for key in _SHOWN), *hidden), []).append(row)
+            groups.setdefault((name, *shown.values(), *hidden), []).append(row)
     averaged = [*(name for name in compared_metrics() if name != HEADLINE), *_MEANS]
     summaries = []
     for same, group in groups.items():
         values = [row[metric] for row in group]
+        epochs = _mean(row["epochs"] for row in group)
         summaries.append(
             {
                 **dict(zip(("run", *_SHOWN, *_HIDDEN), same, strict=True)),
-                "full": group[0]["epochs"] is None or group[0]["epochs"] >= FULL_EPOCHS,
+                "epochs": None if epochs is None else round(epochs),
+                "full": epochs is None or epochs >= FULL_EPOCHS,
                 "mean": statistics.fmean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "n": len(values),

@@ -28,8 +28,6 @@ _MOST_WORK = 1_000_000_000
 _MOST_PROCESSES = 4
 _NICENESS = 10  # cheap images come first where cores are scarce
 _START_OF_SCAN = b"\xff\xda"
-# Of a JPEG of the usual kinds: frames, tables, the first scan, metadata, comments.
-_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
 
 
 class Busy(Exception):

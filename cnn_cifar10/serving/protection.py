@@ -4,7 +4,6 @@ ASGI middleware, in which a request is refused before its body is read.
 """
 
 import base64
-import binascii
 import logging
 import secrets
 import time
@@ -150,7 +149,7 @@ def _token(authorization):
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:  # other characters than Base64 has
             return b""
     return b""
 

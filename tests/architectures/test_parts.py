@@ -98,6 +98,20 @@ def test_every_kind_of_convolution_is_folded(convolution, options):
     np.testing.assert_allclose(folded(images), model(images), rtol=1e-4, atol=1e-4)
 
 
+SEQUENCE = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(trainable=False)]
+
+
+class Subclassed(keras.Model):
+    """A model that says what it computes in `call` alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = layers.Conv2D(4, 3)
+
+    def call(self, images):
+        return self.convolution(images)
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -107,6 +121,9 @@ def test_every_kind_of_convolution_is_folded(convolution, options):
         lambda: small(layers.Conv2D(4, 3, dtype="mixed_bfloat16"), None),
         lambda: small(layers.MaxPooling2D(), None),
         lambda: create_model("resnet20"),
+        lambda: keras.Sequential(SEQUENCE),
+        lambda: small(keras.Sequential(SEQUENCE), None),
+        lambda: Subclassed(),
     ],
 )
 def test_what_cannot_be_folded_stays_as_it_is(model):

@@ -83,7 +83,7 @@ def test_the_examples_of_the_help_can_be_run(capsys):
         args = _parse(words)
         assert args.command.__name__ == f"cnn_cifar10.cli.{words[0].replace('-', '_')}"
         if words[0] == "train":
-            train._read_config(args)
+            train.read_config_of(args)
 
 
 def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monkeypatch, capsys):
@@ -446,18 +446,33 @@ def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_
 )
 def test_model_options_mean_what_people_type(words, options):
     args = _parse(["train", "--model-options", *words.split()])
-    assert train._read_config(args).model_options == options
+    assert train.read_config_of(args).model_options == options
 
 
 def test_a_default_that_is_computed_takes_any_value():
     words = ["width=16", "kind=16"]
     args = _parse(["train", "--model", OWN_NETWORK, "--model-options", *words])
-    assert train._read_config(args).model_options == {"width": 16, "kind": "16"}
+    assert train.read_config_of(args).model_options == {"width": 16, "kind": "16"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("tune --set {} --set {}", "set"),
+        ("serve --model {} --model {}", "model"),
+        ("compare --results {} --results {}", "results"),
+    ],
+)
+def test_an_option_that_is_given_twice_has_all_values(words, name):
+    assert [str(each) for each in getattr(_parse(words.format("a", "b").split()), name)] == [
+        "a",
+        "b",
+    ]
 
 
 def test_the_word_none_stands_for_no_weights():
     args = _parse(["train", "--model", "transfer", "--model-options", "weights=none"])
-    assert train._read_config(args).model_options == {"weights": None}
+    assert train.read_config_of(args).model_options == {"weights": None}
 
 
 @pytest.mark.parametrize(
@@ -619,7 +634,7 @@ def test_a_reader_that_has_enough_ends_a_command_quietly():
 def test_model_options_add_up(tmp_path, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        "cnn_cifar10.cli.train._read_config", lambda args: seen.append(args) or 1 / 0
+        "cnn_cifar10.cli.train.read_config_of", lambda args: seen.append(args) or 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         main(["train", "--model-options", "width=4", "--model-options", "depth=1", "dropout=0.1"])

@@ -60,14 +60,14 @@ def test_a_place_of_data_is_of_a_folder_unless_it_is_cifar10s(place, source, tmp
     path.parent.mkdir(exist_ok=True)
     path.touch() if path.suffix or path.name.startswith("data_") else path.mkdir()
     named = path.parent if "/" in place else path
-    config = train._read_config(_parse(["train", "--data-dir", str(named)]))
+    config = train.read_config_of(_parse(["train", "--data-dir", str(named)]))
     assert config.source == source
 
 
 def test_a_data_set_that_is_named_is_not_guessed(tmp_path):
     (tmp_path / "cifar-10-mine").mkdir()
     named = ["train", "--dataset", "folder", "--data-dir", str(tmp_path)]
-    assert train._read_config(_parse(named)).dataset == "folder"
+    assert train.read_config_of(_parse(named)).dataset == "folder"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_data_set_that_is_named_is_not_guessed(tmp_path):
 def test_whoever_asks_for_a_network_gets_it(words, photos):
     config, lines, _ = prepared("--data-dir", photos, *words)
     args = _parse(["train", "--data-dir", str(photos), *words])
-    asked = train._read_config(args)
+    asked = train.read_config_of(args)
     chosen = {"fit": config.fit, "class_weight": config.class_weight, "select": config.select}
     assert config == dataclasses.replace(asked, **chosen)
     assert not any(line.startswith(("model", "image size", "epochs")) for line in lines)

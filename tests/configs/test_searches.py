@@ -94,6 +94,7 @@ def test_a_value_of_another_type_is_refused(text, message):
         ({"space": {"width": {"low": 1, "high": 2, "sampling": "cube"}}}, "linear or log"),
         ({"space": {"epochs": [1, 2]}}, "space cannot have, received 'epochs'"),
         ({"space": {"seed": [1, 2]}}, "space cannot have, received 'seed'"),
+        ({"space": {"use_validation": [True]}}, "space cannot have, received 'use_validation'"),
         ({"space": SPACE | {"learning_rate": [0.1]}}, "not both"),
         ({"algorithm": "guess"}, "algorithm must be one of random, grid"),
         ({"trials": 0}, "trials must be 1 or more, received 0"),

@@ -79,6 +79,26 @@ def test_it_is_unpacked_once_until_it_changes(make_images, tmp_path, cache_home,
     assert len(list(home.iterdir())) == 1
 
 
+def test_who_waits_and_is_interrupted_leaves_alone_what_another_unpacks(
+    make_images, tmp_path, cache_home, monkeypatch
+):
+    path = zip_of(make_images(tmp_path / "pets", cat=6, dog=6), tmp_path / "pets.zip")
+    extract = archives._extract
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def unpack_twice(path, folder):
+        extract(path, folder)
+        with monkeypatch.context() as waiting:
+            waiting.setattr("filelock.FileLock.__enter__", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                archives.unpack(path)
+
+    monkeypatch.setattr(archives, "_extract", unpack_twice)
+    assert len(list(archives.unpack(path).rglob("*.png"))) == 12
+
+
 def test_what_was_interrupted_begins_anew(make_images, tmp_path, cache_home, monkeypatch):
     path = zip_of(make_images(tmp_path / "pets", cat=6, dog=6), tmp_path / "pets.zip")
     copy, copied = archives.shutil.copyfileobj, []

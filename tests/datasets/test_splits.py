@@ -197,6 +197,60 @@ def test_a_class_whose_images_all_look_alike_is_used_all_the_same(tmp_path, give
     assert any("Images of b are too much alike" in note for note in dataset.notes)
 
 
+def make_alike(root, start, count, name="b{:03}.png"):
+    """Write images that are nearly the same."""
+    root.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((32, 32, 3), 128, "uint8") + np.arange(32, dtype="uint8")[:, None]
+    for i in range(start, start + count):
+        pixels[i % 32, i // 32] += 1
+        Image.fromarray(pixels).save(root / name.format(i))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_images_that_are_too_much_alike_stay_in_one_split(tmp_path, seed):
+    make_alike(tmp_path / "form", 0, 24)
+    make_noise(tmp_path, other=24)
+    for i in range(10):
+        shutil.copy(tmp_path / f"form/b{i:03}.png", tmp_path / f"other/copy{i}.png")
+    dataset = load_dataset("folder", tmp_path, split_seed=seed)
+    assert any("too much alike" in note for note in dataset.notes)
+    assert any("in another class" in note for note in dataset.notes)
+    content = [
+        {(tmp_path / path).read_bytes() for path in split.ids}
+        for split in (dataset.train, dataset.validation, dataset.test)
+    ]
+    assert len(set.union(*content)) == sum(map(len, content))
+
+
+def test_files_that_cannot_be_used_tie_no_groups_together(tmp_path):
+    for place, patients in (("train", range(6)), ("test", range(6, 9))):
+        make_noise(tmp_path / place, len(patients), a=12)
+        for k in patients:
+            make_alike(tmp_path / place / "b", 4 * k, 4, f"p{k}_" + "{}.png")
+    sound = load_dataset("folder", tmp_path, group_by=r"(p\d)_")
+    for place, k in (("train", 0), ("test", 6)):
+        (tmp_path / place / "b" / f"p{k}_x.png").write_bytes(b"damaged")
+    dataset = load_dataset("folder", tmp_path, group_by=r"(p\d)_", skip_damaged=True)
+    assert sum(sizes(dataset)) == sum(sizes(sound)) == 60
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_damaged_file_does_not_hide_that_names_suggest_groups(tmp_path, damaged):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for clip in range(10):
+            scene = rng.integers(30, 200, (8, 8, 3))
+            for frame in range(6):
+                noise = scene + rng.integers(-25, 26, (8, 8, 3))
+                image = Image.fromarray(noise.astype("uint8")).resize((32, 32), 0)
+                image.save(tmp_path / name / f"clip{name}{clip:02}_frame{frame}.png")
+    if damaged:
+        (tmp_path / "a" / "broken.png").write_bytes(b"damaged")
+    dataset = load_dataset("folder", tmp_path, skip_damaged=damaged)
+    assert any("group" in note and "_frame" in note for note in dataset.notes)
+
+
 # Groups
 
 

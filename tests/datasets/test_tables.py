@@ -105,7 +105,17 @@ def test_of_several_tables_one_must_be_named(photos, refusal):
 def test_class_folders_win_over_a_table_beside_them(make_images, tmp_path):
     make_images(tmp_path, a=4, b=4)
     write(tmp_path / "labels.csv", ("file", "label"), [("a/000.png", "other")])
+    dataset = load_dataset("folder", tmp_path)
+    assert dataset.class_names == ("a", "b")
+    assert any("to take the labels of labels.csv, name" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\n,,\n"])
+def test_a_table_of_nothing_is_empty(make_images, tmp_path, refusal, text):
+    make_images(tmp_path, a=4, b=4)
+    (tmp_path / "notes.csv").write_text(text)
     assert load_dataset("folder", tmp_path).class_names == ("a", "b")
+    assert "notes.csv: is empty" in refusal("folder", tmp_path / "notes.csv")
 
 
 def test_lines_that_repeat_others_are_told(photos):

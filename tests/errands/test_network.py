@@ -9,6 +9,7 @@ import pytest
 from cnn_cifar10.architectures import NETWORKS, Network, create_model, find_network
 from cnn_cifar10.cli import main
 from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.evaluation import grad_cam
 from cnn_cifar10.training import Run, open_run, train
 from cnn_cifar10.training.run import RunError
 from cnn_cifar10.utils import InputError, references
@@ -79,6 +80,68 @@ def test_a_file_is_read_and_not_run_to_list_its_options(my_net):
     assert network.options == {"units": 8, "activation": "keras.activations.relu"}
     with pytest.raises(InputError, match=r"my_net.py:build has no option 'depth': its options"):
         create_model(my_net, depth=3)
+
+
+KINDS = """
+import keras
+from keras import layers
+
+
+def sequential(input_shape, num_classes):
+    body = [layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization()]
+    return keras.Sequential([*body, layers.Flatten(), layers.Dense(num_classes, "softmax")])
+
+
+def nested(input_shape, num_classes):
+    pixels = keras.Input(input_shape)
+    body = keras.Sequential([layers.Rescaling(1 / 255), layers.Conv2D(4, 3)])
+    head = keras.Sequential([layers.GlobalMaxPooling2D(), layers.Dense(num_classes)])
+    return keras.Model(pixels, layers.Softmax()(head(body(pixels))))
+
+
+@keras.saving.register_keras_serializable("mine")
+class Net(keras.Model):
+    def __init__(self, classes, **options):
+        super().__init__(**options)
+        self.classes, self.inside = classes, [layers.Conv2D(4, 3), layers.GlobalMaxPooling2D()]
+        self.dense = layers.Dense(classes, "softmax")
+
+    def call(self, images):
+        for layer in self.inside:
+            images = layer(images)
+        return self.dense(images)
+
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes}
+
+
+def subclass(input_shape, num_classes):
+    return Net(num_classes)
+
+
+def nothing(input_shape, num_classes):
+    return None
+"""
+
+
+@pytest.mark.parametrize("kind", ["sequential", "nested", "subclass"])
+def test_a_network_may_be_any_keras_model(kind, tmp_path, digits):
+    (tmp_path / "nets.py").write_text(KINDS)
+    run, report = train_with(f"{tmp_path / 'nets.py'}:{kind}", tmp_path)
+    assert (report["facts"]["parameters"] > 0, report["metrics"]["test"]["loss"] > 0) == (
+        True,
+        True,
+    )
+    model = run.load_model()
+    assert model.predict(digits.test.images[:2], verbose=0).shape == (2, 10)
+    if kind != "subclass":
+        assert grad_cam(model, digits.test.images[:2]).shape == (2, 32, 32)
+
+
+def test_a_function_that_returns_no_model_is_told_so(tmp_path):
+    (tmp_path / "nets.py").write_text(KINDS)
+    with pytest.raises(InputError, match=r"nets.py:nothing .* it is no keras.Model but NoneType"):
+        create_model(f"{tmp_path / 'nets.py'}:nothing")
 
 
 @pytest.mark.slow

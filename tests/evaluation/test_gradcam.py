@@ -53,6 +53,22 @@ def test_the_map_of_a_linear_model_is_its_weighted_channels(nested):
     assert (maps[2] == 0).all()  # everything speaks against the class
 
 
+@pytest.mark.parametrize("end", ["dense", "layer"])
+def test_any_softmax_at_the_end_will_do(end):
+    images, before = random_images(4), color_model(KERNEL)
+    features = before.layers[-2].input
+    if end == "dense":
+        dense = layers.Dense(4, use_bias=False, activation="softmax")
+        model = keras.Model(before.input, dense(features))
+        dense.set_weights([KERNEL])
+    else:
+        model = keras.Model(before.input, layers.Softmax()(before.layers[-1].input))
+    np.testing.assert_allclose(grad_cam(model, images), grad_cam(before, images), atol=1e-6)
+    outputs = with_class_activation(model)(images.astype("float32"))
+    for name, expected in with_class_activation(before)(images.astype("float32")).items():
+        np.testing.assert_allclose(outputs[name], expected, atol=1e-5)
+
+
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(1, 3))
 def test_every_picture_has_its_own_map(seed, count):
@@ -165,8 +181,8 @@ def test_a_network_of_ones_own_has_an_embedding_if_a_dense_layer_ends_it():
 def test_a_model_without_what_it_takes_is_refused():
     pixels = keras.Input((4, 4, 3))
     flat = layers.Flatten()(pixels)
-    with pytest.raises(InputError, match="must end in an Activation layer of softmax"):
-        grad_cam(keras.Model(pixels, layers.Dense(2, activation="softmax")(flat)), random_images(1))
+    with pytest.raises(InputError, match="must end in a softmax, not in "):
+        grad_cam(keras.Model(pixels, layers.Dense(2, activation="sigmoid")(flat)), random_images(1))
     shallow = keras.Input((12,))
     dense = layers.Activation("softmax")(layers.Dense(2)(shallow))
     with pytest.raises(InputError, match="has no feature map that it pools"):

@@ -15,6 +15,7 @@ from cnn_cifar10.evaluation import (
     profile_model,
     profiling,
 )
+from cnn_cifar10.utils import InputError
 
 
 def sequential(input_shape, *stack):
@@ -69,6 +70,29 @@ def test_models_inside_a_model_count():
     model = sequential((8, 8, 2), layers.MaxPooling2D(), deeper, layers.Dense(6))
     assert count_flops(inside) == 2 * 16 * 9 * 2 * 3
     assert count_flops(model) == 2 * (16 * 9 * 2 * 3 + 48 * 5 + 5 * 6)
+
+
+@pytest.mark.parametrize("kind", ["attention", "subclass"])
+def test_what_cannot_be_counted_is_no_small_number(kind, tmp_path):
+    class Inside(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.convolution = layers.Conv2D(4, 3)
+
+        def call(self, images):
+            return self.convolution(images)
+
+    pixels = keras.Input((8, 8, 4))
+    inputs, layer = {
+        "attention": ((pixels, pixels), layers.MultiHeadAttention(2, 4)),
+        "subclass": ((pixels,), Inside()),
+    }[kind]
+    x = layer(*inputs)
+    model = keras.Model(pixels, layers.Dense(2)(layers.Flatten()(x)))
+    with pytest.raises(InputError, match=r"operations of .* are not counted"):
+        count_flops(model)
+    model.save(tmp_path / "model.keras")
+    assert profile_model(model, tmp_path / "model.keras")["mflops"] is None
 
 
 def test_a_layer_that_is_called_twice_counts_once():

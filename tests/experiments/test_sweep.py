@@ -182,6 +182,18 @@ def test_runs_of_other_settings_or_data_are_not_mixed(tmp_path, trained, digits,
     assert len(trained) == 4
 
 
+def test_variants_are_compared_on_the_same_data(tmp_path, trained, digits, monkeypatch):
+    first, *_ = TINY.variants
+    go(dataclasses.replace(TINY, variants={first: TINY.variants[first]}), tmp_path)
+    done = len(trained)
+    few = Split(digits.train.images[:90], digits.train.labels[:90])
+    other = dataclasses.replace(digits, train=few)
+    monkeypatch.setattr(experiments, "load_data", lambda config: other)
+    with pytest.raises(InputError, match=f"the data changed since '{first}' was run"):
+        go(TINY, tmp_path)
+    assert len(trained) == done
+
+
 def test_rows_of_other_variants_are_left_alone(tmp_path, trained):
     go(TINY, tmp_path)
     fewer = dataclasses.replace(TINY, variants={"narrow": TINY.variants["narrow"]})

@@ -180,6 +180,9 @@ def test_the_card_says_what_weights_were_trained_on_before(description, digits_r
     assert said.format("efficientnet_lite0") in card("transfer", model_options={})
     assert said.format("resnet50") in card("transfer", model_options={"backbone": "resnet50"})
     assert "ImageNet" not in card("transfer", model_options={"weights": None})
+    preset = card("transfer", model_options={"backbone": "kerashub:vit"})
+    assert "Its backbone began with the weights of kerashub:vit." in preset
+    assert "ImageNet" not in preset
     began = card("transfer", start="models/first", model_options={})
     assert "Training began with the weights of models/first." in began
 

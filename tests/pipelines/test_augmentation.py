@@ -34,6 +34,11 @@ def test_crop_is_a_window_of_the_reflected_image(down, right):
     np.testing.assert_array_equal(apply(Crop(), images, **shifts), expected)
 
 
+def test_a_crop_with_a_border_as_wide_as_the_image_is_refused():
+    with pytest.raises(InputError, match="a border of 4 pixels needs larger images than 4x9"):
+        Crop().draw(np.random.default_rng(0), 2, (4, 9, 3))
+
+
 def test_crop_shifts_every_image_by_its_own_amount():
     images = random_images(2)
     shifts = {"down": np.array([0, 1], "int32"), "right": np.array([0, -2], "int32")}

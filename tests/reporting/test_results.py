@@ -332,6 +332,31 @@ def test_runs_of_other_lengths_are_not_averaged(tmp_path):
     ]
 
 
+def test_runs_of_one_config_that_stopped_early_are_averaged(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m-seed0", epochs=12, accuracy=0.8, config="c"))
+    add_result(path, row("d-m-seed1", epochs=14, accuracy=0.9, config="c", seed=1))
+    (summary,) = summarize_results(read_results(path))
+    assert (summary["epochs"], summary["seeds"], summary["full"]) == (13, [0, 1], True)
+    assert summary["mean"] == pytest.approx(0.85)
+
+
+def test_what_is_not_measured_again_of_the_same_run_stays(tmp_path):
+    path = tmp_path / "results.csv"
+    add_result(path, row("d-m", id="a1", accuracy=0.9, tta_accuracy=0.92))
+    add_result(path, row("d-m", id="a1", accuracy=None, validation_accuracy=0.88))
+    (found,) = read_results(path)
+    kept = ("accuracy", "tta_accuracy", "validation_accuracy")
+    assert [found[name] for name in kept] == [0.9, 0.92, 0.88]
+
+
+def test_a_run_that_two_tables_have_is_refused(tmp_path):
+    add_result(tmp_path / "a.csv", row("d-m-seed0"))
+    add_result(tmp_path / "b.csv", row("d-m-seed0"))
+    with pytest.raises(InputError, match=r"a\.csv, .*b\.csv: more than one has .* d-m-seed0;"):
+        read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
 def test_full_trainings_come_first_and_an_unknown_length_counts_as_full(tmp_path):
     path = tmp_path / "results.csv"
     for run, epochs, accuracy in (
@@ -354,16 +379,16 @@ def test_tables_of_other_folders_are_read_as_one_and_runs_name_the_folder(tmp_pa
     tables = [tmp_path / "a" / name for name in ("results.csv", "gpu/results.csv", "speed.csv")]
     tables.append(tmp_path / "results.csv")
     for number, path in enumerate(tables):
-        add_result(path, row("d-m-seed0", epochs=number))
+        add_result(path, row("d-m-seed2" if number == 2 else "d-m-seed0", epochs=number))
     rows = read_tables(tables)
     assert [(found["run"], found["epochs"]) for found in rows] == [
         ("d-m-seed0", 0),
         ("gpu/d-m-seed0", 1),
-        ("d-m-seed0", 2),
+        ("d-m-seed2", 2),
         ("../d-m-seed0", 3),
     ]
     assert read_tables(tables[:1]) == read_results(tables[0])
-    assert read_tables([tables[1], tables[1]])[1]["run"] == "d-m-seed0"
+    assert read_tables([tables[1], tables[0]])[0]["run"] == "d-m-seed0"
 
 
 def test_a_note_stays_where_the_run_is_measured_again_unless_there_is_a_new_one(tmp_path):

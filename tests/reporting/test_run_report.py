@@ -509,6 +509,7 @@ def test_report_without_a_mistake(tmp_path, dataset, facts):
     text = (tmp_path / "report.md").read_text()
     assert "No image is classified wrongly." in text
     assert "mistakes.png" not in text
+    assert "## How it was trained" in text
 
 
 def test_report_warns_of_other_splits(tmp_path, dataset, facts, evaluations):

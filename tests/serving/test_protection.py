@@ -95,6 +95,14 @@ def test_whoever_guesses_is_not_listened_to_for_a_while(serving, classifier, cap
     assert not any("guess" in line for line in lines)
 
 
+@pytest.mark.parametrize("given", [b"Basic \xe9\xe9", b"Basic a", b"Basic", b"Bearer \xff"])
+def test_a_header_of_any_bytes_is_a_wrong_token(serving, classifier, given):
+    with serving({"m": classifier}, token=TOKEN) as client:
+        answer = client.get("/models", headers={"Authorization": given})
+        assert answer.status_code == 401
+        assert "x-content-type-options" in answer.headers
+
+
 @pytest.mark.parametrize("token", ["x", "fifteen-letters"])
 def test_a_short_token_is_one_line(artifact, capsys, monkeypatch, token):
     monkeypatch.setenv("CNN_CIFAR10_TOKEN", token)

@@ -88,6 +88,11 @@ class TestCommand:
         assert "price: 1.67" in said
         assert "memory of a device: about" in said
 
+    def test_a_folder_that_is_elsewhere_is_not_read(self, capsys):
+        words = "--dataset folder --images 1000 --image-size 48 --model custom_cnn"
+        assert main(["plan", *words.split()]) == 0
+        assert "1,000 images of 48 pixels" in capsys.readouterr().out
+
     def test_a_folder_is_measured_at_the_size_that_training_reads(self, tmp_path, capsys):
         write_images(tmp_path, side=100)
         assert main(["plan", "--data-dir", str(tmp_path), "--model", "custom_cnn"]) == 0
@@ -110,6 +115,7 @@ class TestCommand:
             ("--devices 3", "batches of 128 images are not shared evenly"),
             ("--devices 0", "--devices must be above 0, received 0"),
             ("--images -1", "--images must be above 0, received -1"),
+            ("--images 9 --minutes 1", "--minutes looks at the data, and --images does not"),
         ],
     )
     def test_what_cannot_be_planned_is_said(self, capsys, words, message):
