@@ -139,8 +139,7 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     Raises:
         DatasetError: If there are too few classes, images or groups, or files cannot be used.
     """
-    given = [split for split in SPLITS if split == "train" or split in files.splits]
-    made = [] if "validation" in given else ["validation", "test"][: 3 - len(given)]
+    given, made = _given_and_made(files)
     needed = 1 + len(made)  # images of each class in train
     splits = files.splits.copy()  # "" once a file is left out
     _check(files, splits, given, needed)
@@ -184,6 +183,27 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     whole = Split(scan.images, files.labels, files.paths)
     three = (whole[splits == split] for split in SPLITS)
     return Dataset(name, title, files.class_names, *three, notes=tuple(notes), sizes=sizes)
+
+
+def find_refusal(files: Files, usable: np.ndarray) -> str | None:
+    """Return what `load_splits` says of too few images in a class, copies not considered.
+
+    Args:
+        files: The files.
+        usable: Which of them can be read, a boolean array.
+    """
+    given, made = _given_and_made(files)
+    try:
+        _check(files, np.where(usable, files.splits, ""), given, 1 + len(made))
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
+def _given_and_made(files):
+    """Return the splits that files have, and those that are made of train."""
+    given = [split for split in SPLITS if split == "train" or split in files.splits]
+    return given, [] if "validation" in given else ["validation", "test"][: 3 - len(given)]
 
 
 def _check(

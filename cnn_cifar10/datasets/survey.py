@@ -13,7 +13,7 @@ from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
 from cnn_cifar10.datasets.listing import find_images
 from cnn_cifar10.datasets.scan import Scan
 from cnn_cifar10.datasets.source import DataOptions
-from cnn_cifar10.datasets.splits import Files
+from cnn_cifar10.datasets.splits import Files, find_refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,8 @@ class Survey:
     Args:
         title: What captions call the data.
         files: Each file with its class, its split on disk and its group.
-        refusal: Why the folder cannot be trained on as it is laid out; `None` if it can.
+        refusal: Why the folder cannot be trained on as it is laid out, or for its classes with
+            too few images; `None` if it can.
         scan: What is in each file.
         duplicates: Exact and near duplicates among the files.
         grouping: Groups that file names suggest; `None` for none, or with `group_by`.
@@ -60,6 +61,7 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
         refusal = str(error)
     scan = files.scan(None, options.fit, progress)
     usable = scan.heights > 0
+    refusal = refusal or find_refusal(files, usable)
     duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
     grouping = None
     if len(scan.thumbnails) and options.group_by is None and not files.groups.any():

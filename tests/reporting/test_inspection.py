@@ -125,7 +125,9 @@ def test_damaged_files_are_listed_whole(make_folder, inspect, fault):
     assert any("--skip-damaged" in line for line in document["headline"])
 
 
-@pytest.mark.parametrize("layout", ["one class", "loose images", "a class without images"])
+@pytest.mark.parametrize(
+    "layout", ["one class", "loose images", "a class without images", "a class of one image"]
+)
 def test_what_a_training_refuses_is_shown_with_the_reason(make_folder, inspect, layout):
     folder = make_folder(cat=3)
     if layout == "loose images":
@@ -133,10 +135,12 @@ def test_what_a_training_refuses_is_shown_with_the_reason(make_folder, inspect, 
         shutil.move(folder / "cat" / "000.png", folder)
     if layout == "a class without images":
         (folder / "dog").mkdir()
+    if layout == "a class of one image":
+        make_folder("photos", dog=1)
     document, _, _ = inspect(folder)
     assert document["refusal"]
     assert document["refusal"] in document["headline"][0]
-    assert document["images"] == (5 if layout == "loose images" else 3)
+    assert document["images"] == {"loose images": 5, "a class of one image": 4}.get(layout, 3)
     with pytest.raises(DatasetError):
         load_dataset("folder", folder)
 
