@@ -77,14 +77,14 @@ def stock_model(model: "keras.Model") -> "keras.Model":
     return cloned
 
 
-def functional(model: "keras.Model", input_shape: tuple | None = None) -> "keras.Model":
+def functional(model: "keras.Model", input_shape: tuple[int | None, ...] = ()) -> "keras.Model":
     """Return a model whose layers can be followed from its input to its output.
 
     That of a `keras.Sequential` has its layers; that of a subclass has the model as a layer.
 
     Args:
         model: Any `keras.Model`.
-        input_shape: `(height, width, 3)`; `None` for a model that has been built.
+        input_shape: `(height, width, 3)`; left out for a model that has been built.
 
     Raises:
         TypeError: If it is none.

@@ -93,7 +93,7 @@ def list_folder(root: Path) -> Files:
         return files
     unused = few([printable(path.name) for path in found])
     note = f"Classes are the folders; to take the labels of {unused}, name that file instead."
-    return dataclasses.replace(files, notes=[*files.notes, note])
+    return dataclasses.replace(files, notes=(*files.notes, note))
 
 
 def _enter(root: Path, place: str, may_enter: Callable[[str], bool]) -> str:

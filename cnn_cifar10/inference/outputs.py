@@ -18,7 +18,7 @@ import numpy as np
 
 from cnn_cifar10.datasets import ImageError
 from cnn_cifar10.inference.classifier import Prediction
-from cnn_cifar10.utils import InputError, printable, replacing
+from cnn_cifar10.utils import InputError, printable
 
 Write = Callable[[str, Prediction | ImageError], None]
 
@@ -88,8 +88,11 @@ def sorted_images(folder: Path, class_names: Sequence[str], copy: bool = False) 
                 break
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
-            with replacing(target) as part:
-                shutil.copy2(path, part)
+            try:
+                shutil.copy2(path, target)
+            except BaseException:  # Ctrl-C too: half an image is none
+                target.unlink(missing_ok=True)
+                raise
             return
         try:
             target.symlink_to(os.path.abspath(path))

@@ -415,7 +415,7 @@ def _figures(report, dataset, matrix):
 
 
 def result_row(
-    facts: dict[str, Any], metrics: dict[str, dict], costs: dict[str, float]
+    facts: dict[str, Any], metrics: dict[str, dict], costs: dict[str, float | None]
 ) -> dict[str, Any]:
     """Return the row of a run for `add_result`; what was not measured is `None`.
 

@@ -102,6 +102,17 @@ def test_images_of_one_name_are_all_kept(name, copy, tmp_path):
     assert all(path.read_text() == str(path) for path in paths)
 
 
+def test_half_a_copy_is_none(tmp_path, monkeypatch):
+    def interrupted(source, target):
+        target.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.copy2", interrupted)
+    with pytest.raises(KeyboardInterrupt), sorted_images(tmp_path, ("a", "b"), copy=True) as place:
+        place("x.jpg", predictions(("a", "b"), 1)[0])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_links_lead_to_images_that_were_named_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jpg").write_text("a")
