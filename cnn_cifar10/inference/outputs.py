@@ -88,11 +88,10 @@ def sorted_images(folder: Path, class_names: Sequence[str], copy: bool = False) 
                 break
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
-            try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(target.unlink, missing_ok=True)  # half an image is none
                 shutil.copy2(path, target)
-            except BaseException:  # Ctrl-C too: half an image is none
-                target.unlink(missing_ok=True)
-                raise
+                stack.pop_all()
             return
         try:
             target.symlink_to(os.path.abspath(path))
