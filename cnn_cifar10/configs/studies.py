@@ -175,14 +175,17 @@ class Claim:
         text: The claim.
         study: Name of the study.
         variants: The variants that the claim is about; it is judged by the best of them.
-        expected: What they must be, compared with the study's reference: `"better"`
-            or `"worse"`; `None` where the claim is that the whole study matters.
+        expected: What they must be: `"better"` or `"worse"`; `None` where the claim is that
+            the whole study matters.
+        against: What they are compared with, again the best of them; the study's reference
+            where there are none.
     """
 
     text: str
     study: str
     variants: Sequence[str] = ()
     expected: str | None = None
+    against: Sequence[str] = ()
 
 
 def read_claims() -> list[Claim]:

@@ -5,7 +5,14 @@ from typing import Any
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.configs import Claim, Study, read_claims
-from cnn_cifar10.experiments.significance import NO_DIFFERENCE, UNKNOWN, chance_difference
+from cnn_cifar10.experiments.significance import (
+    NO_DIFFERENCE,
+    UNKNOWN,
+    chance_difference,
+    compare_with_reference,
+    holm,
+    verdict,
+)
 from cnn_cifar10.experiments.study_report import summarize_study
 from cnn_cifar10.experiments.trainings import write_report
 from cnn_cifar10.reporting import Markdown, format_table
@@ -68,17 +75,29 @@ def _judge(claim, names, effects):
     if claim.expected is None:
         points = f"{100 * effect['spread']:.1f} points between the best variant and the worst"
         return f"number {rank + 1} of {len(names)} studies by their difference", points
-    best = next((row for row in effect["variants"] if row["variant"] in claim.variants), None)
-    if best is None or best["p_value"] is None:
+    measured = {
+        row["variant"]: dict(zip(row["seeds"], row["values"], strict=True))
+        for row in effect["variants"]
+    }
+    variant, reference = _best(claim.variants, measured), _best(claim.against, measured)
+    reference = reference or (effect["reference"], "")
+    differences = compare_with_reference(measured, reference[0])
+    if variant is None or differences[variant[0]][-1] is None:
         return UNKNOWN, ""
-    points, low, high = (
-        f"{100 * best[key]:+.1f}" for key in ("difference", "difference_low", "difference_high")
-    )
+    *found, _ = differences[variant[0]]
+    corrected = dict(zip(differences, holm([p for *_, p in differences.values()]), strict=True))
+    points, low, high = (f"{100 * each:+.1f}" for each in found)
     same = {claim.expected: "holds", NO_DIFFERENCE: NO_DIFFERENCE}
-    return same.get(best["verdict"], "the opposite holds"), (
-        f"{best['variant']}: {points} points from {effect['reference']} (95%: {low} to {high}; "
-        f"{len(best['values'])} seeds)"
+    return same.get(verdict(found[0], corrected[variant[0]]), "the opposite holds"), (
+        f"{''.join(variant)}: {points} points from {''.join(reference)} (95%: {low} to {high}; "
+        f"{len(measured[variant[0]])} seeds)"
     )
+
+
+def _best(named, measured):
+    """Return the best of some variants, and of how many it is; `measured` has the best first."""
+    found = [variant for variant in measured if variant in named]
+    return (found[0], f", best of {len(found)}" if len(found) > 1 else "") if found else None
 
 
 def write_findings(studies: Studies, output: str | Path, folders: dict[str, str]) -> dict[str, Any]:

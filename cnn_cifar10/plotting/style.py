@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -134,7 +135,7 @@ def draw_curves(
 def name_points(
     figure: Figure, axes: Axes, points: Sequence[tuple], others: Sequence[tuple] = ()
 ) -> None:
-    """Write a name beside each point, where it covers neither a name nor a point.
+    """Write a name beside each point, nearer to it than to any other, and covering nothing.
 
     Args:
         figure: The figure, of which everything else is drawn.
@@ -148,20 +149,29 @@ def name_points(
     line = Look(arrowstyle="-", color="#cccccc", linewidth=0.7, shrinkB=3)
     places = axes.transData.transform([*(point[:2] for point in points), *others])
     taken = [Bbox.from_extents(*(place - 6), *(place + 6)) for place in places]
-    for x, y, name, color in points:
+    for (x, y, name, color), own in zip(points, places, strict=False):
         text = Look(textcoords="offset points", fontsize=8, color=color, zorder=1)
         label = axes.annotate(name, (x, y), (0, 0), arrowprops=line, **text)
+        free = []
         for distance, (right, up) in itertools.product(range(2, 100, 6), sides):
-            label.set(
+            position = Look(
                 position=(6 * right, distance * up),
                 ha="left" if right > 0 else "right",
                 va="bottom" if up > 0 else "top",
             )
+            label.set(**position)
             label.get_window_extent()  # moves it
             box = Text.get_window_extent(label).padded(1)
             inside = all(axes.bbox.contains(*corner) for corner in (box.min, box.max))
             if inside and not box.count_overlaps(taken):
-                break
+                free.append(position)
+                away = np.linalg.norm(np.clip(places, box.min, box.max) - places, axis=1)
+                if np.array_equal(places[away.argmin()], own):
+                    break
+        else:
+            label.set(**(free or [position])[0])
+            label.get_window_extent()
+            box = Text.get_window_extent(label).padded(1)
         taken.append(box)
 
 

@@ -39,6 +39,11 @@ def test_a_study_without_a_figure_of_its_reference_has_no_effect(sizes, rows_of)
     [
         (Claim("", "sizes", ("width 32",), "better"), "holds", "width 32: +2.0 points"),
         (Claim("", "sizes", ("width 8", "width 32"), "worse"), "the opposite holds", "width 32"),
+        (
+            Claim("", "sizes", ("width 16",), "worse", ("width 8", "width 32")),
+            "holds",
+            "width 16: -2.0 points from width 32, best of 2",
+        ),
         (Claim("", "equal", ("width 8",), "better"), "no difference seen", "width 8: +0.3"),
         (Claim("", "sizes", ("width 64",), "better"), "cannot be told", ""),
         (Claim("", "sizes", ("width 99",), "better"), "cannot be told", ""),
@@ -55,7 +60,8 @@ def test_claims_are_judged_by_the_best_of_their_variants(claim, here, points, st
 def test_claims_are_about_variants_that_are_studied():
     for claim in read_claims():
         study = find_study(claim.study)
-        assert set(claim.variants) <= set(study.variants)
+        assert {*claim.variants, *claim.against} <= set(study.variants)
+        assert not {*claim.variants} & {*claim.against}
         assert study.reference not in claim.variants
         assert bool(claim.variants) == (claim.expected in ("better", "worse"))
 
