@@ -131,7 +131,7 @@ def plot_effects(effects: list[dict], chance: float | None = None, title: str = 
     axes.axvline(0, color=style.GREY, linewidth=1, zorder=0)
     if chance is not None:
         band = style.Look(color=style.GREY, alpha=0.15, linewidth=0, zorder=0)
-        axes.axvspan(-100 * chance, 100 * chance, **band)
+        axes.axvspan(-100 * chance, 100 * chance, label="one run against one, by chance", **band)
     for place, effect in enumerate(effects[::-1]):
         variants = effect["variants"][::-1]
         means = {row["variant"]: row["mean"] for row in variants}
@@ -146,4 +146,8 @@ def plot_effects(effects: list[dict], chance: float | None = None, title: str = 
     style.name_rows(axes, [effect["study"].replace("_", " ") for effect in effects[::-1]])
     axes.set_xlabel("validation accuracy minus the reference's, points")
     axes.margins(x=0.3)
+    dots = style.Look(linestyle="none", marker="o", markersize=5)
+    for verdict, color in {**_VERDICT_COLORS, "no difference seen": style.BLUE}.items():
+        axes.plot([], [], color=color, label=verdict, **dots)
+    figure.legend(loc="outside lower center", ncols=5)
     return figure
