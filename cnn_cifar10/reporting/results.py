@@ -88,8 +88,8 @@ def add_result(
 
     Rows are sorted by data set, model, seed and run. A table that lacks columns gets those
     that the row fills. It keeps the cells of other rows, and columns of its own, as they are.
-    Of a row that it replaces, it keeps the note where the new one has none, and of a row of the
-    same run all that was not measured again.
+    Of a row that it replaces, it keeps a note that says no less than the new one, and of a row
+    of the same run all that was not measured again.
 
     Args:
         results_csv: Path of the table; created where missing.
@@ -119,9 +119,10 @@ def add_result(
         known, replaced = next(same, (row, dict[str, str]()))
         refuse_other_run(f"{results_csv}: the row", known, row)
         again = bool(row.get("id")) and known.get("id") == row["id"]
-        for column in [name for name, text in new.items() if not text]:
-            if again or column == "note":
-                new[column] = replaced.get(column, "")
+        if again:
+            new |= {name: replaced.get(name, "") for name, text in new.items() if not text}
+        if new.get("note", "") in (note := replaced.get("note", "")):
+            new["note"] = note
         ordered = sorted([*others, (row, {**replaced, **new})], key=lambda pair: _order(pair[0]))
         header = tuple(dict.fromkeys((*header, *(column for column in columns if new[column]))))
         cells = [[texts.get(column, "") for column in header] for _, texts in ordered]

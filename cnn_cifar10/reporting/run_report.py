@@ -431,4 +431,7 @@ def result_row(
     row |= {"run": printable(facts["run"]), "hardware": format_hardware(facts["hardware"])}
     # Older runs have neither an id nor a digest.
     row |= {"config": digest_config(facts) if facts.get("id") else None}
-    return row | costs | {"note": facts.get("fall", {}).get("reason")}
+    notes = [facts.get("fall", {}).get("reason")]
+    if facts["config"].get("use_validation"):
+        notes.append("trained on the validation images too")
+    return row | costs | {"note": "; ".join(filter(None, notes)) or None}

@@ -397,8 +397,11 @@ def test_a_note_stays_where_the_run_is_measured_again_unless_there_is_a_new_one(
     add_result(path, row("d-m-seed0", accuracy=0.6))
     (found,) = read_results(path)
     assert (found["accuracy"], found["note"]) == (0.6, "too high a learning rate")
+    for note in ("fell back to chance", "fell back to chance; beside other work"):
+        add_result(path, row("d-m-seed0", note=note))
+        assert read_results(path)[0]["note"] == note
     add_result(path, row("d-m-seed0", note="fell back to chance"))
-    assert read_results(path)[0]["note"] == "fell back to chance"
+    assert read_results(path)[0]["note"] == "fell back to chance; beside other work"
 
 
 def test_each_note_of_several_seeds_is_shown_once(tmp_path):
@@ -409,12 +412,17 @@ def test_each_note_of_several_seeds_is_shown_once(tmp_path):
     assert summary["note"] == "slow; fell"
 
 
-def test_a_row_notes_that_training_fell_and_what_compiling_took():
-    facts = {"run": "r", "hardware": {"cpu": "A", "cores": 2, "gpu": None}, "compile_seconds": 1.5}
+def test_a_row_notes_what_a_reader_must_know_and_what_compiling_took():
+    hardware = {"cpu": "A", "cores": 2, "gpu": None}
+    facts = {"run": "r", "hardware": hardware, "compile_seconds": 1.5, "config": {}}
     measured = result_row(facts, {}, {})
     assert (measured["compile_seconds"], measured["note"]) == (1.5, None)
     fallen = {**facts, "fall": {"epoch": 4, "reason": "the loss became nan in epoch 4"}}
     assert result_row(fallen, {}, {})["note"] == "the loss became nan in epoch 4"
+    unchosen = {**fallen, "config": {"use_validation": True}}
+    assert result_row(unchosen, {}, {})["note"] == (
+        "the loss became nan in epoch 4; trained on the validation images too"
+    )
 
 
 def test_runs_on_other_hardware_are_not_averaged(tmp_path):
