@@ -70,17 +70,19 @@ def plot_variant_curve(summaries: list[dict], axis: str, reference: str, title: 
     if len(places) > 1 and 0 < 8 * places[0] <= places[-1]:
         axes.set_xscale("log")
     bounds = np.array([[row["low"], row["high"]] for row in rows], "float64").T  # None is nan
-    axes.fill_between(places, *bounds.clip(0, 1), color=style.PALE_BLUE, alpha=0.5, linewidth=0)
-    axes.plot(places, [row["mean"] for row in rows], color=style.BLUE)
+    band = style.Look(color=style.PALE_BLUE, alpha=0.5, linewidth=0, label="95% interval of the mean")
+    axes.fill_between(places, *bounds.clip(0, 1), **band)
+    axes.plot(places, [row["mean"] for row in rows], color=style.BLUE, label="mean")
     for place, row in zip(places, rows, strict=True):
         values = row["values"]
         axes.plot([place] * len(values), values, "o", ms=5, color=style.BLUE, alpha=0.5)
         if row["variant"] == reference:
-            axes.axvline(place, **_REFERENCE_LINE)
+            axes.axvline(place, **_REFERENCE_LINE, label="the reference")
     axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=axis.replace("_", " "), ylabel="validation accuracy")
     style.show_percents(axes.yaxis)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
