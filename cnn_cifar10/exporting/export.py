@@ -14,6 +14,7 @@ from cnn_cifar10.evaluation import measure_latency
 from cnn_cifar10.exporting.formats import FORMATS
 from cnn_cifar10.exporting.model_card import model_card
 from cnn_cifar10.inference import DESCRIPTION, ArtifactError
+from cnn_cifar10.reporting import is_report_of
 from cnn_cifar10.utils import (
     InputError,
     clear_parts,
@@ -120,7 +121,7 @@ def _check(run, facts, dataset, report, formats, images):
         raise InputError(f"images must be 1 or more, received {images}")
     if facts["fingerprint"] not in dataset.fingerprints:
         raise InputError(f"{run.path}: was trained on other data than {dataset.title}")
-    if {**report["facts"], "config": facts["config"]} != facts:
+    if not is_report_of(report, facts):
         raise InputError(f"{run.path}: the report is of another run; evaluate this one")
 
 

@@ -22,6 +22,7 @@ from cnn_cifar10.reporting.results import (
 from cnn_cifar10.reporting.run_report import (
     check_report_place,
     find_report,
+    is_report_of,
     read_report,
     remove_report,
     report_run,
@@ -38,7 +39,7 @@ __all__ = [
     "FULL_EPOCHS", "Markdown", "add_result", "check_report_place", "comparable_predictions",
     "compare_predictions", "describe_data", "escape_markdown", "find_report", "format_cell",
     "format_metrics", "format_per_class", "format_summaries", "format_table", "inspect_folder",
-    "name_runs", "read_report", "read_results", "read_tables", "remove_report", "report_run",
-    "result_columns", "show_table", "summarize_results", "summarize_times", "summary_columns",
-    "write_comparison",
+    "is_report_of", "name_runs", "read_report", "read_results", "read_tables", "remove_report",
+    "report_run", "result_columns", "show_table", "summarize_results", "summarize_times",
+    "summary_columns", "write_comparison",
 ]  # fmt: skip

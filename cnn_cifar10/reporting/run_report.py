@@ -69,6 +69,7 @@ def report_run(
     *,
     tta: bool = False,
     diagnostics: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Evaluate the model of a finished run, write its report and its row in the results.
 
@@ -84,6 +85,8 @@ def report_run(
             on the validation split is not evaluated on it.
         tta: Whether to measure metrics with test-time augmentation too.
         diagnostics: Whether to examine the last of the splits with `diagnose`.
+        overwrite: Whether the report and the row may be another run's, such as that which this
+            one took the place of; nothing of them is kept.
 
     Returns:
         What `write_report` returns.
@@ -96,13 +99,15 @@ def report_run(
     if facts["class_names"] != list(dataset.class_names):
         raise InputError(f"{run.path}: its model has other classes than {dataset.title}")
     own_data = facts["fingerprint"] in dataset.fingerprints
-    check_report_place(facts, output_dir, results_csv if own_data else None)
+    check_report_place(facts, output_dir, results_csv if own_data else None, overwrite=overwrite)
     with utils.working_in(Path(output_dir)):
         utils.clear_parts(Path(output_dir))
         model = run.load_model()
         report = _evaluate(run, model, dataset, output_dir, splits, tta, diagnostics)
         if own_data:
             costs = profile_model(model, run.model_path)
+            if overwrite:
+                remove_result(results_csv, printable(facts["run"]))
             add_result(results_csv, result_row(facts, report["metrics"], costs))
             log_report(run, report, Path(output_dir))
     return report
@@ -172,13 +177,23 @@ def find_report(
     asked = {split for split in splits if facts["examples"][split]}
     judged = [each for split, each in report["metrics"].items() if split != "train"]
     is_whole = (
-        report["facts"].get("id") == facts.get("id")
+        is_report_of(report, facts)
         and asked == set(report["metrics"])
         and (not tta or all("tta_accuracy" in each for each in judged))
         and (not diagnostics or "diagnostics" in report)
         and any(row["run"] == printable(facts["run"]) for row in read_results(results_csv))
     )
     return report if is_whole else None
+
+
+def is_report_of(report: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Return whether a report is of the run that these facts are of.
+
+    Args:
+        report: What `read_report` returns; its config lacks the folder of the data.
+        facts: What `run.json` holds.
+    """
+    return {**report["facts"], "config": facts["config"]} == facts
 
 
 def check_report_place(

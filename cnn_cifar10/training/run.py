@@ -142,7 +142,8 @@ class Run:
     def begin(self, config: TrainingConfig, overwrite: bool, known: str | None = None) -> str:
         """Make the folder of a run that begins or goes on, and return the run's id.
 
-        It stays the same when the run is overwritten.
+        A run that is trained anew gets another, so that nothing counts what is known of the model
+        before as its own.
 
         Args:
             config: What is trained.
@@ -150,10 +151,10 @@ class Run:
             known: The id of the run that goes on.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        run_id = known or self.id or secrets.token_hex(6)
         clear_parts(self.path)
         if overwrite:
             self.clear()
+        run_id = known or self.id or secrets.token_hex(6)
         write_json(self.config_path, config.to_dict())
         with replacing(self.path / "id") as part:
             part.write_text(f"{run_id}\n", encoding="utf-8")
@@ -168,7 +169,8 @@ class Run:
 
     def clear(self) -> None:
         """Delete the run's files, and an export, which would go on serving the model before."""
-        self.facts_path.unlink(missing_ok=True)  # first, since with it a run counts as finished
+        (self.path / "id").unlink(missing_ok=True)  # which run.json has too
+        self.facts_path.unlink(missing_ok=True)  # next, since with it a run counts as finished
         for path in (self.checkpoints_path, self.path / "tensorboard"):
             if path.exists():
                 shutil.rmtree(path)

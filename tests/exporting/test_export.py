@@ -303,7 +303,7 @@ def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digi
     assert listed == own | files | {"artifact.json", "README.md"}
     run.clear()
     left = {path for path in run.path.rglob("*") if path.is_file()}
-    assert left - {run.path / "id", run.path / ".lock"} == set(notes)
+    assert left - {run.path / ".lock"} == set(notes)
 
 
 def test_the_versions_are_those_of_what_runs_the_formats(quick, run, digits, digits_report):

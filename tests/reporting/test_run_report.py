@@ -14,6 +14,7 @@ from cnn_cifar10.datasets import Dataset, ImageFiles, Split
 from cnn_cifar10.evaluation import Evaluation
 from cnn_cifar10.reporting import (
     check_report_place,
+    find_report,
     format_metrics,
     read_report,
     read_results,
@@ -425,6 +426,17 @@ def test_the_report_and_the_row_of_another_run_are_refused_before_anything(
     assert {path: path.read_bytes() for path in before} == before
     check_report_place(facts, report, table)
     check_report_place(other, tmp_path / "new" / "deep", tmp_path / "new" / "results.csv")
+
+
+def test_a_report_is_found_by_all_that_is_known_of_its_run(digits, digits_run, tmp_path):
+    places, facts = (tmp_path / "report", tmp_path / "results.csv"), digits_run.facts()
+    report_run(digits_run, digits, *places, ("validation",))
+    found = find_report(facts, *places, ("validation",))
+    assert found["facts"]["id"] == facts["id"]
+    assert find_report({**facts, "seconds": 1e6}, *places, ("validation",)) is None
+    assert find_report({**facts, "id": "0123456789ab"}, *places, ("validation",)) is None
+    moved = {**facts, "config": {**facts["config"], "data_dir": "/elsewhere"}}
+    assert find_report(moved, *places, ("validation",)) == found
 
 
 def test_places_that_cannot_be_written_are_refused(facts, tmp_path):

@@ -99,6 +99,15 @@ def test_a_run_is_finished_once_all_of_it_is_there(tmp_path, run, monkeypatch):
     assert "run.json" in (run.path / "SHA256SUMS").read_text()
 
 
+def test_what_ends_a_run_that_begins_anew_leaves_no_id_of_the_one_before(run, monkeypatch):
+    before = run.id
+    assert run.begin(run.config(), overwrite=False) == before
+    monkeypatch.setattr("cnn_cifar10.training.run.write_json", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.begin(run.config(), overwrite=True)
+    assert (run.is_finished, run.id) == (False, None)
+
+
 def test_the_config_of_an_unfinished_run_is_its_states(tmp_path, caplog):
     run, config = Run(tmp_path), TrainingConfig(seed=3)
     run_id = run.begin(config, overwrite=False)

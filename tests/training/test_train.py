@@ -31,7 +31,7 @@ from cnn_cifar10.training import (
 from cnn_cifar10.training.build import set_weights_from
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.utils import Terminated, sigterm_raises, working_in
+from cnn_cifar10.utils import InputError, Terminated, sigterm_raises, working_in
 
 SMALL = {
     "dataset": "digits",
@@ -114,7 +114,7 @@ def test_early_stopping_and_plateaus_follow_what_is_selected(tmp_path, digits):
     np.testing.assert_allclose(history["learning_rate"], [1e-9] * 4 + [2e-10] * 2, rtol=1e-5)
 
 
-def test_an_id_stays_with_a_folder(tmp_path, digits, interruption):
+def test_an_id_stays_with_a_model(tmp_path, digits, interruption):
     config = make_config(**{**SMALL, "epochs": 2})
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", dataset=digits, callbacks=[interruption(0, 0)], verbose=0)
@@ -122,10 +122,18 @@ def test_an_id_stays_with_a_folder(tmp_path, digits, interruption):
     run = train(config, tmp_path / "run", dataset=digits, verbose=0)
     assert run.facts()["id"] == begun
     assert re.fullmatch("[0-9a-f]{12}", begun)
-    again = train(config, tmp_path / "run", dataset=digits, overwrite=True, verbose=0)
-    assert again.facts()["id"] == begun
-    (tmp_path / "run" / "id").unlink()  # run.json has it too
-    assert train(config, run.path, dataset=digits, overwrite=True, verbose=0).facts()["id"] == begun
+    (run.path / "id").unlink()  # run.json has it too
+    assert run.id == begun
+    places = tmp_path / "report", tmp_path / "results.csv"
+    report_run(run, digits, *places, ("test",), tta=True)
+    again = train(config, run.path, dataset=digits, overwrite=True, verbose=0)
+    assert re.fullmatch("[0-9a-f]{12}", again.id)
+    assert again.id == again.facts()["id"] == (run.path / "id").read_text().strip() != begun
+    with pytest.raises(InputError, match=f"is of another run, .*{begun}"):
+        report_run(again, digits, *places, ("validation",))
+    report_run(again, digits, *places, ("validation",), overwrite=True)
+    (row,) = read_results(places[1])
+    assert (row["id"], row["tta_accuracy"]) == (again.id, None)  # which is of the model before
 
 
 def test_images_that_were_decoded_before_train_the_same_weights(tmp_path, digits, monkeypatch):
