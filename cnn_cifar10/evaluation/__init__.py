@@ -19,11 +19,7 @@ from cnn_cifar10.evaluation.metrics import (
     most_confused,
     wilson_interval,
 )
-from cnn_cifar10.evaluation.predict import (
-    evaluate_split,
-    predict_split,
-    with_test_time_augmentation,
-)
+from cnn_cifar10.evaluation.predict import evaluate_split, with_test_time_augmentation
 from cnn_cifar10.evaluation.profiling import (
     count_flops,
     count_training_flops,
@@ -36,7 +32,7 @@ __all__ = [
     "CORRUPTIONS", "HEADLINE", "METRICS", "Evaluation", "Metric", "compared_metrics",
     "confident_mistakes", "confusion_matrix", "corrupt", "count_flops", "count_training_flops",
     "evaluate_corruptions", "evaluate_split", "expected_calibration_error", "fit_temperature",
-    "grad_cam", "likely_label_errors", "measure_latency", "most_confused", "predict_split",
-    "profile_model", "reliability", "wilson_interval", "with_class_activation", "with_temperature",
+    "grad_cam", "likely_label_errors", "measure_latency", "most_confused", "profile_model",
+    "reliability", "wilson_interval", "with_class_activation", "with_temperature",
     "with_test_time_augmentation",
 ]  # fmt: skip

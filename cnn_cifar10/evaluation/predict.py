@@ -13,38 +13,30 @@ if TYPE_CHECKING:
     import keras
 
 
-def predict_split(
-    model: "keras.Model", split: Split, num_classes: int, batch_size: int = 500
-) -> np.ndarray:
+def evaluate_split(model: "keras.Model", split: Split, class_names: Sequence[str]) -> Evaluation:
     """Predict the class probabilities of every example of a split.
 
     Args:
         model: `keras.Model` from raw pixels to probabilities.
         split: `Split` of n examples.
-        num_classes: Number of classes.
-        batch_size: Images per prediction step; changes speed and memory only.
+        class_names: One name per class, in the order of labels.
 
     Returns:
-        Float32 array `(n, num_classes)`, in the order of `split.labels`.
+        Their `Evaluation`, in the order of `split.labels`.
 
     Raises:
-        InputError: If the model does not return `num_classes` values per image.
+        InputError: If the model does not return one value per class for each image.
     """
-    from cnn_cifar10.pipelines import evaluation_batches
+    from cnn_cifar10.pipelines import evaluation_batch_size, evaluation_batches
 
-    batches = evaluation_batches(split, num_classes, batch_size=batch_size)
+    size, count = evaluation_batch_size(split.images.shape[1:]), len(class_names)
+    batches = evaluation_batches(split, count, batch_size=size)
     probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
-    if probabilities.shape != (len(split), num_classes):
+    if probabilities.shape != (len(split), count):
         raise InputError(
-            f"model must return one row of num_classes={num_classes} values for each of "
+            f"model must return one row of {count} values, one per class, for each of "
             f"{len(split)} images, received shape {probabilities.shape}"
         )
-    return probabilities
-
-
-def evaluate_split(model: "keras.Model", split: Split, class_names: Sequence[str]) -> Evaluation:
-    """Predict a split and return its `Evaluation`; class names are in the order of labels."""
-    probabilities = predict_split(model, split, len(class_names))
     return Evaluation(split.labels, probabilities, tuple(class_names))
 
 

@@ -9,6 +9,7 @@ several processes read their own part of it, as `find_sharing` says.
 
 import atexit
 import functools
+import math
 import os
 import threading
 import time
@@ -103,6 +104,18 @@ def evaluation_batches(split: Split, num_classes: int, *, batch_size: int) -> An
             example = (*example, np.ones(1, "float32"))
         return _evaluation_dataset(read, starts, example)
     return _Sequence(lambda index: read(starts[index]), len(starts))
+
+
+def evaluation_batch_size(image_shape: tuple[int, ...]) -> int:
+    """Return how many images are evaluated at once, so that these need little memory.
+
+    Args:
+        image_shape: `(height, width, channels)` in pixels; of features, `(channels,)`.
+
+    Returns:
+        1 to 1,024 images, of 262,144 pixels in all where that is more than one.
+    """
+    return max(1, min(1024, 2**18 // math.prod(image_shape[:-1])))
 
 
 def _up(number, step):

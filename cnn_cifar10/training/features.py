@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_cifar10.architectures import fold_normalization
 from cnn_cifar10.datasets import Dataset, ImageFiles, Split
-from cnn_cifar10.pipelines import evaluation_batches
+from cnn_cifar10.pipelines import evaluation_batch_size, evaluation_batches
 from cnn_cifar10.utils import cache_folder, replacing
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def frozen_features(
         model: `keras.Model` with a layer `features`, such as `build_transfer` returns.
         dataset: `Dataset` of images.
         verbose: As for `keras.Model.predict`; 1 shows progress.
-        batch_size: Images at once, 100 at most.
+        batch_size: Images at once, at most; so are 100, since the network may enlarge them.
 
     Returns:
         A pair: a `Dataset` whose images are float32 arrays `(n, channels)`, and
@@ -44,7 +44,8 @@ def frozen_features(
     path = cache_folder() / "features" / f"{_key(network, dataset)}.npz"
     arrays = _read(path)
     if arrays is None:
-        arrays = _compute(network, dataset, verbose, min(batch_size, 100))
+        size = min(batch_size, 100, evaluation_batch_size(dataset.image_shape))
+        arrays = _compute(network, dataset, verbose, size)
         _write(path, arrays)
     features = dataclasses.replace(
         dataset,

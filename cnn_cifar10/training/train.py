@@ -21,6 +21,7 @@ from cnn_cifar10.datasets import Dataset, load_dataset
 from cnn_cifar10.pipelines import (
     CompiledEpochs,
     can_compile_epochs,
+    evaluation_batch_size,
     evaluation_batches,
     get_policy,
     steps_per_epoch,
@@ -421,8 +422,7 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
 def _validation_batches(config, dataset):
     if config.use_validation:
         return None
-    pixels = math.prod(dataset.image_shape[:-1])
-    size = max(config.batch_size, min(1024, 2**18 // pixels))
+    size = max(config.batch_size, evaluation_batch_size(dataset.image_shape))
     return evaluation_batches(dataset.validation, dataset.num_classes, batch_size=size)
 
 

@@ -17,7 +17,6 @@ from cnn_cifar10.evaluation import (
     most_confused,
     wilson_interval,
 )
-from cnn_cifar10.evaluation.predict import predict_split
 from cnn_cifar10.evaluation.robustness import CORRUPTIONS
 from cnn_cifar10.utils import InputError
 
@@ -223,19 +222,30 @@ def brightness_model():
     return keras.Model(pixels, keras.layers.Concatenate()([first, rest]))
 
 
-def test_predictions_keep_the_order_of_the_split():
+def test_predictions_keep_the_order_of_the_split(monkeypatch):
+    monkeypatch.setattr("cnn_cifar10.pipelines.evaluation_batch_size", lambda shape: 5)
     values = np.random.default_rng(0).permutation(23).astype("uint8") * 10
     images = np.tile(values[:, None, None, None], (1, 4, 4, 3))
     split = Split(images, np.zeros(23, "int64"))
-    probabilities = predict_split(brightness_model(), split, 2, batch_size=5)
+    probabilities = evaluate_split(brightness_model(), split, ("bright", "dark")).probabilities
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities[:, 0], values / 255, atol=1e-6)
 
 
 def test_model_of_other_classes_is_refused():
     split = Split(np.zeros((3, 4, 4, 3), "uint8"), np.zeros(3, "int64"))
-    with pytest.raises(InputError, match="num_classes=5"):
-        predict_split(brightness_model(), split, 5)
+    with pytest.raises(InputError, match=r"one row of 5 values, .* received shape \(3, 2\)"):
+        evaluate_split(brightness_model(), split, tuple("abcde"))
+
+
+def test_large_images_are_predicted_few_at_once():
+    model, sizes = brightness_model(), []
+    model.predict = lambda batches, verbose: np.concatenate(
+        [sizes.append(len(images)) or np.full((len(images), 2), 0.5) for images, _ in batches]
+    )
+    split = Split(np.zeros((13, 224, 224, 3), "uint8"), np.zeros(13, "int64"))
+    assert len(evaluate_split(model, split, "ab").labels) == 13
+    assert sizes == [5, 5, 3]
 
 
 def test_wrong_labels_of_digits_are_found():

@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from cnn_cifar10.datasets import ImageFiles, Split
-from cnn_cifar10.pipelines import Sharing, evaluation_batches, steps_per_epoch, training_batches
+from cnn_cifar10.pipelines import (
+    Sharing,
+    evaluation_batch_size,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from cnn_cifar10.pipelines import batches as pipeline
 from cnn_cifar10.pipelines.batches import _calls
 
@@ -130,6 +136,21 @@ def test_evaluation_is_every_example_in_order_unchanged(split):
         np.testing.assert_array_equal(
             np.concatenate([b[1] for b in batches]), np.eye(3)[split.labels]
         )
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((1280,), 1024),  # features
+        ((8, 8, 3), 1024),
+        ((32, 32, 3), 256),
+        ((224, 224, 3), 5),
+        ((200, 400, 3), 3),
+        ((9000, 9000, 3), 1),
+    ],
+)
+def test_large_images_are_evaluated_few_at_once(shape, size):
+    assert evaluation_batch_size(shape) == size
 
 
 def test_a_split_smaller_than_a_batch_is_one_batch(split):

@@ -15,6 +15,7 @@ from cnn_cifar10.architectures.efficientnet import build_efficientnet_lite0
 from cnn_cifar10.architectures.transfer import build_transfer
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.datasets import ImageFiles, Split, load_dataset
+from cnn_cifar10.pipelines import evaluation_batches
 from cnn_cifar10.training import Run, build_model, frozen_features, train
 
 pytestmark = pytest.mark.usefixtures("short_lite0")
@@ -222,6 +223,21 @@ def test_a_damaged_file_is_reported_and_replaced(model, few, predictions, cache,
     frozen_features(model, few, verbose=0)
     assert predictions == [60, 20] * 2
     gc.collect()  # warns of files left open
+
+
+@pytest.mark.parametrize(("side", "asked", "size"), [(32, 200, 100), (32, 8, 8), (224, 200, 5)])
+def test_large_images_are_predicted_few_at_once(build, few, monkeypatch, side, asked, size):
+    def read(split, num_classes, *, batch_size):
+        sizes.append(batch_size)
+        return evaluation_batches(split, num_classes, batch_size=batch_size)
+
+    sizes = []
+    monkeypatch.setattr("cnn_cifar10.training.features.evaluation_batches", read)
+    shape = (side, side, 3)
+    images = Split(np.zeros((6, *shape), "uint8"), few.train.labels[:6])
+    dataset = dataclasses.replace(few, train=images, validation=images)
+    frozen_features(build(input_shape=shape), dataset, verbose=0, batch_size=asked)
+    assert sizes == [size, size]
 
 
 def test_images_on_disk_are_known_by_their_content_size_and_fit(model, tmp_path, few, predictions):
