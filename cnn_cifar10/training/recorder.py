@@ -275,8 +275,10 @@ class Recorder(keras.callbacks.Callback):
 
     def _write_history(self):
         if self.history:
-            rows = [row.values() for row in self.history]
-            write_csv(self._run.history_path, self.history[0], rows)
+            # Other callbacks may log in some epochs alone.
+            columns = list(dict.fromkeys(key for row in self.history for key in row))
+            rows = [[row.get(key, math.nan) for key in columns] for row in self.history]
+            write_csv(self._run.history_path, columns, rows)
 
     def _check(self, epoch, logs):
         """Raise where an epoch's numbers say that what was learned is lost."""

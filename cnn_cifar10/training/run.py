@@ -216,7 +216,7 @@ class Run:
         return printable_document(facts, keep=("config", "network"))
 
     def history(self) -> dict[str, list[float]]:
-        """Return the columns of `history.csv`.
+        """Return the columns of `history.csv`: a number an epoch, NaN where none was logged.
 
         Raises:
             RunError: If it is damaged.

@@ -118,6 +118,27 @@ def test_a_state_within_an_epoch_holds_its_steps_and_metrics(tmp_path, tiny_mode
         np.testing.assert_array_equal(variable.numpy(), before)
 
 
+def test_a_log_of_some_epochs_alone_moves_no_other(tmp_path, tiny_model):
+    """Also after a run went on, whose epochs before are from its state."""
+    logs = ({"f1": 0.1}, {"lr": 0.2, "f1": 0.3}, {}, {"lr": 0.4})
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+    recorder.on_train_begin()
+    for epoch, more in enumerate(logs):
+        if epoch == 2:
+            recorder = recorder_of(tmp_path, tiny_model, _Plateau())
+            assert recorder.restore() == 2
+            recorder.on_train_begin()
+        recorder.on_epoch_begin(epoch)
+        recorder.on_epoch_end(epoch, {**more, "loss": 1 - epoch / 10, "accuracy": 0.5})
+        recorder._checkpoints.wait()
+    history = Run(tmp_path).history()
+    assert list(history)[:4] == ["epoch", "f1", "loss", "accuracy"]
+    np.testing.assert_array_equal(history["f1"], [0.1, 0.3, np.nan, np.nan])
+    np.testing.assert_array_equal(history["lr"], [np.nan, 0.2, np.nan, 0.4])
+    assert history["loss"] == [1.0, 0.9, 0.8, 0.7]
+    assert history["accuracy"] == [0.5] * 4
+
+
 def test_a_first_epoch_that_goes_on_is_the_best_so_far(tmp_path, tiny_model):
     recorder = recorder_of(tmp_path, tiny_model, _Plateau())
     recorder.on_train_begin()
