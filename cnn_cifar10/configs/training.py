@@ -218,17 +218,18 @@ class TrainingConfig:
         """Name of the data: the data set, or the folder of a folder of images."""
         if self.dataset == "folder" and self.data_dir:
             return Path(self.data_dir).resolve().name
-        return re.sub(r"[^\w.+-]+", "-", self.dataset)  # hf:owner/name would be folders
+        return _plain(self.dataset)
 
     @property
     def name(self) -> str:
         """Name of the run: its source, model, backbone, if it is fine-tuned, seed."""
         path, _, function = self.model.rpartition(":")
-        model = f"{Path(path).stem.rpartition('.')[2]}_{function}" if path else function
+        module = Path(path.removesuffix(".py")).name.rpartition(".")[2]
+        model = f"{module}_{function}" if path else function
         backbone = self.model_options.get("backbone")
         fine = self.start or self.model_options.get("trainable_layers")
-        parts = (self.source, model, backbone, fine and "finetuned", f"seed{self.seed}")
-        return "-".join(part for part in parts if part)
+        parts = (model, backbone, fine and "finetuned", f"seed{self.seed}")
+        return "-".join((self.source, *(_plain(part) for part in parts if part)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that JSON can hold."""
@@ -246,6 +247,11 @@ class TrainingConfig:
         if unknown:
             raise ConfigError(f"unknown config key {unknown[0]!r}; known: {', '.join(fields)}")
         return cls(**values)
+
+
+def _plain(name):
+    """Return a name for a file: `hf:owner/name` would be folders."""
+    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 def read_config(path: str | Path) -> TrainingConfig:

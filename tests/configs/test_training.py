@@ -141,6 +141,15 @@ def test_model_options_add_to_those_of_the_recipe():
             {"recipe": "transfer", "model_options": {"trainable_layers": 0}},
             "cifar10-transfer-seed0",
         ),
+        ({"model": "pkg.a:build"}, "cifar10-a_build-seed0"),
+        ({"model": "pkg.b:build"}, "cifar10-b_build-seed0"),
+        ({"model": "nets:build"}, "cifar10-nets_build-seed0"),
+        ({"model": "nets/my_net.py:build"}, "cifar10-my_net_build-seed0"),
+        ({"model": "my nets/net 2.py:build"}, "cifar10-net-2_build-seed0"),
+        (
+            {"recipe": "transfer", "model_options": {"backbone": "kerashub:/home/u/preset"}},
+            "cifar10-transfer-kerashub-home-u-preset-seed0",
+        ),
     ],
 )
 def test_the_name_tells_runs_apart(values, name):
