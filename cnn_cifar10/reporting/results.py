@@ -24,6 +24,7 @@ from cnn_cifar10.utils import (
     digest,
     format_csv,
     printable,
+    references,
     replacing,
     warn_once,
 )
@@ -203,8 +204,8 @@ def digest_config(facts: Mapping[str, Any]) -> str:
     asked = {key: value for key, value in facts["config"].items() if key not in _NO_TRAINING}
     network = facts.get("network", {"source": ""})
     changed = {"batch_size": facts["batch_size"]} if "batch_size" in facts else {}
-    own = {} if network["source"].startswith("cnn_cifar10.") else network
-    text = json.dumps([{**asked, **changed}, own], sort_keys=True)
+    network = {} if references.is_own(network) else network
+    text = json.dumps([{**asked, **changed}, network], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

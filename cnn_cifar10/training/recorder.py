@@ -14,8 +14,8 @@ from cnn_cifar10.configs import SELECTIONS, TrainingConfig
 from cnn_cifar10.pipelines import find_sharing
 from cnn_cifar10.training.averages import AveragedWeights, copies_of
 from cnn_cifar10.training.checkpoint import Checkpoints, State
-from cnn_cifar10.training.run import Run, RunError, is_own
-from cnn_cifar10.utils import InputError, Postponed, write_csv
+from cnn_cifar10.training.run import Run, RunError
+from cnn_cifar10.utils import InputError, Postponed, references, write_csv
 
 # What Keras's callbacks count with, and set back when training begins.
 _COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
@@ -151,7 +151,7 @@ class Recorder(keras.callbacks.Callback):
         known = facts.get("config", self._run_facts.get("config"))
         if known != json.loads(json.dumps(self._run_facts.get("config"))):
             raise RunError(f"{path}: holds states of another config; start again with --overwrite")
-        if facts["network"] != self.network and not is_own(self.network):
+        if facts["network"] != self.network and not references.is_own(self.network):
             raise RunError(
                 f"{path}: {self.network['source']} changed since this run began; restore the file "
                 "or start again with --overwrite"

@@ -289,9 +289,9 @@ class Run:
         known = keras.saving.get_custom_objects()
         missing = sorted(name for name in names if name not in known)
         source = (network or {}).get("source", "")
-        if missing and (not source or is_own(network)):
+        if missing and (not source or references.is_own(network)):
             raise RunError(f"{self.model_path}: needs {missing[0]}, which no code here defines")
-        if not network or is_own(network):
+        if not network or references.is_own(network):
             return
         digest = references.digest_of(source)
         if digest is None:
@@ -321,11 +321,6 @@ def _named(path):
             f"{path}: damaged ({first_line(error)}); put back a copy, or train again with "
             "--overwrite"
         ) from error
-
-
-def is_own(network: dict[str, str]) -> bool:
-    """Return whether a network, as `run.json` has its source, is one of this package."""
-    return network["source"].startswith("cnn_cifar10.")
 
 
 def open_run(path: str | Path) -> Run:

@@ -37,7 +37,7 @@ from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.prepare import HEAD_BATCH, prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
-from cnn_cifar10.training.run import Run, RunError, is_own
+from cnn_cifar10.training.run import Run, RunError
 from cnn_cifar10.utils import (
     InputError,
     Postponed,
@@ -164,7 +164,7 @@ def _check_finished(run, config, dataset):
             "another); choose another output or overwrite it"
         )
     network = references.source_of(find_network(config.model).builder)
-    if facts.get("network", network) != network and not is_own(network):
+    if facts.get("network", network) != network and not references.is_own(network):
         raise RunError(
             f"{run.path}: {network['source']} changed since this run was trained; choose another "
             "output or overwrite it"
@@ -253,7 +253,7 @@ def _train(task, config, begin, fall):
             model, config, dataset, head=not run.is_begun, verbose=verbose
         )
         network = references.source_of(find_network(config.model).builder)
-        if not is_own(network):
+        if not references.is_own(network):
             references.trust(network["sha256"])  # somebody asked for it: its models may need it
         own = _build_callbacks(config, examples.train)
         if task.tensorboard:

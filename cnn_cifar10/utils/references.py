@@ -106,6 +106,11 @@ def is_trusted(digest: str | None) -> bool:
     return digest is not None and (cache_folder() / _TRUSTED / digest).is_file()
 
 
+def is_own(source: dict[str, str]) -> bool:
+    """Return whether what `source_of` returned is of code of this package."""
+    return source["source"].startswith("cnn_cifar10.")
+
+
 def name_of(function: Callable) -> str:
     """Return the reference of a function that stands at the top level of a module.
 
