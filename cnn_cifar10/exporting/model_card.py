@@ -82,6 +82,7 @@ def model_card(
         report=report,
         run=escape_markdown(printable(facts["run"])),
         headline=escape_markdown(report["headline"]),
+        title=escape_markdown(facts["dataset"]),
         names=_list(names),
         count=len(names),
         height=height,
@@ -147,10 +148,12 @@ def _limits(report):
             f"Most confused classes: {most['share']:.1%} of the images of {true} are classified as "
             f"{predicted}."
         )
-    if "copy" in (title := report["facts"]["dataset"]):
+    facts = report["facts"]
+    # The titles of CIFAR are the library's own, and not names of folders.
+    if facts["config"]["dataset"].startswith("cifar") and "copy" in facts["dataset"]:
         yield (
-            f"{title} does not have the pixels that were published. Do not compare its figures "
-            "with those of the published pixels."
+            f"{escape_markdown(facts['dataset'])} does not have the pixels that were published. Do "
+            "not compare its figures with those of the published pixels."
         )
 
 

@@ -85,6 +85,27 @@ def test_the_weakest_class_and_a_copys_pixels_are_limits(description, digits_rep
     card = model_card(description, report)
     assert "CIFAR-10 (JPEG copy) does not have the pixels that were published" in card
     assert metadata(card)["datasets"] == ["uoft-cs/cifar10"]
+    report["facts"]["dataset"] = "CIFAR-100 (modified copy), coarse classes"
+    report["facts"]["config"]["dataset"] = "cifar100_coarse"
+    assert "(modified copy), coarse classes does not have" in model_card(description, report)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("pets copy", "pets copy"),
+        ("pets (JPEG copy)", "pets (JPEG copy)"),
+        ("*pets*", r"\*pets\*"),
+    ],
+)
+def test_a_folder_may_have_any_name(description, digits_report, title, shown):
+    report = json.loads(json.dumps(digits_report))
+    report["facts"] |= {"dataset": title}
+    report["facts"]["config"]["dataset"] = "folder"
+    card = model_card(description, report)
+    assert "pixels that were published" not in card
+    assert f"\n{shown}: 1,258 images to train on" in card
+    assert metadata(card)["model-index"][0]["results"][0]["dataset"]["name"] == title
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
