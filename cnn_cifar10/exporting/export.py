@@ -67,7 +67,7 @@ def export_run(
         InputError: If the data set or the report is not the run's, or a package
             is missing.
     """
-    formats = list(FORMATS) if formats is None else formats
+    formats = list(dict.fromkeys(FORMATS if formats is None else formats))
     facts = run.facts()
     _check(run, facts, dataset, report, formats, images)
     split = dataset.split(report["split"])

@@ -306,6 +306,14 @@ def test_a_users_own_file_is_neither_listed_nor_deleted(quick, run, digits, digi
     assert left - {run.path / ".lock"} == set(notes)
 
 
+def test_a_format_that_is_named_twice_is_exported_once(quick, run, digits, digits_report):
+    formats = ["onnx", "litert", "onnx"]
+    document = export_run(run, digits, digits_report, formats, images=10)
+    rows = document["comparison"]["formats"]
+    assert [row["format"] for row in rows] == ["keras", "onnx", "litert"]
+    assert (run.path / FORMATS["onnx"].file).read_text() == "onnx"
+
+
 def test_the_versions_are_those_of_what_runs_the_formats(quick, run, digits, digits_report):
     def versions(*formats):
         return export_run(run, digits, digits_report, formats, images=10)["comparison"]["versions"]
