@@ -1,7 +1,7 @@
 """Dynamic batching: requests that come at once share one run of the model."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -38,7 +38,7 @@ class Batcher:
         """Return how many images wait for the model."""
         return self._queue.qsize()
 
-    async def submit(self, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+    async def submit(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the model's row for each of these images.
 
         Raises:
