@@ -40,7 +40,7 @@ _MEANS = (*_TIMES, "mflops", "megabytes", "latency_ms")
 _SHOWN = ("dataset", "model", "parameters", "epochs", "hardware")
 _HIDDEN = {"fingerprint": "data", "config": "config"}
 _SAME = ("model", "seed")  # what a run without an id is known by, whatever copy of the data
-_NO_TRAINING = ("seed", "data_dir", "skip_damaged")  # of a config
+_MAY_DIFFER = ("seed", "data_dir", "skip_damaged")  # of configs that are summarized as one
 
 
 def result_columns() -> tuple[str, ...]:
@@ -201,7 +201,7 @@ def digest_config(facts: Mapping[str, Any]) -> str:
     Args:
         facts: What `run.json` holds.
     """
-    asked = {key: value for key, value in facts["config"].items() if key not in _NO_TRAINING}
+    asked = {key: value for key, value in facts["config"].items() if key not in _MAY_DIFFER}
     network = facts.get("network", {"source": ""})
     changed = {"batch_size": facts["batch_size"]} if "batch_size" in facts else {}
     network = {} if references.is_own(network) else network
