@@ -13,6 +13,8 @@ from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError, gpu_names
 
 _LARGEST = 512  # side in pixels that is tried
+_MEMORY = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")  # of version 2
 
 
 def check_size(config: TrainingConfig) -> None:
@@ -108,11 +110,26 @@ def _layers(model):
 
 def _free_memory():
     """Return the bytes of memory that are free, infinite where they are a GPU's or unknown."""
-    path = Path("/proc/meminfo")
-    if gpu_names() or not path.exists():
+    if gpu_names() or not _MEMORY.exists():
         return math.inf
-    entries = dict(line.split(":") for line in path.read_text(encoding="utf-8").splitlines())
-    return 1024 * int(entries["MemAvailable"].removesuffix("kB"))
+    entries = dict(line.split(":") for line in _MEMORY.read_text(encoding="utf-8").splitlines())
+    free = 1024 * int(entries["MemAvailable"].removesuffix("kB"))
+    return min(free, _free_in_container())
+
+
+def _free_in_container():
+    """Return the bytes that a container's limit leaves free, infinite where there is none."""
+    try:
+        limit, used = (
+            int((_CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current")
+        )
+        lines = (_CONTAINER / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no container, or "max"
+        return math.inf
+    entries = dict(line.split() for line in lines)
+    # Pages of files count as used, and are given back when memory is short.
+    files = sum(int(entries.get(f"{name}_file", 0)) for name in ("active", "inactive"))
+    return max(0, limit - used + files)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from cnn_cifar10.architectures import list_models
 from cnn_cifar10.configs import make_config
-from cnn_cifar10.training import Run, TrainingError, check_size, train
+from cnn_cifar10.training import Run, TrainingError, check_size, limits, train
 from cnn_cifar10.training.limits import is_out_of_memory
 from cnn_cifar10.training.run import RunError
 from cnn_cifar10.utils import InputError
@@ -140,6 +140,30 @@ def test_images_that_are_scaled_down_need_memory_too(monkeypatch):
     message = message_of(**fields, image_size=9000)
     assert "for 8 images of 9000 pixels, 2.0 GB are free: use --batch-size 1 or --image" in message
     check_size(make_config(**FOLDER, **fields, image_size=int(message.split()[-1])))
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"max": "3000000000", "current": "2000000000"}, 1_000_500_000),
+        ({"max": "9000000000", "current": "1000000000"}, 4_096_000_000),  # the machine has less
+        ({"max": "1000000000", "current": "2000000000"}, 0),
+        ({"max": "max", "current": "2000000000"}, 4_096_000_000),
+        ({"max": "3000000000"}, 4_096_000_000),
+        ({}, 4_096_000_000),
+    ],
+)
+def test_free_memory_is_what_a_container_leaves_of_it(tmp_path, monkeypatch, files, free):
+    (tmp_path / "meminfo").write_text("MemTotal:  8000000 kB\nMemAvailable:  4000000 kB\n")
+    stat = "anon 1400000000\nfile 600000\nactive_file 200000\ninactive_file 300000"
+    for name, text in {**files, "stat": stat}.items():
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    monkeypatch.setattr(limits, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(limits, "_CONTAINER", tmp_path)
+    monkeypatch.setattr(limits, "gpu_names", lambda: [])
+    assert limits._free_memory() == free
+    monkeypatch.setattr(limits, "gpu_names", lambda: ["a GPU"])
+    assert limits._free_memory() == math.inf
 
 
 def test_frozen_layers_need_less_memory(monkeypatch):
