@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import format_table
-from cnn_cifar10.training import Speed, count_parameters, estimate_cost, estimate_memory
+from cnn_cifar10.training import Speed, estimate_cost, estimate_memory
 from cnn_cifar10.utils import read_csv, replacing, write_csv
 
 DEVICES = (1, 8, 64, 256)
@@ -54,16 +54,16 @@ def main():
         speed = speed_of(known, size)
         for devices in DEVICES:
             whole = batch * devices if grows else batch
+            memory = estimate_memory(config, size, classes, whole // devices)
             cost = estimate_cost(
                 speed,
                 images=images,
                 validation=VALIDATION[data],
                 batch_size=whole,
-                parameters=count_parameters(config, size, classes),
+                parameters=memory["gradients"] // 4,
                 devices=devices,
                 core_seconds=2 / float(reading[str(size)]["images/s, 2 cores"]),
             )
-            memory = estimate_memory(config, size, classes, whole // devices)
             seconds = epochs * cost.epoch
             rows.append(
                 {

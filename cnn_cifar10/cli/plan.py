@@ -45,7 +45,6 @@ def run(args):
 
     from cnn_cifar10.datasets import find_source
     from cnn_cifar10.training import (
-        count_parameters,
         estimate_cost,
         estimate_memory,
         glance,
@@ -65,17 +64,17 @@ def run(args):
         read = measure_reading(config, size) if source.list_files else 0.0
     print(f"Measuring some steps of {options.describe(config)} on one device", *lines, sep="\n")
     speed = measure_speed(config, size, classes)
+    memory = estimate_memory(config, size, classes, config.batch_size // args.devices)
     cost = estimate_cost(
         speed,
         images=images,
         validation=validation,
         batch_size=config.batch_size,
-        parameters=count_parameters(config, size, classes),
+        parameters=memory["gradients"] // 4,
         devices=args.devices,
         bandwidth=args.bandwidth,
         core_seconds=read,
     )
-    memory = estimate_memory(config, size, classes, config.batch_size // args.devices)
     seconds = config.epochs * cost.epoch
     document = dataclasses.asdict(cost)
     document |= {"seconds": seconds, "devices": args.devices, "memory": memory}

@@ -9,7 +9,6 @@ from cnn_cifar10.training.look import Look, glance, look_at
 from cnn_cifar10.training.lr_find import RangeTest, find_learning_rate
 from cnn_cifar10.training.measure import (
     Speed,
-    count_parameters,
     estimate_memory,
     measure_reading,
     measure_speed,
@@ -24,7 +23,7 @@ from cnn_cifar10.training.train import check_run, load_data, train
 __all__ = [
     "Cost", "Look", "Muon", "Plan", "Process", "RangeTest", "Run", "Speed", "TrainingError",
     "build_model", "check_run", "check_size", "choose_precision", "compile_model",
-    "count_parameters", "estimate_cost", "estimate_memory", "find_learning_rate",
-    "frozen_features", "glance", "join_processes", "load_data", "look_at", "make_plan",
-    "measure_reading", "measure_speed", "open_run", "train",
+    "estimate_cost", "estimate_memory", "find_learning_rate", "frozen_features", "glance",
+    "join_processes", "load_data", "look_at", "make_plan", "measure_reading", "measure_speed",
+    "open_run", "train",
 ]  # fmt: skip

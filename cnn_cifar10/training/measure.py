@@ -86,24 +86,12 @@ def measure_speed(config: TrainingConfig, size: int, classes: int) -> Speed:
     return Speed(size, train, predict=train if head_of(model) else train / 4)
 
 
-def count_parameters(config: TrainingConfig, size: int, classes: int) -> int:
-    """Return how many numbers of a config's network are trained.
-
-    Args:
-        config: The config.
-        size: Height and width of the images in pixels.
-        classes: Number of classes.
-    """
-    with keras.StatelessScope(initialize_variables=False):
-        model = build_model(config, _generate(1, size, classes), "float32")
-        return _count(model.trainable_variables)
-
-
 def estimate_memory(config: TrainingConfig, size: int, classes: int, images: int) -> dict[str, int]:
     """Return the bytes that a device holds while it trains.
 
-    Weights, gradients and the optimizer's state are counted, 4 bytes each. Activations are
-    estimated: all outputs from the first trained layer on, and three of the largest.
+    Weights, gradients and the optimizer's state are counted, 4 bytes each; so a fourth of the
+    gradients is how many numbers are trained. Activations are estimated: all outputs from the
+    first trained layer on, and three of the largest.
 
     Args:
         config: The config.
