@@ -62,6 +62,8 @@ class AveragedWeights(keras.callbacks.Callback):
         """Put the average into the model, with statistics that fit it."""
         model, self._own = self.model, copies_of(self.model.variables)
         model.optimizer.finalize_variable_values(model.trainable_variables)
+        # A backend may give the memory of one variable to another, here of the optimizer's averages
+        # to the weights: so these are set again, from copies.
         model.set_weights(copies_of(model.weights))
         if normalizations := list(_normalizations(model)):
             self._renew_statistics(normalizations)

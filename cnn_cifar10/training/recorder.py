@@ -24,8 +24,9 @@ _FACTS = {
     *("shapes", "steps_done", "history", "best_epoch", "before", "counters", "stopped"),
     *("fingerprint", "network", "batch_size", "learning_rate", "fall", "seconds"),
 }
-# An epoch has fallen that keeps less than this share of the accuracy beyond a guess, and is so much
-# lower, where training had come so far on the way from a guess to no mistake.
+# With accuracies `best` before and `now`, an epoch has fallen where all of these hold:
+# (now - guess) / (best - guess) < _FALLEN, best - now >= _LOWER (or what chance can do, if that is
+# more), (best - guess) / (1 - guess) > _LEARNED.
 _FALLEN, _LOWER, _LEARNED = 0.5, 0.1, 0.3
 _GOOD = 0.9  # the share that an epoch keeps which training may go back to
 

@@ -181,7 +181,7 @@ def _train_as_memory_allows(task):
     state = None if task.overwrite else task.checkpoints.load()
     known = state.facts if state else {}
     begin = functools.partial(task.run.begin, config, task.overwrite, known.get("id"))
-    begin = functools.cache(begin)
+    begin = functools.cache(begin)  # once: what is tried again goes on in the same folder
     fall, batch_size = known.get("fall"), known.get("batch_size", config.batch_size)
     while True:
         try:
