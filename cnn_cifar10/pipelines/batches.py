@@ -113,9 +113,9 @@ def evaluation_batch_size(image_shape: tuple[int, ...]) -> int:
         image_shape: `(height, width, channels)` in pixels; of features, `(channels,)`.
 
     Returns:
-        1 to 1,024 images, of 262,144 pixels in all where that is more than one.
+        1 to 1,024 images, of 524,288 pixels in all where that is more than one.
     """
-    return max(1, min(1024, 2**18 // math.prod(image_shape[:-1])))
+    return max(1, min(1024, 2**19 // math.prod(image_shape[:-1])))
 
 
 def _up(number, step):

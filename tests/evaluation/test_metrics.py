@@ -243,9 +243,9 @@ def test_large_images_are_predicted_few_at_once():
     model.predict = lambda batches, verbose: np.concatenate(
         [sizes.append(len(images)) or np.full((len(images), 2), 0.5) for images, _ in batches]
     )
-    split = Split(np.zeros((13, 224, 224, 3), "uint8"), np.zeros(13, "int64"))
-    assert len(evaluate_split(model, split, "ab").labels) == 13
-    assert sizes == [5, 5, 3]
+    split = Split(np.zeros((23, 224, 224, 3), "uint8"), np.zeros(23, "int64"))
+    assert len(evaluate_split(model, split, "ab").labels) == 23
+    assert sizes == [10, 10, 3]
 
 
 def test_wrong_labels_of_digits_are_found():

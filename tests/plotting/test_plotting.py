@@ -578,6 +578,18 @@ def test_names_in_the_plot_of_costs_cover_neither_each_other_nor_its_edge():
     assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in labels)
 
 
+def test_a_name_is_nearer_to_its_point_than_to_any_other():
+    figure, axes = style.new_axes(10, 6.4)
+    axes.set(xlim=(0, 10), ylim=(0, 10))
+    spots = {"upper": (5, 5.2), "a lower one": (5, 5.0), "right": (5.3, 5.25)}
+    style.name_points(figure, axes, [(*spot, name, "black") for name, spot in spots.items()])
+    places = axes.transData.transform(list(spots.values()))
+    for label, own in zip(axes.texts, places, strict=True):
+        box = matplotlib.text.Text.get_window_extent(label)
+        away = np.linalg.norm(np.clip(places, box.min, box.max) - places, axis=1)
+        np.testing.assert_array_equal(places[away.argmin()], own)
+
+
 def test_confusion_matrices_show_mistakes_alone_on_one_scale():
     matrices = {"good": [[8, 0, 2], [0, 0, 0], [1, 0, 3]], "bad": [[2, 2, 0], [0, 4, 0], [3, 0, 1]]}
     figure = plotting.plot_confusion_matrices(matrices, ["cat", "dog", "owl"])

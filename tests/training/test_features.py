@@ -225,7 +225,7 @@ def test_a_damaged_file_is_reported_and_replaced(model, few, predictions, cache,
     gc.collect()  # warns of files left open
 
 
-@pytest.mark.parametrize(("side", "asked", "size"), [(32, 200, 100), (32, 8, 8), (224, 200, 5)])
+@pytest.mark.parametrize(("side", "asked", "size"), [(32, 200, 100), (32, 8, 8), (224, 200, 10)])
 def test_large_images_are_predicted_few_at_once(build, few, monkeypatch, side, asked, size):
     def read(split, num_classes, *, batch_size):
         sizes.append(batch_size)
