@@ -581,7 +581,7 @@ def test_names_in_the_plot_of_costs_cover_neither_each_other_nor_its_edge():
 def test_a_name_is_nearer_to_its_point_than_to_any_other():
     figure, axes = style.new_axes(10, 6.4)
     axes.set(xlim=(0, 10), ylim=(0, 10))
-    spots = {"upper": (5, 5.2), "a lower one": (5, 5.0), "right": (5.3, 5.25)}
+    spots = {"upper": (5, 5.2), "a lower one": (5, 5.0), "right": (5.3, 5.3)}
     style.name_points(figure, axes, [(*spot, name, "black") for name, spot in spots.items()])
     places = axes.transData.transform(list(spots.values()))
     for label, own in zip(axes.texts, places, strict=True):
