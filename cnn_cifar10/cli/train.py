@@ -293,9 +293,21 @@ def _check_used(given, entries, chosen):
 
 
 def _changed(config, given):
-    """Return a config with other fields, as options of the command line change a file's."""
+    """Return a config with other fields, as options of the command line change a file's.
+
+    What the file has as its network's training usually does is the other network's usual then.
+    """
+    from cnn_cifar10.architectures import usual_training
+
+    new = usual_training(given.get("model", config.model))
     values = config.to_dict()
-    if given.get("optimizer", config.optimizer) != config.optimizer:
+    same = {name: values[name] for name in ("model", "optimizer", "batch_size")}
+    usual = make_config(**same).to_dict()
+    for name in {"learning_rate", "weight_decay", *usual_training(config.model), *new}:
+        if values[name] == usual[name]:
+            del values[name]
+    optimizer = {**new, **values, **given}.get("optimizer", TrainingConfig.optimizer)
+    if optimizer != config.optimizer:
         values |= {"learning_rate": None, "weight_decay": None}  # the new optimizer's own
     chosen = config.model_options if given.get("model", config.model) == config.model else {}
     chosen = {**chosen, **given.get("model_options", {})}

@@ -17,10 +17,10 @@ from PIL import Image
 from cnn_cifar10.architectures import NETWORKS
 from cnn_cifar10.cli import main, options, train
 from cnn_cifar10.cli.main import COMMANDS, _parse
-from cnn_cifar10.configs import TrainingConfig, list_studies
+from cnn_cifar10.configs import TrainingConfig, list_studies, make_config
 from cnn_cifar10.pipelines import AUGMENTATIONS
 from cnn_cifar10.reporting import add_result
-from cnn_cifar10.utils import InputError
+from cnn_cifar10.utils import InputError, write_json
 
 ROOT = Path(__file__).parents[2]
 OWN_NETWORK = f"{Path(__file__).parent / 'programs' / 'own_network.py'}:build"
@@ -424,6 +424,31 @@ def test_options_change_what_a_file_says_and_no_more(tmp_path, monkeypatch):
     assert adam.learning_rate == TrainingConfig(optimizer="adam").learning_rate
     assert (adam.seed, adam.model_options) == (3, options)
     assert changed("--optimizer adam --learning-rate 0.5").learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words", "expected"),
+    [
+        ({}, "--model vgg16", {"learning_rate": 0.05, "clip_norm": 1.0}),
+        ({}, "--batch-size 512", {"learning_rate": 0.8, "clip_norm": 0.0}),
+        ({}, "--model vgg16 --batch-size 256", {"learning_rate": 0.1}),
+        ({}, "--model vgg16 --learning-rate 0.2", {"learning_rate": 0.2}),
+        ({"model": "vgg16"}, "--model resnet20", {"learning_rate": 0.2, "clip_norm": 0.0}),
+        ({"model": "vgg16"}, "--epochs 3", {"learning_rate": 0.05, "clip_norm": 1.0}),
+        ({}, "--model transfer", {"optimizer": "adamw", "augment": "none"}),
+        ({"learning_rate": 0.3}, "--model transfer", {"learning_rate": 0.002}),
+        ({"learning_rate": 0.3}, "--model vgg16", {"learning_rate": 0.3, "clip_norm": 1.0}),
+        ({"learning_rate": 0.3}, "--batch-size 512", {"learning_rate": 0.3}),
+        ({"clip_norm": 5.0}, "--model vgg16", {"learning_rate": 0.05, "clip_norm": 5.0}),
+    ],
+)
+def test_another_network_than_a_files_is_trained_as_it_usually_is(
+    chosen, words, expected, tmp_path
+):
+    write_json(path := tmp_path / "config.json", make_config(**chosen).to_dict())
+    args = _parse(["train", "--config", str(path), *words.split()])
+    changed = train.read_config_of(args).to_dict()
+    assert {name: changed[name] for name in expected} == expected
 
 
 def test_a_wrong_option_does_not_cost_the_run_it_would_replace(tmp_path, digits_run, capsys):
