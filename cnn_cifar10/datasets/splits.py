@@ -44,6 +44,7 @@ class Files:
         groups: The name of the group of each, whose images stay in one split; `""` for none.
         notes: Sentences on what was found and done.
         known: What is in each, if that is known.
+        table: The table that lists them, if one does.
     """
 
     root: Path
@@ -54,6 +55,12 @@ class Files:
     groups: np.ndarray
     notes: tuple[str, ...] = ()
     known: Scan | None = None
+    table: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """The table or the folder, as messages name it."""
+        return printable(self.table or self.root)
 
     def scan(
         self,
@@ -146,14 +153,14 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
 
     scan = files.scan((size, size), options.fit)
     splits[[fault is not None for fault in scan.faults]] = ""
-    notes = [*files.notes, *report_unusable(files, scan.faults, options.skip_damaged)]
+    notes = report_unusable(files, scan.faults, options.skip_damaged)
     _check(files, splits, given, needed)
 
     usable = splits != ""
     sizes = measure_sizes(scan.widths[usable], scan.heights[usable])
     digests = np.where(usable, scan.digests, b"")
     copies = find_duplicates(digests, scan.thumbnails).groups
-    asked = _asked_groups(files, options.group_by)
+    asked = asked_groups(files, options.group_by)
     if not len(scan.thumbnails):
         notes.append(NOT_COMPARED)
     elif options.group_by is None and not files.groups.any():
@@ -166,14 +173,10 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     found = _report_copies(files, splits, digests, copies, groups, shared)
     splits[shared] = ""
     _check(files, splits, given, needed, found)
-    notes += alike + found
+    notes = [*found, *notes, *alike, *files.notes]  # those of where files lie matter least
 
     if made:
-        train = np.flatnonzero(splits == "train")
-        weights = (10 - len(made), *(1 for _ in made))
-        parts = stratified_split(files.labels[train], weights, options.split_seed, groups[train])
-        for split, part in zip(("train", *made), parts, strict=True):
-            splits[train[part]] = split
+        _part_train(files, splits, made, groups, options.split_seed)
         _check(files, splits, SPLITS, 1, found)
     elif "test" not in given:
         notes.append(
@@ -185,16 +188,38 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     return Dataset(name, title, files.class_names, *three, notes=tuple(notes), sizes=sizes)
 
 
-def find_refusal(files: Files, usable: np.ndarray) -> str | None:
+def _part_train(
+    files: Files, splits: np.ndarray, made: Sequence[str], groups: np.ndarray, seed: int
+) -> None:
+    """Change the split of some images of train to those that are made of it."""
+    train = np.flatnonzero(splits == "train")
+    weights = (10 - len(made), *(1 for _ in made))
+    parts = stratified_split(files.labels[train], weights, seed, groups[train])
+    for split, part in zip(("train", *made), parts, strict=True):
+        splits[train[part]] = split
+
+
+def find_refusal(
+    files: Files, usable: np.ndarray, groups: np.ndarray, split_seed: int = 0
+) -> str | None:
     """Return what `load_splits` says of too few images in a class, copies not considered.
 
     Args:
         files: The files.
         usable: Which of them can be read, a boolean array.
+        groups: As `asked_groups` returns.
+        split_seed: As for `load_dataset`.
     """
     given, made = _given_and_made(files)
+    splits, needed = np.where(usable, files.splits, ""), 1 + len(made)
+    _, groups = np.unique(groups, return_inverse=True)
     try:
-        _check(files, np.where(usable, files.splits, ""), given, 1 + len(made))
+        _check(files, splits, given, needed)
+        splits[_shared(splits, groups)] = ""
+        _check(files, splits, given, needed)
+        if made:
+            _part_train(files, splits, made, groups, split_seed)
+            _check(files, splits, SPLITS, 1)
     except DatasetError as error:
         return str(error)
     return None
@@ -217,14 +242,14 @@ def _check(
     classes = files.class_names
     if len(classes) < 2:
         raise DatasetError(
-            f"{printable(files.root)}: {len(classes)} classes ({few(classes)}), 2 needed"
+            f"{files.place}: {len(classes)} classes ({few(classes)}), 2 needed"
         )
     for split in names:
         least = needed if split == "train" else 1
         counts = np.bincount(files.labels[splits == split], minlength=len(classes))
         if short := [f"{classes[k]} ({counts[k]})" for k in np.flatnonzero(counts < least)]:
             raise DatasetError(
-                f"{printable(files.root)}: {split} has too few images of {few(short)}; {least} or "
+                f"{files.place}: {split} has too few images of {few(short)}; {least} or "
                 "more of each class are needed (copies of an image, or a group, count once): add "
                 "some, or remove the class" + "".join(f". {note.rstrip('.')}" for note in notes)
             )
@@ -241,11 +266,10 @@ def report_unusable(files: Files, faults: Sequence[str | None], skip: bool) -> l
     listed = _list_whole(files, "unusable.csv", ("path", "reason"), unusable)
     lines = [f"{path}: {reason}" for path, reason in unusable[:20]]
     lines += [f"and {len(unusable) - 20:,} more"] * (len(unusable) > 20)
-    root = printable(files.root)
     if not skip:
         cure = "repair them or leave them out with skip_damaged:"
-        raise DatasetError(f"{root}: {count}{listed}; {cure}", *lines)
-    logger.warning("%s: %s and are left out%s", root, count, "\n  ".join([f"{listed}:", *lines]))
+        raise DatasetError(f"{files.place}: {count}{listed}; {cure}", *lines)
+    logger.warning("%s: %s and are left out%s", files.place, count, "\n  ".join([f"{listed}:", *lines]))
     return [f"{count} and are left out{listed}."]
 
 
@@ -264,8 +288,12 @@ def _list_whole(files: Files, name: str, header: Sequence[str], rows: Iterable[S
     return f" (all are listed in {printable(shown)})"
 
 
-def _asked_groups(files: Files, pattern: str | None) -> np.ndarray:
-    """Return a number for each file, equal for those of one group by the table or the pattern."""
+def asked_groups(files: Files, pattern: str | None) -> np.ndarray:
+    """Return a number for each file, equal for those of one group by the table or the pattern.
+
+    Raises:
+        DatasetError: If the pattern is none, or finds no groups.
+    """
     groups = _numbers(files.groups)
     if pattern is None:
         return groups

@@ -13,7 +13,7 @@ from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
 from cnn_cifar10.datasets.listing import find_images
 from cnn_cifar10.datasets.scan import Scan
 from cnn_cifar10.datasets.source import DataOptions
-from cnn_cifar10.datasets.splits import Files, find_refusal
+from cnn_cifar10.datasets.splits import Files, asked_groups, find_refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
         progress: As for `scan_images`.
 
     Raises:
-        DatasetError: If there is nothing, or it holds no images.
+        DatasetError: If there is nothing, or it holds no images, or `group_by` finds no groups.
     """
     refusal = None
     try:
@@ -59,9 +59,10 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
     except DatasetError as error:
         title, files = _list_anyway(options, error)
         refusal = str(error)
+    groups = asked_groups(files, options.group_by)
     scan = files.scan(None, options.fit, progress)
     usable = scan.heights > 0
-    refusal = refusal or find_refusal(files, usable)
+    refusal = refusal or find_refusal(files, usable, groups, options.split_seed)
     duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
     grouping = None
     if len(scan.thumbnails) and options.group_by is None and not files.groups.any():

@@ -1,6 +1,7 @@
 """Tables of images: a CSV of files, their labels, and optionally splits and groups."""
 
 import csv
+import dataclasses
 import os
 import re
 import unicodedata
@@ -71,7 +72,8 @@ def read_table(path: Path, notes: Sequence[str] = ()) -> Files:
         raise DatasetError(f"{printable(path)}: {few(faults)}")
     if repeated:
         notes = [*notes, f"{repeated:,} lines of {printable(path.name)} repeat others."]
-    return Files.collect(path.parent, sorted(row for _, row in rows.values()), notes)
+    files = Files.collect(path.parent, sorted(row for _, row in rows.values()), notes)
+    return dataclasses.replace(files, table=path)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -67,15 +67,15 @@ def inspect_folder(
         and `flaws`.
 
     Raises:
-        DatasetError: If there are no images.
+        DatasetError: If there are no images, or `group_by` finds no groups.
         InputError: If `output_dir` holds the page of another folder.
     """
     data = Path(options.data_dir or "").expanduser().resolve()
     output_dir = Path(output_dir or Path("reports") / f"{printable(data.name)}-data")
     folder = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    if data.exists():
-        _prepare(output_dir, folder)
+    _check_place(output_dir, folder)
     survey = survey_folder(options, progress)
+    output_dir.mkdir(parents=True, exist_ok=True)
     document = _describe(survey, options) | {"output": str(output_dir), "folder": folder}
     figures = _figures(survey, document)
     for name in _FIGURES:
@@ -90,14 +90,13 @@ def inspect_folder(
     return document
 
 
-def _prepare(output_dir, folder):
-    """Make a folder for a page, unless it holds that of another folder of the same name."""
+def _check_place(output_dir, folder):
+    """Raise an `InputError` if a folder holds the page of another folder of the same name."""
     path = output_dir / "inspection.json"
     if path.exists():
         found = utils.read_object(path, "inspection", InputError).get("folder")
         if found != folder:
             raise InputError(f"{path}: is of another folder; name one for this with --output")
-    output_dir.mkdir(parents=True, exist_ok=True)
 
 
 def _describe(survey, options):

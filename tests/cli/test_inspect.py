@@ -46,3 +46,4 @@ def test_what_cannot_be_inspected_is_one_line(photos, place):
     assert done.returncode == 2
     assert done.stderr.startswith("cnn-cifar10: ")
     assert len(done.stderr.splitlines()) == 1
+    assert not (photos.parent / "reports").exists()

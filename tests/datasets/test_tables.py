@@ -137,7 +137,7 @@ def test_labels_of_any_script_stay_distinct(photos):
     ("content", "parts"),
     [
         ("", ["is empty"]),
-        ("file,label\n", ["0 classes ()"]),
+        ("file,label\n", ["labels.csv: 0 classes ()"]),
         ("name,label\nphotos/000.png,a\n", ["the columns name, label", "`file` and `label`"]),
         ("photos/000.png,a\n", ["the columns photos/000.png, a", "`file` and `label`"]),
         ("path,image,label\n", ["path, image may each be the file"]),
@@ -149,7 +149,7 @@ def test_labels_of_any_script_stay_distinct(photos):
         ("file,label,split\nphotos/000.png,a,\n", ["line 2: split ''"]),
         (
             "file,label,split\nphotos/000.png,a,test\nphotos/001.png,b,test\n",
-            ["train has too few images of a (0), b (0)"],
+            ["labels.csv: train has too few images of a (0), b (0)"],
         ),
         (
             "file,label\nphotos/000.png,a\n./photos/000.png,b\n",

@@ -187,6 +187,31 @@ def test_groups_are_suggested_by_a_line_to_copy(make_folder, inspect):
     assert any(pattern in line for line in describe_data(dataset))
 
 
+@pytest.mark.parametrize("pattern", ["(unclosed", "sunset", "png"])
+def test_a_pattern_without_groups_is_refused_before_images_are_read(
+    make_folder, inspect, pattern, monkeypatch
+):
+    folder = make_folder(cat=6, dog=6)
+    monkeypatch.setattr("cnn_cifar10.datasets.splits.scan_images", lambda *_, **__: 1 / 0)
+    with pytest.raises(DatasetError, match="group_by"):
+        inspect(folder, group_by=pattern)
+
+
+@pytest.mark.parametrize("layout", ["one folder", "splits"])
+def test_groups_that_a_training_refuses_are_refused_here_too(make_folder, inspect, layout):
+    if layout == "one folder":  # two groups of cats, and three splits
+        folder = make_folder(cat=20, dog=20)
+        pattern = r"(cat/00|cat/01|dog/\d+)"
+    else:  # all images that are trained on are also in a group of the test split
+        folder = make_folder("photos/train", cat=3, dog=3).parent
+        make_folder("photos/test", cat=3, dog=3)
+        pattern = r"(\w+/\d+)"
+    with pytest.raises(DatasetError, match="too few images"):
+        load_dataset("folder", folder, group_by=pattern)
+    assert "too few images" in inspect(folder, group_by=pattern)[0]["refusal"]
+    assert inspect(folder)[0]["refusal"] is None
+
+
 def test_of_many_classes_the_page_shows_the_largest_and_smallest(make_folder, inspect):
     counts = {f"class {i}": 1 + (i < 40) for i in range(80)}
     document, lists, page = inspect(make_folder(**counts))
@@ -243,7 +268,18 @@ def test_a_training_says_the_same_in_five_lines(make_folder):
     assert lines[0].startswith("26 images of 2 classes, ")
     assert "right for 73.1%" in lines[1]
     assert "--fit crop cuts" in lines[2]
-    assert "cannot be used" in lines[3]
+    assert "copies in another class" in lines[3]
+    assert "cannot be used" in lines[4]
+
+
+def test_what_harms_most_is_said_though_there_is_more(make_folder):
+    folder = make_folder(cat=20, dog=6)
+    shutil.copy(folder / "cat" / "001.png", folder / "dog" / "copy.png")
+    (folder / "cat" / "000.png").write_bytes(b"nothing")
+    (folder / "cat" / "notes.docx").touch()
+    *_, fourth, fifth = describe_data(load_dataset("folder", folder, skip_damaged=True))
+    assert "copies in another class" in fourth
+    assert fifth == "The report has 2 more notes on the data."
 
 
 def test_data_without_files_are_described_too(digits):
