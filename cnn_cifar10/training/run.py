@@ -21,6 +21,7 @@ import io
 import logging
 import re
 import secrets
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -333,8 +334,13 @@ def open_run(path: str | Path) -> Run:
     if not run.path.is_dir():
         raise RunError(f"{path}: no such folder; train a model first, with `cnn-cifar10 train`")
     if not run.is_finished:
-        state = "unfinished" if run.is_begun else "no"
-        raise RunError(f"{path}: holds {state} training run; train with --output {path}")
+        if not (run.id or run.is_begun):
+            raise RunError(f"{path}: holds no training run; train a model with `cnn-cifar10 train`")
+        folder, config = (shlex.quote(str(each)) for each in (run.path, run.config_path))
+        raise RunError(
+            f"{path}: holds an unfinished training run; finish it with `cnn-cifar10 train "
+            f"--config {config} --output {folder}`"
+        )
     _check_facts(run.facts(), f"{run.facts_path}:")
     return run
 

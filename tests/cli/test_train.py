@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -108,6 +110,7 @@ def test_minutes_are_above_0(minutes, photos, capsys):
     ("words", "message"),
     [
         ("--dataset digits --fit pad", "--fit is of image files, not of digits: leave it out"),
+        ("--dataset digits --start models/absent", "models/absent: no such folder"),
         ("--dataset cifar10 --skip-damaged", "--skip-damaged is of image files"),
         ("--data-dir photos --model resnet20 --head-epochs 3", "resnet20 has no pretrained feat"),
         ("--data-dir photos --epochs 3 --image-size 64 --minutes 3", "leave one of them out"),
@@ -208,6 +211,28 @@ def test_the_same_command_ends_what_is_missing(digits_run, tmp_path, monkeypatch
     assert (run / "run.json").read_bytes() == before
     assert main([*command[:-3], "--model-options", "width=16"]) == 2
     assert "holds a finished run of another config" in capsys.readouterr().err
+
+
+def test_a_command_that_needs_a_finished_run_says_how_to_finish_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    output = Path("models/my run")
+    begin(make_config(dataset="digits", epochs=1, model_options={"width": 4, "depth": 1}), output)
+    assert main(["evaluate", str(output)]) == 2
+    assert "my run: holds no training run" in capsys.readouterr().err
+    shutil.rmtree(output)
+    words = ["--epochs", "2", "--augment", "none", *SMALL, "--output", str(output)]
+    with monkeypatch.context() as patch:
+        patch.setattr("cnn_cifar10.training.recorder.Recorder.on_test_begin", interrupt)
+        assert main(["train", "--dataset", "digits", *words, "--quiet"]) == 130
+    capsys.readouterr()
+    assert main(["evaluate", str(output)]) == 2
+    command = re.search("`(.+)`", capsys.readouterr().err)[1]
+    assert main(shlex.split(command)[1:]) == 0
+    assert main(["evaluate", str(output)]) == 0
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_run_that_another_process_trains_is_refused_before_keras_is_loaded(tmp_path, run_program):
