@@ -44,6 +44,10 @@ def run(args):
 
 
 def _trust(name):
+    from cnn_cifar10.architectures import check_options
+
+    if ":" in name:
+        check_options(name, ())  # which says if there is no such file, or no such function in it
     digest = references.digest_of(name) if ":" in name else None
     if digest is None:
         raise InputError(

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import InputError, printable, require_package
+from cnn_cifar10.utils import HUB, InputError, printable, require_package, split_hub_name
 
 
 def add_arguments(parser):
@@ -21,7 +21,7 @@ def add_arguments(parser):
         "folders of exported runs, the default model first; each is served by its name "
         "(default: the shipped model)"
     )
-    options.add(parser, "--model", Path, folders, nargs="+", metavar="FOLDER")
+    options.add(parser, "--model", str, folders, nargs="+", metavar="FOLDER")
     options.add(parser, "--host", "127.0.0.1", "address")
     options.add(parser, "--port", 8000, "port; 0 takes a free one")
     names = "more names by which browsers may know it, such as example.org"
@@ -35,7 +35,9 @@ def run(args):
     from cnn_cifar10.serving import TOKEN_VARIABLE, serve
 
     folders = {}
-    for folder in args.model or ():
+    for given in args.model or ():
+        _check_is_folder(given)
+        folder = Path(given)
         name = folder.resolve().name
         if name in folders:
             same = f"another model is named {printable(name)} too; rename its folder"
@@ -54,4 +56,17 @@ def run(args):
         port=args.port,
         token=os.environ.get(TOKEN_VARIABLE),
         allowed_hosts=args.allow_host or (),
+    )
+
+
+def _check_is_folder(model):
+    """Raise an `InputError` that says how a model of the Hub becomes a folder."""
+    if not model.startswith(HUB):
+        return
+    repository, revision = split_hub_name(model)
+    folder = repository.partition("/")[2]
+    version = f" --revision {revision}" if revision else ""
+    raise InputError(
+        f"{model}: serve takes folders: get it by `hf download {repository}{version} --local-dir "
+        f"{folder}`, then --model {folder}"
     )

@@ -119,6 +119,8 @@ def _take_part(args, config, process):
 
 def _train(args, config, lines, dataset):
     """Return the trained run, its data, and whether it was finished before."""
+    if args.save_every is not None and not args.save_every >= 0:
+        raise InputError(f"--save-every must be 0 or more, received {args.save_every:g}")
     run = _check_places(args, config)
     if args.track:
         require_package(args.track, "--track needs", "'cnn-cifar10[trackers]'")

@@ -133,7 +133,9 @@ class Search:
             yield from _checks_of_values(name, values)
             yield name not in (*self.trial, "seed", "use_validation"), "space cannot have", name
             usable = self.algorithm != "grid" or isinstance(values, list)
-            yield usable, f"a grid needs a list of values for {name!r}", values
+            some = "" if usable else f"{values['low']},{values['high']}"
+            cure = f"--set {name}={'0.5,1,2' if name == RATE_FACTOR else some}"
+            yield usable, f"a grid needs a list of values for {name!r}, such as {cure}", values
 
     def corners(self) -> list[dict[str, Any]]:
         """Return values of configs in which everything named occurs, the ends of ranges too."""

@@ -241,9 +241,7 @@ def _check(
     """Raise a `DatasetError` unless there are two classes, with images of each in each split."""
     classes = files.class_names
     if len(classes) < 2:
-        raise DatasetError(
-            f"{files.place}: {len(classes)} classes ({few(classes)}), 2 needed"
-        )
+        raise DatasetError(f"{files.place}: {len(classes)} classes ({few(classes)}), 2 needed")
     for split in names:
         least = needed if split == "train" else 1
         counts = np.bincount(files.labels[splits == split], minlength=len(classes))
@@ -269,7 +267,9 @@ def report_unusable(files: Files, faults: Sequence[str | None], skip: bool) -> l
     if not skip:
         cure = "repair them or leave them out with skip_damaged:"
         raise DatasetError(f"{files.place}: {count}{listed}; {cure}", *lines)
-    logger.warning("%s: %s and are left out%s", files.place, count, "\n  ".join([f"{listed}:", *lines]))
+    logger.warning(
+        "%s: %s and are left out%s", files.place, count, "\n  ".join([f"{listed}:", *lines])
+    )
     return [f"{count} and are left out{listed}."]
 
 

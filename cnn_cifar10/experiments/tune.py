@@ -50,6 +50,7 @@ from cnn_cifar10.utils import (
     read_object,
     read_sealed,
     replacing,
+    require,
     running_search,
     sigterm_raises,
     write_json,
@@ -109,6 +110,7 @@ def run_search(
     """
     output, state = Path(output), Path(state).absolute()
     objective = objective or _Train()
+    require(workers >= 1, InputError, "workers must be 1 or more", workers)
     if workers > 1 and os.environ.get(SEARCH_ADDRESS[0]):
         name = SEARCH_ADDRESS[0]
         raise InputError(f"workers must be 1 where {name} makes this process one of them")

@@ -12,6 +12,7 @@ from cnn_cifar10.exporting.formats import FORMATS
 from cnn_cifar10.inference import DESCRIPTION, ArtifactError
 from cnn_cifar10.utils import (
     CHECKSUMS,
+    HUB,
     InputError,
     first_line,
     read_checked,
@@ -127,6 +128,8 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
     Raises:
         InputError: If the folder is none such or was changed, or the Hub refuses it.
     """
+    if not name.startswith(HUB):
+        raise InputError(f"{name}: no name of the Hub: write {HUB}owner/name")
     repository, revision = split_hub_name(name)
     if revision:
         raise InputError(f"{name}: an upload makes a new revision; leave out @{revision}")

@@ -242,7 +242,9 @@ def _read_table(results_csv, columns):
         text = io.StringIO(data.decode("utf-8"), newline="")
         header, *lines = list(csv.reader(text)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{results_csv}: cannot be read as a table of results: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        fault = f"{results_csv}: cannot be read as a table of results: {reason}"
+        raise InputError(fault) from error
     if "run" not in header or len(set(header)) < len(header):
         raise InputError(
             f"{results_csv}: the first line must name columns such as {','.join(columns)}, run "

@@ -37,8 +37,9 @@ from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.prepare import HEAD_BATCH, prepare, start_model
 from cnn_cifar10.training.progress import EpochLines
 from cnn_cifar10.training.recorder import Fallen, Recorder, TrainingError
-from cnn_cifar10.training.run import Run, RunError
+from cnn_cifar10.training.run import Run, RunError, open_run
 from cnn_cifar10.utils import (
+    HUB,
     InputError,
     Postponed,
     describe_hardware,
@@ -324,6 +325,9 @@ def check_run(
     network = find_network(config.model)
     if config.head_epochs and ":" not in config.model and "backbone" not in network.options:
         raise InputError(f"head_epochs: {config.model} has no pretrained features; leave it out")
+    begins = overwrite or not run.is_finished
+    if begins and config.start and not config.start.startswith(HUB):
+        open_run(config.start)
     if tensorboard:
         for package in ("tensorflow", "tensorboard"):
             require_package(package, "TensorBoard logs need", f"'cnn-cifar10[{package}]'")

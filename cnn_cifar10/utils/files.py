@@ -105,7 +105,7 @@ def read_object(path: str | Path, what: str, error: type[Exception]) -> dict[str
     try:
         data = read_bounded(path, JSON_BYTES, error)
     except OSError as fault:
-        raise error(f"{path}: cannot read the {what}: {fault}") from fault
+        raise error(f"{path}: cannot read the {what}: {fault.strerror or fault}") from fault
     return parse_object(data, path, what, error)
 
 
