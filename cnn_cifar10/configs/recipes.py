@@ -63,8 +63,8 @@ tutorial: Adam at a constant learning rate on unchanged images, as in a first tu
 transfer: A linear classifier on the frozen features of a network trained on
     ImageNet, which are computed once: after that, seconds.
     `cnn-cifar10 train --recipe transfer`.
-finetune: All of that network at a low learning rate, from where `transfer` ended; without
-    a start, its classifier is trained on the frozen features first.
+finetune: All of that network but its batch normalizations, at a low learning rate, from where
+    `transfer` ended; without a start, its classifier is trained on the frozen features first.
     `cnn-cifar10 train --recipe finetune --start models/cifar10-transfer-seed0`.
 faster, fast, accurate: fastnet with Muon in large batches, on images that are
     small at first; the last with more filters and more epochs. On all training
