@@ -17,11 +17,17 @@ def run(args):
 
     from cnn_cifar10.experiments import read_runs, write_findings
 
-    folders = {name: f"studies/{args.dataset}-{name}" for name in list_studies()}
-    tables = {name: args.output.parent / folders[name] / "runs.csv" for name in folders}
-    studies = [(find_study(name), table) for name, table in tables.items() if table.exists()]
-    measured = [(study, read_runs(study, table)) for study, table in studies]
-    document = write_findings([each for each in measured if each[1]], args.output, folders)
+    measured, folders = [], {}
+    for name in list_studies():
+        study = find_study(name).with_base(dataset=args.dataset)
+        place = f"studies/{study.folder}"
+        declared = args.output.parent / place / "study.json"
+        if declared.exists():  # as it was run, with its own epochs and images
+            study = find_study(declared)
+        if rows := read_runs(study, declared.with_name("runs.csv")):
+            measured.append((study, rows))
+            folders[study.name] = place
+    document = write_findings(measured, args.output, folders)
     for claim in document["claims"]:
         print(f"{claim['claim']} {claim['here'].capitalize()}. {claim['measured']}".strip())
     options.say_made(page=args.output)

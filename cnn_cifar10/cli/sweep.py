@@ -55,7 +55,7 @@ def run(args):
     if args.seeds:
         study = dataclasses.replace(study, seeds=args.seeds)
     config = study.config(study.reference, study.seeds[0])
-    output = args.output or Path("reports/studies") / f"{config.source}-{study.name}"
+    output = args.output or Path("reports/studies") / study.folder
     runs = f"{len(study.variants)} variants x {len(study.seeds)} seeds"
     print(printable(f"Study {study.name}: {study.question}"))
     print(f"{runs} of {options.describe(config)}; study: {output}")

@@ -117,6 +117,11 @@ class Study:
         fields = {**SHORT, **base, **variant, "model_options": options, "seed": seed}
         return make_config(**fields)
 
+    @property
+    def folder(self) -> str:
+        """Name of the study's folder, by its data and its name, such as `"cifar10-activation"`."""
+        return f"{self.config(self.reference, self.seeds[0]).source}-{self.name}"
+
     def setting(self, label: str, name: str) -> Any:
         """Return the value that a variant gives a field or a model option, else `None`."""
         config = self.config(label, self.seeds[0])

@@ -16,8 +16,10 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     git_commit,
+    references,
     require,
     running_study,
+    write_json,
 )
 
 RUN_COLUMNS = (
@@ -55,7 +57,8 @@ def run_study(
 
     Args:
         study: `Study`.
-        output: Folder of the table, `runs.csv`; created where missing.
+        output: Folder of the table, `runs.csv`, and of the study itself, `study.json`, as
+            `find_study` reads it; created where missing.
         models: Folder that runs are in while they train.
         keep: Whether runs stay there afterwards; the table holds what is compared.
         shard: Which part of the runs, from 1, of how many: parts run at the same time, on any
@@ -89,6 +92,8 @@ def _train_missing(study, table, models, keep, progress, part, parts):
     missing = [each for each in wanted if each not in done]
     for label, seed in dict(missing).items():
         trainer.check(study.config(label, seed))
+    declared = json.dumps(dataclasses.asdict(study), default=references.name_of)
+    write_json(table.with_name("study.json"), json.loads(declared))
     with Progress(len(wanted), "run", progress) as bar:
         bar.show(len(wanted) - len(missing))
         for label, seed in missing:

@@ -15,8 +15,9 @@ import filelock
 import keras
 import pytest
 
+from cnn_cifar10.architectures.custom import build_custom_cnn
 from cnn_cifar10.cli import main
-from cnn_cifar10.configs import Study
+from cnn_cifar10.configs import Study, find_study
 from cnn_cifar10.datasets import Split
 from cnn_cifar10.experiments import read_runs, run_study, write_study
 from cnn_cifar10.experiments import trainings as experiments
@@ -107,6 +108,36 @@ def test_a_finished_study_trains_nothing_and_more_seeds_are_added(tmp_path, trai
     assert [name for name, _ in trained[4:]] == ["narrow-seed2", "wide-seed2"]
     assert len(rows) == 6
     assert [row for row in rows if row["seed"] < 2] == first
+
+
+@pytest.mark.parametrize("lost", [(), ("study.json",)])
+def test_findings_are_of_the_studies_as_they_were_run(lost, tmp_path, trained, monkeypatch, capsys):
+    """Without the file that says so, only the data set may differ from the named study."""
+    monkeypatch.chdir(tmp_path)
+    changes = () if lost else ("--epochs", "2", "--train-images", "96", "--data-dir", "elsewhere")
+    asked = ("sweep", "activation", "--dataset", "digits", "--quiet", *changes)
+    assert main([*asked, "--seeds", "0", "1"]) == 0
+    study = Path("reports/studies/digits-activation")
+    for name in lost:
+        (study / name).unlink()
+    capsys.readouterr()
+    assert main(["findings", "--dataset", "digits", "--json"]) == 0
+    (effect,) = json.loads(capsys.readouterr().out)["effects"]
+    assert {row["variant"] for row in effect["variants"]} == {*find_study("activation").variants}
+    assert "(studies/digits-activation/report.md)" in Path("reports/findings.md").read_text()
+
+
+def test_a_study_that_is_refused_leaves_the_one_of_the_table(tmp_path, trained):
+    go(TINY, tmp_path)
+    with pytest.raises(InputError, match="had the settings"):
+        go(TINY.with_base(epochs=3), tmp_path)
+    assert find_study(tmp_path / "study/study.json") == TINY
+
+
+def test_a_function_of_your_own_is_declared_by_its_name(tmp_path, trained):
+    go(TINY.with_base(model=build_custom_cnn), tmp_path)
+    declared = find_study(tmp_path / "study/study.json")
+    assert declared.base["model"] == "cnn_cifar10.architectures.custom:build_custom_cnn"
 
 
 def test_runs_stay_where_that_is_asked_for(tmp_path, trained):
