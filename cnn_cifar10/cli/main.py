@@ -123,7 +123,8 @@ def _near(word, known):
 def _parse(argv):
     """Parse arguments, with the options of the commands that they may name."""
     description, _, examples = __doc__.partition("\n\n")
-    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    # Whole words alone, as commands are given again without one of their options.
+    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = _Parser(prog="cnn-cifar10", description=description, epilog=examples, **shape)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -563,6 +563,9 @@ def test_a_wrong_option_is_refused_before_anything_is_loaded(
         ("trian --dataset digits", "did you mean train?"),
         ("train --epohcs 3", "unrecognized arguments: --epohcs 3; did you mean --epochs?"),
         ("train --optimizer sdg", "did you mean sgd?"),
+        # Half a word, which the command to go on with would keep, to begin anew each time.
+        ("train --overw", "unrecognized arguments: --overw; did you mean --overwrite?"),
+        ("lr-find --jso", "unrecognized arguments: --jso; did you mean --json?"),
     ],
 )
 def test_a_misspelt_word_suggests_the_near_one(arguments, message, capsys):
