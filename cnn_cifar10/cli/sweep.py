@@ -14,14 +14,11 @@ import dataclasses
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.configs import find_study, list_studies
+from cnn_cifar10.configs import DATA_FIELDS, find_study, list_studies
 from cnn_cifar10.utils import printable, running_study
 
 CONTINUES = True
-_FIELDS = (
-    *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "class_weight"),
-    *("train_images", "epochs"),
-)
+_FIELDS = (*DATA_FIELDS, "class_weight", "epochs")
 
 
 def add_arguments(parser):

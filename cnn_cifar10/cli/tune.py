@@ -24,10 +24,8 @@ from cnn_cifar10.cli import options
 from cnn_cifar10.utils import require_package, running_search
 
 CONTINUES = True
-_FIELDS = (
-    *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged"),
-    *("class_weight", "model", "start", "seed"),
-)
+_DATA = set(configs.DATA_FIELDS) - set(configs.SHORT_TRIAL)  # which has options of its own
+_FIELDS = (*sorted(_DATA), "class_weight", "model", "start", "seed")
 
 
 def add_arguments(parser):

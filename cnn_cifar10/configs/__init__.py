@@ -25,6 +25,7 @@ from cnn_cifar10.configs.searches import (
 )
 from cnn_cifar10.configs.studies import Claim, Study, find_study, list_studies, read_claims
 from cnn_cifar10.configs.training import (
+    DATA_FIELDS,
     PRECISIONS,
     PROCESS_COUNTS,
     ConfigError,
@@ -34,9 +35,10 @@ from cnn_cifar10.configs.training import (
 )
 
 __all__ = [
-    "ALGORITHMS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS", "PROCESS_COUNTS",
-    "RATE_FACTOR", "RECIPES", "SCHEDULES", "SEARCH_ADDRESS", "SELECTIONS", "SHORT_TRIAL", "SPACE",
-    "Claim", "ConfigError", "Loss", "Optimizer", "Schedule", "Search", "Study", "TrainingConfig",
-    "changed_space", "find_study", "is_search_worker", "list_studies", "make_config",
-    "parse_values", "read_claims", "read_config", "read_space", "type_name",
+    "ALGORITHMS", "DATA_FIELDS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS",
+    "PROCESS_COUNTS", "RATE_FACTOR", "RECIPES", "SCHEDULES", "SEARCH_ADDRESS", "SELECTIONS",
+    "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer", "Schedule", "Search",
+    "Study", "TrainingConfig", "changed_space", "find_study", "is_search_worker",
+    "list_studies", "make_config", "parse_values", "read_claims", "read_config", "read_space",
+    "type_name",
 ]  # fmt: skip

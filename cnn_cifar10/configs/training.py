@@ -27,6 +27,11 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 PROCESS_COUNTS = ("KERAS_DISTRIBUTION_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "TF_CONFIG")
 """Environment variables that say how many processes share a training."""
 
+DATA_FIELDS = (
+    *("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),
+)
+"""Fields of a config that say what its data are."""
+
 
 class ConfigError(InputError):
     """A training configuration that cannot work."""

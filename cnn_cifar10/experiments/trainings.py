@@ -13,18 +13,16 @@ import keras
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from cnn_cifar10.configs import TrainingConfig
+from cnn_cifar10.configs import DATA_FIELDS, TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import get_policy
 from cnn_cifar10.training import Run, build_model, load_data, train
 from cnn_cifar10.utils import is_no_retracing, write_figure, write_page
 
-_DATA = (*("dataset", "data_dir", "image_size", "fit", "group_by", "skip_damaged", "train_images"),)
-
 
 def data_of(config: TrainingConfig) -> list[Any]:
     """Return the fields of a config that say what its data are."""
-    return [getattr(config, name) for name in _DATA]
+    return [getattr(config, name) for name in DATA_FIELDS]
 
 
 class Trainer:
