@@ -1,9 +1,7 @@
 """Pixels of image files, decoded once and kept on disk: checked, bounded, shared by processes."""
 
 import contextlib
-import functools
 import hashlib
-import logging
 import os
 import shutil
 import sqlite3
@@ -14,17 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_cifar10.utils import InputError, cache_folder
+from cnn_cifar10.utils import InputError, cache_folder, warn_once
 
 try:
     import fcntl
 except ImportError:  # Windows, which removes no file that is open
     fcntl = None  # type: ignore[assignment]
-
-logger = logging.getLogger(__name__)
-
-warn_once = functools.cache(logger.warning)
-"""Log a warning, unless this process has done so in the same words."""
 
 
 @contextlib.contextmanager
