@@ -20,9 +20,9 @@ from cnn_cifar10.datasets.images import (
     load_image,
     read_image,
 )
-from cnn_cifar10.datasets.listing import find_images, is_hidden
+from cnn_cifar10.datasets.listing import find_images
 from cnn_cifar10.datasets.records import write_records
-from cnn_cifar10.datasets.scan import NOT_COMPARED, Scan, scan_images
+from cnn_cifar10.datasets.scan import NOT_COMPARED, Scan
 from cnn_cifar10.datasets.sizes import describe_sizes, measure_sizes
 from cnn_cifar10.datasets.source import DataOptions, Place, Source
 from cnn_cifar10.datasets.survey import Survey, survey_folder
@@ -30,9 +30,8 @@ from cnn_cifar10.datasets.survey import Survey, survey_folder
 __all__ = [
     "DATASETS", "IMAGE_FORMATS", "NOT_COMPARED", "DataOptions", "Dataset", "DatasetError",
     "ImageError", "ImageFiles", "Scan", "Source", "Split", "Survey", "decode_image",
-    "describe_sizes", "find_images", "find_source", "is_hidden", "list_files", "load_dataset",
-    "load_image", "measure_sizes", "read_image", "scan_images", "survey_folder",
-    "write_records",
+    "describe_sizes", "find_images", "find_source", "list_files", "load_dataset", "load_image",
+    "measure_sizes", "read_image", "survey_folder", "write_records",
 ]  # fmt: skip
 
 DATASETS: dict[str, Source] = {

@@ -40,7 +40,7 @@ def write_records(
         files: The files.
         folder: Folder to write to.
         skip_damaged: Whether files that cannot be read are left out; by default they are an error.
-        progress: As for `scan_images`.
+        progress: Whether progress is shown on stderr; `None` shows it if it takes a while.
 
     Returns:
         The number of records.

@@ -48,7 +48,7 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
 
     Args:
         options: What a training would ask of the data.
-        progress: As for `scan_images`.
+        progress: Whether progress is shown on stderr; `None` shows it if it takes a while.
 
     Raises:
         DatasetError: If there is nothing, or it holds no images, or `group_by` finds no groups.

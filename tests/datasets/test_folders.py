@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_cifar10.datasets import DatasetError, ImageFiles, find_images, is_hidden, load_dataset
-from cnn_cifar10.datasets.listing import split_of
+from cnn_cifar10.datasets import DatasetError, ImageFiles, find_images, load_dataset
+from cnn_cifar10.datasets.listing import is_hidden, split_of
 
 
 def sizes(dataset):
