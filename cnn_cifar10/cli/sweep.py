@@ -64,8 +64,9 @@ def run(args):
         models = Path("models/sweeps") / output.name
         how = {"keep": args.keep, "shard": args.shard, "progress": not args.quiet}
         rows = run_study(study, output, models, **how)
-        if len(rows) < len(study.variants) * len(study.seeds):
-            runs = f"{len(rows)} of {len(study.variants) * len(study.seeds)} runs are done"
+        left = {*study.runs} - {(row["variant"], row["seed"]) for row in rows}
+        if left:
+            runs = f"{len(study.runs) - len(left)} of {len(study.runs)} runs are done"
             print(f"part {args.shard[0]}/{args.shard[1]} is done; {runs}, other parts run the rest")
             return {"runs": rows}
         document = write_study(study, rows, output)

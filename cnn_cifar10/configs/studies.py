@@ -110,6 +110,12 @@ class Study:
             compares = not fields.get("use_validation")
             yield compares, f"{label!r} must leave validation to compare by", fields
 
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Variant and seed of each run, in the order in which they are trained."""
+        # Seeds outside, so that a study that was stopped has as many runs of each variant.
+        return [(label, seed) for seed in self.seeds for label in self.variants]
+
     def config(self, label: str, seed: int) -> TrainingConfig:
         """Return what a variant trains with a seed."""
         base, variant = self.base, self.variants[label]

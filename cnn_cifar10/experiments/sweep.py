@@ -86,9 +86,7 @@ def run_study(
 def _train_missing(study, table, models, keep, progress, part, parts):
     rows, trainer = read_runs(study, table), Trainer()
     done = {(row["variant"], row["seed"]) for row in rows}
-    # Seeds outside, so that a study that was stopped has as many runs of each variant.
-    wanted = [(label, seed) for seed in study.seeds for label in study.variants]
-    wanted = wanted[part - 1 :: parts]
+    wanted = study.runs[part - 1 :: parts]
     missing = [each for each in wanted if each not in done]
     for label, seed in dict(missing).items():
         trainer.check(study.config(label, seed))

@@ -11,9 +11,12 @@ from pathlib import Path
 from cnn_cifar10.utils.errors import InputError, naming_file
 from cnn_cifar10.utils.files import check_writable
 
+PATIENCE = 10.0
+"""Seconds that a part of a study waits for others that start at the same time."""
+
 
 @contextlib.contextmanager
-def only_process(lock: Path, what: str) -> Iterator[None]:
+def only_process(lock: Path, what: str, wait: float = 0) -> Iterator[None]:
     """Hold a lock while a block runs. The thread that holds it may enter again.
 
     The system frees the lock of a process that ends, however it ends.
@@ -21,6 +24,7 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
     Args:
         lock: File of the lock, made where missing; it says who holds it.
         what: What it is for, such as `"models/digits: is trained"`.
+        wait: Seconds to wait for it.
 
     Raises:
         InputError: If another process holds it (the message says which and since when), or its
@@ -34,7 +38,7 @@ def only_process(lock: Path, what: str) -> Iterator[None]:
     made = not lock.parent.exists()
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = filelock.FileLock(lock.absolute(), is_singleton=True).acquire(timeout=0)
+        held = filelock.FileLock(lock.absolute(), is_singleton=True).acquire(timeout=wait)
     except filelock.Timeout as error:
         raise InputError(f"{what} by {_holder(lock)}; wait for it, or end it") from error
     with held:
@@ -57,11 +61,32 @@ def running_search(state: Path) -> "contextlib.AbstractContextManager":
     return only_process(state.parent / f".{state.name}.lock", f"{state}: this search is run")
 
 
-def running_study(output: Path, shard: tuple[int, int]) -> "contextlib.AbstractContextManager":
-    """Hold the lock of the study that has this folder of its table, or of a part of it."""
+@contextlib.contextmanager
+def running_study(output: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Hold the lock of the study that has this folder of its table, or of a part of it.
+
+    Parts of one number of parts run at the same time, and nothing else beside them: it would
+    train their runs too.
+
+    Raises:
+        InputError: As `only_process`, if what has some of the same runs is run.
+    """
     part, parts = shard
-    name, what = ("", "this study") if parts == 1 else (f"-{part}-{parts}", f"part {part}/{parts}")
-    return only_process(output / f".sweep{name}.lock", f"{output}: {what} is run")
+    whole = output / ".sweep.lock"
+    own = whole if parts == 1 else output / f".sweep-{part}-{parts}.lock"
+    with only_process(own, _what_runs(own)):
+        with only_process(whole, _what_runs(whole), PATIENCE):
+            for other in output.glob(".sweep-*.lock"):
+                if not other.name.endswith(f"-{parts}.lock"):
+                    with only_process(other, _what_runs(other)):
+                        pass
+        yield
+
+
+def _what_runs(lock):
+    """Return what a lock of a study, or of a part of it, says."""
+    part = "/".join(lock.stem.split("-")[1:])
+    return f"{lock.parent}: {f'part {part}' if part else 'this study'} is run"
 
 
 def _sign(lock):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from cnn_cifar10.experiments import trainings as experiments
 from cnn_cifar10.experiments.sweep import RUN_COLUMNS
 from cnn_cifar10.training import Run
 from cnn_cifar10.training.checkpoint import Checkpoints
-from cnn_cifar10.utils import InputError, write_csv, write_json
+from cnn_cifar10.utils import InputError, running_study, write_csv, write_json
 
 TINY = Study(
     name="tiny",
@@ -398,3 +399,42 @@ class TestParts:
         assert not Path("study/report.md").exists()
         assert main([*common, "2/2"]) == 0
         assert Path("study/report.md").exists()
+
+    def test_runs_of_other_seeds_do_not_stand_for_those_that_are_asked_for(
+        self, tmp_path, monkeypatch, trained, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("tiny.json").write_text(json.dumps(dataclasses.asdict(TINY)))
+        common = ["sweep", "tiny.json", "--output", "study", "--quiet"]
+        assert main(common) == 0
+        Path("study/report.md").unlink()
+        assert main([*common, "--seeds", "7", "8", "--shard", "1/2"]) == 0
+        assert "part 1/2 is done; 2 of 4 runs are done" in capsys.readouterr().out
+        assert not Path("study/report.md").exists()
+
+    @pytest.mark.parametrize(
+        ("running", "asked", "message"),
+        [
+            (".sweep.lock", (3, 8), "study: this study is run by another process"),
+            (".sweep-3-8.lock", (1, 1), "study: part 3/8 is run by another process"),
+            (".sweep-1-2.lock", (2, 8), "study: part 1/2 is run by another process"),
+        ],
+    )
+    def test_what_has_the_same_runs_is_refused_while_it_runs(
+        self, running, asked, message, tmp_path, trained, monkeypatch
+    ):
+        monkeypatch.setattr("cnn_cifar10.utils.locks.PATIENCE", 0.2)
+        lock = tmp_path / "study" / running
+        lock.parent.mkdir()
+        with filelock.FileLock(lock), pytest.raises(InputError, match=message):
+            go(TINY, tmp_path, shard=asked)
+        assert trained == []
+        go(TINY, tmp_path, shard=asked)
+
+    def test_parts_that_start_together_wait_for_each_other(self, tmp_path):
+        """Each makes sure for a moment that nobody runs the whole study."""
+        whole = filelock.FileLock(tmp_path / ".sweep.lock", thread_local=False)
+        whole.acquire()
+        threading.Timer(0.3, whole.release).start()
+        with running_study(tmp_path, (1, 2)):
+            assert not whole.is_locked
