@@ -94,14 +94,24 @@ def _sets(groups):
 
 
 def _join(groups, pairs):
+    left = np.concatenate([np.arange(len(groups)), pairs[:, 0]])
+    right = np.concatenate([groups, pairs[:, 1]])
+    return _first(connect(left, right, len(groups)))
+
+
+def connect(left: np.ndarray, right: np.ndarray, count: int) -> np.ndarray:
+    """Return a number for each of `count` nodes, equal for those that are linked, or in turn.
+
+    Args:
+        left: Nodes, from 0.
+        right: The node that each of these is linked with.
+        count: How many nodes there are.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    count = len(groups)
-    left = np.concatenate([np.arange(count), pairs[:, 0]])
-    right = np.concatenate([groups, pairs[:, 1]])
     graph = coo_array((np.ones(len(left), bool), (left, right)), (count, count))
-    return _first(connected_components(graph, directed=False)[1])
+    return connected_components(graph, directed=False)[1]
 
 
 def _inner(thumbnails):

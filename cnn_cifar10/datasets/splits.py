@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from cnn_cifar10.datasets.dataset import Dataset, DatasetError, Split, stratified_split
-from cnn_cifar10.datasets.duplicates import find_duplicates
-from cnn_cifar10.datasets.grouping import suggest_groups
+from cnn_cifar10.datasets.duplicates import Duplicates, connect, find_duplicates
+from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
 from cnn_cifar10.datasets.listing import few
 from cnn_cifar10.datasets.scan import NOT_COMPARED, Scan, scan_images
 from cnn_cifar10.datasets.sizes import measure_sizes
@@ -159,15 +159,11 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     usable = splits != ""
     sizes = measure_sizes(scan.widths[usable], scan.heights[usable])
     digests = np.where(usable, scan.digests, b"")
-    copies = find_duplicates(digests, scan.thumbnails).groups
+    duplicates, suggested = find_related(files, scan, usable, options.group_by)
+    notes += [str(suggested)] if suggested else []
+    notes += [] if len(scan.thumbnails) else [NOT_COMPARED]
     asked = asked_groups(files, options.group_by)
-    if not len(scan.thumbnails):
-        notes.append(NOT_COMPARED)
-    elif options.group_by is None and not files.groups.any():
-        columns = (files.paths, files.labels, splits, copies, scan.thumbnails)
-        suggested = suggest_groups(*(each[usable] for each in columns))
-        notes += [str(suggested)] if suggested else []
-    copies, alike = _loosen(files, splits, copies, digests, asked, given, needed)
+    copies, alike = _loosen(files, splits, duplicates.groups, digests, asked, given, needed)
     groups = _join(copies, asked)
     shared = _shared(splits, groups)
     found = _report_copies(files, splits, digests, copies, groups, shared)
@@ -186,6 +182,24 @@ def load_splits(name: str, title: str, files: Files, size: int, options: DataOpt
     whole = Split(scan.images, files.labels, files.paths)
     three = (whole[splits == split] for split in SPLITS)
     return Dataset(name, title, files.class_names, *three, notes=tuple(notes), sizes=sizes)
+
+
+def find_related(
+    files: Files, scan: Scan, usable: np.ndarray, group_by: str | None
+) -> tuple[Duplicates, Grouping | None]:
+    """Return copies of images among files, and groups that the names of the files suggest.
+
+    Args:
+        files: The files.
+        scan: What is in each.
+        usable: Which of them count, a boolean array.
+        group_by: What was asked for; as with groups of the files, none are suggested then.
+    """
+    duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
+    if not len(scan.thumbnails) or group_by is not None or files.groups.any():
+        return duplicates, None
+    columns = (files.paths, files.labels, files.splits, duplicates.groups, scan.thumbnails)
+    return duplicates, suggest_groups(*(each[usable] for each in columns))
 
 
 def _part_train(
@@ -325,14 +339,10 @@ def _numbers(names: Sequence[str] | np.ndarray) -> np.ndarray:
 
 def _join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return a number for each image, equal for those that share one in either, or in turn."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     _, first = np.unique(first, return_inverse=True)
     _, second = np.unique(second, return_inverse=True)
-    links = (np.ones(len(first), bool), (first, first.max() + 1 + second))
-    nodes = first.max() + second.max() + 2
-    return connected_components(coo_array(links, shape=(nodes, nodes)), directed=False)[1][first]
+    second += first.max() + 1  # nodes are the numbers of both, links the images
+    return connect(first, second, second.max() + 1)[first]
 
 
 def _loosen(

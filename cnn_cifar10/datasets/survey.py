@@ -3,17 +3,15 @@
 import os
 from dataclasses import dataclass
 
-import numpy as np
-
 from cnn_cifar10.datasets.dataset import DatasetError
-from cnn_cifar10.datasets.duplicates import Duplicates, find_duplicates
+from cnn_cifar10.datasets.duplicates import Duplicates
 from cnn_cifar10.datasets.flaws import find_flaws
 from cnn_cifar10.datasets.folders import list_files, open_place
-from cnn_cifar10.datasets.grouping import Grouping, suggest_groups
+from cnn_cifar10.datasets.grouping import Grouping
 from cnn_cifar10.datasets.listing import find_images
 from cnn_cifar10.datasets.scan import Scan
 from cnn_cifar10.datasets.source import DataOptions
-from cnn_cifar10.datasets.splits import Files, asked_groups, find_refusal
+from cnn_cifar10.datasets.splits import Files, asked_groups, find_refusal, find_related
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +61,7 @@ def survey_folder(options: DataOptions, progress: bool | None = None) -> Survey:
     scan = files.scan(None, options.fit, progress)
     usable = scan.heights > 0
     refusal = refusal or find_refusal(files, usable, groups, options.split_seed)
-    duplicates = find_duplicates(np.where(usable, scan.digests, b""), scan.thumbnails)
-    grouping = None
-    if len(scan.thumbnails) and options.group_by is None and not files.groups.any():
-        columns = (files.labels, files.splits, duplicates.groups, scan.thumbnails)
-        grouping = suggest_groups(files.paths[usable], *(each[usable] for each in columns))
+    duplicates, grouping = find_related(files, scan, usable, options.group_by)
     return Survey(title, files, refusal, scan, duplicates, grouping, find_flaws(scan, progress))
 
 
