@@ -10,13 +10,14 @@ With --images no data are read, so that it plans for data that are elsewhere:
 import dataclasses
 
 from cnn_cifar10.cli import options, train
+from cnn_cifar10.configs import BANDWIDTH
 from cnn_cifar10.utils import InputError, format_size
 
 
 def add_arguments(parser):
     train.add_arguments(parser)
     options.add(parser, "--devices", 1, "devices like the one here that share each batch")
-    options.add(parser, "--bandwidth", 50.0, "what a device sends, in 10^9 bytes a second")
+    options.add(parser, "--bandwidth", BANDWIDTH, "what a device sends, in 10^9 bytes a second")
     options.add(parser, "--price", float, "of a device for an hour, in any currency")
     options.add(parser, "--images", int, "images to train on, instead of reading the data")
     options.add(parser, "--classes", int, "number of classes, with --images (default: 10)")

@@ -1,6 +1,7 @@
 """Configs of trainings, studies and searches, as data."""
 
 from cnn_cifar10.configs.choices import (
+    BANDWIDTH,
     FITS,
     LOSSES,
     OPTIMIZERS,
@@ -35,10 +36,10 @@ from cnn_cifar10.configs.training import (
 )
 
 __all__ = [
-    "ALGORITHMS", "DATA_FIELDS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS", "PRECISIONS",
-    "PROCESS_COUNTS", "RATE_FACTOR", "RECIPES", "SCHEDULES", "SEARCH_ADDRESS", "SELECTIONS",
-    "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer", "Schedule", "Search",
-    "Study", "TrainingConfig", "changed_space", "find_study", "is_search_worker",
-    "list_studies", "make_config", "parse_values", "read_claims", "read_config", "read_space",
-    "type_name",
+    "ALGORITHMS", "BANDWIDTH", "DATA_FIELDS", "FITS", "FOLDER", "LOSSES", "OPTIMIZERS",
+    "PRECISIONS", "PROCESS_COUNTS", "RATE_FACTOR", "RECIPES", "SCHEDULES", "SEARCH_ADDRESS",
+    "SELECTIONS", "SHORT_TRIAL", "SPACE", "Claim", "ConfigError", "Loss", "Optimizer",
+    "Schedule", "Search", "Study", "TrainingConfig", "changed_space", "find_study",
+    "is_search_worker", "list_studies", "make_config", "parse_values", "read_claims",
+    "read_config", "read_space", "type_name",
 ]  # fmt: skip

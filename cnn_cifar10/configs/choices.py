@@ -18,6 +18,9 @@ CLASS_WEIGHTS = ("none", "balanced")
 BATCH_SIZE = 128
 """Images in a batch that the learning rates of `OPTIMIZERS` are for."""
 
+BANDWIDTH = 50.0
+"""Bytes a device sends in a second, in 10^9: a link of 400 Gbit/s, as InfiniBand NDR has."""
+
 SELECTIONS = {"val_accuracy": "max", "val_macro_f1": "max", "val_loss": "min"}
 """What the epoch whose weights are kept is best in, and whether that is the highest or lowest."""
 

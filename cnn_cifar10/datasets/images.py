@@ -422,7 +422,7 @@ class ImageFiles:
     def stamps(self) -> list[tuple]:
         """Return the SHA-256 of the content, size and fit of each image, to compare."""
         known = zip(self.paths, self.digests.tolist(), strict=True)
-        digests = [digest or _digest(read_file(path)) for path, digest in known]
+        digests = [digest or content_digest(read_file(path)) for path, digest in known]
         return [(digest, self.size, self.fit) for digest in digests]
 
     def __getitem__(self, index) -> np.ndarray:
@@ -456,12 +456,12 @@ def _decode_files(paths, size, fit, digested):
     for i, path in enumerate(paths):
         data = read_file(path)
         if digested:
-            digests[i] = _digest(data)
+            digests[i] = content_digest(data)
         images[i] = decode_image(data, size, path, fit)
     return digests, images
 
 
-def _digest(data):
+def content_digest(data: bytes) -> bytes:
     """Return a SHA-256 as arrays of type `S32` give it back, without zeros at its end."""
     return hashlib.sha256(data).digest().rstrip(b"\0")
 

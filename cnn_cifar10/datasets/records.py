@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_cifar10.datasets.dataset import DatasetError
-from cnn_cifar10.datasets.images import read_file
+from cnn_cifar10.datasets.images import content_digest, read_file
 from cnn_cifar10.datasets.listing import few
 from cnn_cifar10.datasets.scan import Scan, progress_bar
 from cnn_cifar10.datasets.shards import import_array_record, place_of, write_shard
@@ -95,7 +95,7 @@ def _name(number, digests):
 def _contents(scan, members) -> Iterator[bytes]:
     for i in members:
         data = read_file(scan.paths[i])
-        if hashlib.sha256(data).digest().rstrip(b"\0") != scan.digests[i]:
+        if content_digest(data) != scan.digests[i]:
             fault = "was changed while it was converted; give the same command again"
             raise DatasetError(f"{printable(scan.paths[i])}: {fault}")
         yield data

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
+from cnn_cifar10.configs import BANDWIDTH
 from cnn_cifar10.training.measure import Speed
-
-BANDWIDTH = 50.0
-"""Bytes a device sends in a second, in 10^9: a link of 400 Gbit/s, as InfiniBand NDR has."""
 
 
 @dataclass(frozen=True)

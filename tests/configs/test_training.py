@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import typing
 
 import pytest
 
 from cnn_cifar10.architectures import NETWORKS, Network, list_models
 from cnn_cifar10.configs import (
+    FITS,
     OPTIMIZERS,
     RECIPES,
     ConfigError,
@@ -14,6 +16,10 @@ from cnn_cifar10.configs import (
     make_config,
     read_config,
 )
+from cnn_cifar10.datasets import images
+from cnn_cifar10.exporting import model_card
+from cnn_cifar10.serving.schemas import ModelDescription
+from cnn_cifar10.training import plan
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -34,6 +40,12 @@ def test_a_learning_rate_that_nobody_names_grows_with_the_batch(optimizer, batch
     assert config.learning_rate == pytest.approx(factor * OPTIMIZERS[optimizer].learning_rate)
     named = TrainingConfig(optimizer=optimizer, batch_size=batch_size, learning_rate=0.3)
     assert named.learning_rate == 0.3
+
+
+def test_each_way_to_fit_an_image_is_known_wherever_one_is_named():
+    offered = typing.get_args(ModelDescription.model_fields["fit"].annotation)
+    for names in (images.FITS, plan._FITS, model_card._FITS, offered):
+        assert tuple(names) == FITS
 
 
 def test_recipes_name_their_learning_rates_unless_their_batches_are_of_128():
