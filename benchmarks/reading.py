@@ -49,7 +49,7 @@ def main():
         for size, (shape, count, reads) in SIZES.items():
             ways = make_ways(Path(folder) / str(size), size, shape, count)
             rates = measure(ways, on, reads, args.turns)
-            config = make_config(dataset="folder", data_dir=f"{folder}/{size}/files")
+            config = make_config(dataset="folder", data_dir=f"{folder}/{size}/files", fit="crop")
             planned = WANTED * measure_reading(config, size)
             rows += [row(size, what, rates[what], planned) for what in ways]
         for each in on.values():

@@ -77,14 +77,15 @@ The figures of the others, with seconds and hardware, are in reports/results.csv
 """
 
 FOLDER = {"fit": "stretch", "class_weight": "none", "select": "val_macro_f1"}
-"""What `cnn-cifar10 train` takes for folders unless it is said, by measurement."""
+"""What trainings on the data set `folder` have unless it is said, by measurement."""
 
 
 def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     """Return a recipe's config with some fields replaced.
 
     Where neither these nor the recipe name a field, it is what the network's training usually
-    has, as `cnn-cifar10 models` shows it, and then `TrainingConfig`'s default.
+    has, as `cnn-cifar10 models` shows it, then what `FOLDER` has, for the data set `folder`, and
+    then `TrainingConfig`'s default.
 
     Args:
         recipe: One of `RECIPES`.
@@ -109,7 +110,10 @@ def make_config(recipe: str = "standard", **overrides: Any) -> TrainingConfig:
     if isinstance(fields.get("model_options"), dict):
         options = RECIPES[recipe].get("model_options", {})
         fields["model_options"] = {**options, **fields["model_options"]}
-    config = TrainingConfig.from_dict({**usual, **fields})
+    folder = dict(FOLDER) if fields.get("dataset") == "folder" else {}
+    if fields.get("use_validation"):
+        folder.pop("select", None)  # no epoch is chosen
+    config = TrainingConfig.from_dict({**folder, **usual, **fields})
     is_usual = config.optimizer == usual.get("optimizer", TrainingConfig.optimizer)
     if rate is None or not is_usual or fields.get("learning_rate") is not None:
         return config

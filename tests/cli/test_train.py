@@ -328,16 +328,15 @@ def test_studies_and_searches_take_a_folder_alone(command, runs, photos, monkeyp
     asked = []
 
     def stop(what, *_, **__):
-        asked.append(what.base)
+        values = [what.reference, 0] if runs == "run_study" else what.corners()[:1]
+        asked.append(what.config(*values))
         raise InputError("enough")
 
     monkeypatch.setattr(f"cnn_cifar10.experiments.{runs}", stop)
-    words = "--data-dir photos --fit stretch --group-by (.*)_ --class-weight balanced"
+    words = "--data-dir photos --group-by (.*)_ --class-weight balanced"
     assert main([*command.split(), *words.split()]) == 2
-    (base,) = asked
-    assert {name: base[name] for name in ("dataset", "data_dir", "fit", "class_weight")} == {
-        "dataset": "folder",
-        "data_dir": "photos",
-        "fit": "stretch",
-        "class_weight": "balanced",
-    }
+    (config,) = asked
+    assert (config.dataset, config.data_dir) == ("folder", "photos")
+    # As `train` has it for folders, where it is not said.
+    assert (config.fit, config.select) == ("stretch", "val_macro_f1")
+    assert config.class_weight == "balanced"

@@ -9,6 +9,7 @@ import pytest
 from cnn_cifar10.architectures import NETWORKS, Network, list_models
 from cnn_cifar10.configs import (
     FITS,
+    FOLDER,
     OPTIMIZERS,
     RECIPES,
     ConfigError,
@@ -40,6 +41,17 @@ def test_a_learning_rate_that_nobody_names_grows_with_the_batch(optimizer, batch
     assert config.learning_rate == pytest.approx(factor * OPTIMIZERS[optimizer].learning_rate)
     named = TrainingConfig(optimizer=optimizer, batch_size=batch_size, learning_rate=0.3)
     assert named.learning_rate == 0.3
+
+
+def test_a_folder_has_its_own_defaults_where_nothing_is_said():
+    folder = {"dataset": "folder", "data_dir": "photos"}
+    config = make_config(**folder)
+    assert {name: getattr(config, name) for name in FOLDER} == FOLDER
+    assert config == dataclasses.replace(TrainingConfig(**folder), **FOLDER)
+    assert make_config(**folder, fit="pad", select="val_loss").fit == "pad"
+    assert make_config(**folder, select="val_loss").select == "val_loss"
+    assert make_config(**folder, use_validation=True).select == "val_accuracy"
+    assert make_config(dataset="digits") == TrainingConfig(dataset="digits")
 
 
 def test_each_way_to_fit_an_image_is_known_wherever_one_is_named():
