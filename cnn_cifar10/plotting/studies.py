@@ -70,7 +70,9 @@ def plot_variant_curve(summaries: list[dict], axis: str, reference: str, title: 
     if len(places) > 1 and 0 < 8 * places[0] <= places[-1]:
         axes.set_xscale("log")
     bounds = np.array([[row["low"], row["high"]] for row in rows], "float64").T  # None is nan
-    band = style.Look(color=style.PALE_BLUE, alpha=0.5, linewidth=0, label="95% interval of the mean")
+    band = style.Look(
+        color=style.PALE_BLUE, alpha=0.5, linewidth=0, label="95% interval of the mean"
+    )
     axes.fill_between(places, *bounds.clip(0, 1), **band)
     axes.plot(places, [row["mean"] for row in rows], color=style.BLUE, label="mean")
     for place, row in zip(places, rows, strict=True):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_cifar10.configs import FOLDER, TrainingConfig
+from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.training.look import Look
 from cnn_cifar10.training.measure import Speed
 from cnn_cifar10.utils import InputError
@@ -80,18 +80,14 @@ def make_plan(
         InputError: If `minutes` leaves nothing to choose.
     """
     began = time.perf_counter()
-    fields: dict[str, Any] = {**FOLDER} if is_folder else {}
-    if given.get("use_validation"):
-        fields.pop("select", None)  # no epoch is chosen
     photographs = chooses_model and min(look.side, given.get("image_size", look.side)) >= PHOTOGRAPH
     if photographs:
         views = _PATIENT if minutes else _QUICK
-        ways = list(_from_imagenet(look, make, given, fields, views))
+        ways = list(_from_imagenet(look, make, given, views))
     else:
-        if chooses_model and is_folder:
-            fields["image_size"] = min(look.side, _OWN_SIZE)
+        chosen = {"image_size": min(look.side, _OWN_SIZE)} if chooses_model and is_folder else {}
         epochs = given.get("epochs")
-        ways = [_Way(make(None, **fields), epochs or 1, epochs or _LONGEST)]
+        ways = [_Way(make(None, **chosen), epochs or 1, epochs or _LONGEST)]
     config, seconds = ways[0].config, None
     settled = len(ways) == 1 and ways[0].fewest == ways[0].most
     if minutes and settled:
@@ -111,11 +107,11 @@ def make_plan(
     return Plan(config, tuple(line for name, line in reasons.items() if name not in given))
 
 
-def _from_imagenet(look, make, given, fields, views) -> Iterator[_Way]:
+def _from_imagenet(look, make, given, views) -> Iterator[_Way]:
     """Yield the ways to train on photographs, the best first."""
 
     def at(size, recipe):
-        return make(recipe, **fields, image_size=size, model_options={"image_size": size})
+        return make(recipe, image_size=size, model_options={"image_size": size})
 
     sizes = [size for size in reversed(SIZES) if size <= 2 * look.side]
     if "image_size" in given:

@@ -18,7 +18,7 @@ def plan(look=PHOTOS, given=None, *, chooses_model=True, minutes=None, speed=SPE
     given = given or {}
 
     def make(recipe=None, **fields):
-        return make_config(recipe or "standard", **{**fields, **given})
+        return make_config(recipe or "standard", **{"dataset": "folder", **fields, **given})
 
     def measure(config, size, classes):
         assert size == config.image_size or look.height
@@ -81,10 +81,11 @@ def test_what_is_given_stays_and_has_no_line(given):
 
 
 def test_the_network_that_is_asked_for_is_left_alone():
-    given = {"model_options": {"width": 8}}
+    given = {"dataset": "folder", "model_options": {"width": 8}}
     make = lambda recipe=None, **fields: make_config(**{**fields, **given})  # noqa: E731
     made = make_plan(PHOTOS, make, given, chooses_model=False, measure=fail)
-    expected = make_config(**given, **FOLDER)
+    expected = make_config(**given)
+    assert {name: getattr(expected, name) for name in FOLDER} == FOLDER
     assert made.config == expected
     assert len(made.lines) == len(FOLDER)
 
