@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def list_records(folder: Path) -> Files:
             about = json.loads(_unpack(index["about"])[0])
             names, notes, shards = (about[name] for name in ("class_names", "notes", "shards"))
             texts = {name: np.array(_unpack(index[name]), object) for name in ("paths", "groups")}
-            own = {name: index[name] for name in _OF_FILES}
+            own: dict[str, Any] = {name: index[name] for name in _OF_FILES}
             found = {name: index[name] for name in _OF_SCAN}
             formats = index["formats"].tolist()
         if sum(count for _, count, _ in shards) != len(formats):
