@@ -146,8 +146,8 @@ def list_records(folder: Path) -> Files:
         with np.load(path, allow_pickle=False) as index:
             about = json.loads(_unpack(index["about"])[0])
             names, notes, shards = (about[name] for name in ("class_names", "notes", "shards"))
-            texts = {name: np.array(_unpack(index[name]), object) for name in ("paths", "groups")}
             own: dict[str, Any] = {name: index[name] for name in _OF_FILES}
+            own |= {name: np.array(_unpack(index[name]), object) for name in ("paths", "groups")}
             found = {name: index[name] for name in _OF_SCAN}
             formats = index["formats"].tolist()
         if sum(count for _, count, _ in shards) != len(formats):
@@ -167,4 +167,4 @@ def list_records(folder: Path) -> Files:
             raise DatasetError(f"{printable(shard)}: {fault}; {_REMOVE}")
         places += [place_of(shard, position) for position in range(count)]
     scan = Scan(places, [None] * len(places), formats=formats, **found)
-    return Files(folder, tuple(names), **texts, **own, notes=tuple(notes), known=scan)
+    return Files(folder, tuple(names), **own, notes=tuple(notes), known=scan)
