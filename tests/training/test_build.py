@@ -116,7 +116,7 @@ def test_start_refuses_what_is_no_finished_run(tmp_path, digits_run, digits):
     (tmp_path / "unfinished" / "run.json").rename(state)
     for start, message in (
         ("absent", "no such folder; train a model first"),
-        ("unfinished", "holds unfinished training run"),
+        ("unfinished", "holds an unfinished training run; finish it with"),
     ):
         config = make_config(**START, start=str(tmp_path / start))
         with pytest.raises(RunError) as raised:
