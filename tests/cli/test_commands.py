@@ -86,6 +86,7 @@ def test_the_examples_of_the_help_can_be_run(capsys):
             train.read_config_of(args)
 
 
+@pytest.mark.slow
 def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monkeypatch, capsys):
     """The first and the last are processes of their own."""
     monkeypatch.chdir(tmp_path)

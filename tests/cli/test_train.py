@@ -213,6 +213,7 @@ def test_the_same_command_ends_what_is_missing(digits_run, tmp_path, monkeypatch
     assert "holds a finished run of another config" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_command_that_needs_a_finished_run_says_how_to_finish_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     output = Path("models/my run")

@@ -116,6 +116,7 @@ def broken_dir(fake_dir, tmp_path):
     return replace
 
 
+@pytest.mark.slow
 def test_cifar10_is_read_from_the_folder_around_its_own_or_its_archive(fake, fake_dir):
     archive = fake_dir.parent / "archive" / "cifar-10-python.tar.gz"
     fingerprints = set()
@@ -128,6 +129,7 @@ def test_cifar10_is_read_from_the_folder_around_its_own_or_its_archive(fake, fak
     assert list(archive.parent.iterdir()) == [archive]
 
 
+@pytest.mark.slow
 def test_cifar10_title_tells_copies_from_the_official_data_and_the_fingerprint_their_pixels(
     fake, broken_dir, monkeypatch
 ):

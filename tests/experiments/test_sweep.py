@@ -111,7 +111,7 @@ def test_a_finished_study_trains_nothing_and_more_seeds_are_added(tmp_path, trai
     assert [row for row in rows if row["seed"] < 2] == first
 
 
-@pytest.mark.parametrize("lost", [(), ("study.json",)])
+@pytest.mark.parametrize("lost", [pytest.param((), marks=pytest.mark.slow), ("study.json",)])
 def test_findings_are_of_the_studies_as_they_were_run(lost, tmp_path, trained, monkeypatch, capsys):
     """Without the file that says so, only the data set may differ from the named study."""
     monkeypatch.chdir(tmp_path)

@@ -73,6 +73,7 @@ def test_recipe_trains_a_head_first_unless_it_has_a_start():
     assert make_config("finetune", head_epochs=0).head_epochs == 0
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_a_trained_classifier(few, config):
     untrained = prepared(config(), few, head=False)
     assert accuracy(untrained, few.train) < 0.3
