@@ -153,26 +153,29 @@ def name_points(
         text = Look(textcoords="offset points", fontsize=8, color=color, zorder=1)
         label = axes.annotate(name, (x, y), (0, 0), arrowprops=line, **text)
         free = []
-        for distance, (right, up) in itertools.product(range(2, 100, 6), sides):
-            position = Look(
-                position=(6 * right, distance * up),
-                ha="left" if right > 0 else "right",
-                va="bottom" if up > 0 else "top",
-            )
-            label.set(**position)
-            label.get_window_extent()  # moves it
-            box = Text.get_window_extent(label).padded(1)
+        for place in itertools.product(range(2, 100, 6), sides):
+            box = _put(label, *place)
             inside = all(axes.bbox.contains(*corner) for corner in (box.min, box.max))
             if inside and not box.count_overlaps(taken):
-                free.append(position)
+                free.append(place)
                 away = np.linalg.norm(np.clip(places, box.min, box.max) - places, axis=1)
                 if np.array_equal(places[away.argmin()], own):
                     break
         else:
-            label.set(**(free or [position])[0])
-            label.get_window_extent()
-            box = Text.get_window_extent(label).padded(1)
+            box = _put(label, *(free or [place])[0])
         taken.append(box)
+
+
+def _put(label, distance, side):
+    """Move a label so many points up or down, beside its point, and return the box around it."""
+    right, up = side
+    label.set(
+        position=(6 * right, distance * up),
+        ha="left" if right > 0 else "right",
+        va="bottom" if up > 0 else "top",
+    )
+    label.get_window_extent()  # moves it
+    return Text.get_window_extent(label).padded(1)
 
 
 def shorten(name: str, length: int, kept: float = 0.5) -> str:
