@@ -90,8 +90,8 @@ def _train_missing(study, table, models, keep, progress, part, parts):
     missing = [each for each in wanted if each not in done]
     for label, seed in dict(missing).items():
         trainer.check(study.config(label, seed))
-    declared = json.dumps(dataclasses.asdict(study), default=references.name_of)
-    write_json(table.with_name("study.json"), json.loads(declared))
+    if not missing:
+        _declare(study, table)
     with Progress(len(wanted), "run", progress) as bar:
         bar.show(len(wanted) - len(missing))
         for label, seed in missing:
@@ -109,11 +109,18 @@ def _train_missing(study, table, models, keep, progress, part, parts):
                     "choose another --output"
                 )
             row = _train_run(trainer, config, label, dataset, run)
+            _declare(study, table)  # with its rows: what is refused leaves no trace
             add_result(table, row, RUN_COLUMNS)
             if not keep:
                 shutil.rmtree(run.path)
             reached = row.get("failure") or f"{row['validation_accuracy']:.2%}"
             bar.show(bar.n + 1, f"{run.path.name}: {reached}")
+
+
+def _declare(study, table):
+    """Write the study beside its table."""
+    declared = json.dumps(dataclasses.asdict(study), default=references.name_of)
+    write_json(table.with_name("study.json"), json.loads(declared))
 
 
 def _train_run(trainer, config, label, dataset, run):

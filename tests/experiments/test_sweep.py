@@ -135,6 +135,13 @@ def test_a_study_that_is_refused_leaves_the_one_of_the_table(tmp_path, trained):
     assert find_study(tmp_path / "study/study.json") == TINY
 
 
+def test_a_study_whose_first_run_is_refused_leaves_no_trace(tmp_path):
+    (tmp_path / "models").touch()
+    with pytest.raises(InputError, match=r"models.*: cannot be written"):
+        run_study(TINY, tmp_path / "study", tmp_path / "models", progress=False)
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_function_of_your_own_is_declared_by_its_name(tmp_path, trained):
     go(TINY.with_base(model=build_custom_cnn), tmp_path)
     declared = find_study(tmp_path / "study/study.json")
