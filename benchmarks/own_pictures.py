@@ -386,7 +386,7 @@ def write(args, name, title, lines, conditions, table=None):
     versions = ", ".join(f"{key} {value}" for key, value in package_versions().items())
     command = f"Written by `python benchmarks/own_pictures.py {name}`, on {hardware}{seconds}"
     text = [f"# {title}", f"{conditions}", format_table(lines), f"{command}; {versions}."]
-    write_page(args.output / f"{name}.md", text)
+    write_page(args.output / f"{name}.md", "\n\n".join(text))
     print("\n\n".join(text))
 
 

@@ -14,8 +14,7 @@ from cnn_cifar10.experiments.significance import (
     verdict,
 )
 from cnn_cifar10.experiments.study_report import summarize_study
-from cnn_cifar10.experiments.trainings import write_report
-from cnn_cifar10.reporting import Markdown, format_table
+from cnn_cifar10.reporting import Markdown, format_table, write_filled
 from cnn_cifar10.utils import InputError
 
 Studies = list[tuple[Study, list[dict]]]
@@ -121,9 +120,9 @@ def write_findings(studies: Studies, output: str | Path, folders: dict[str, str]
         raise InputError("no study can be compared yet; run some: cnn-cifar10 sweep --help")
     chance, claims, figure = _chance(studies), judge_claims(effects), output.stem + ".png"
     runs = [row for _, rows in studies for row in rows]
-    write_report(
+    write_filled(
         output,
-        "findings.md",
+        Path(__file__).with_name("findings.md"),
         {figure: plotting.plot_effects(effects, chance)},
         runs=len(runs),
         data=", ".join(sorted({row["dataset"] for row in runs})),

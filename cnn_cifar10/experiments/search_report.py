@@ -10,8 +10,8 @@ from sklearn.inspection import permutation_importance
 
 from cnn_cifar10 import plotting
 from cnn_cifar10.configs import Search
-from cnn_cifar10.experiments.trainings import format_settings, write_report
-from cnn_cifar10.reporting import format_cell, format_table
+from cnn_cifar10.experiments.trainings import format_settings
+from cnn_cifar10.reporting import format_cell, format_table, write_filled
 from cnn_cifar10.training import Run
 from cnn_cifar10.utils import InputError, read_sealed, write_csv, write_json
 
@@ -152,9 +152,9 @@ def write_search(search: Search, rows: list[dict], output: str | Path) -> dict[s
         figures["importance.png"] = plotting.plot_importances(importances, r2, title)
     answer = _answer(rows, best)
     trust = "which is worth a look" if (r2 or 0) > 0.3 else "so it has learned little or nothing"
-    write_report(
+    write_filled(
         output / "report.md",
-        "search.md",
+        Path(__file__).with_name("search.md"),
         figures,
         name=output.name,
         output=output,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from cnn_cifar10 import plotting
 from cnn_cifar10.configs import Study
 from cnn_cifar10.experiments import significance
-from cnn_cifar10.experiments.trainings import format_settings, write_report
-from cnn_cifar10.reporting import format_table
+from cnn_cifar10.experiments.trainings import format_settings
+from cnn_cifar10.reporting import format_table, write_filled
 from cnn_cifar10.utils import InputError
 
 REFERENCE, FAILED = "reference", "training failed"
@@ -97,9 +97,9 @@ def write_study(study: Study, rows: list[dict], output: str | Path) -> dict[str,
     answer, cells = " ".join(_answer(study, summaries)), [_cells(row) for row in summaries]
     headings = {key: key for key in cells[0]} | {"mean": "validation accuracy"}
     made = sum(row["p_value"] is not None for row in summaries)
-    write_report(
+    write_filled(
         Path(output) / "report.md",
-        "study.md",
+        Path(__file__).with_name("study.md"),
         {"accuracy.png": _figure(study, summaries)},
         name=study.name,
         question=study.question,

@@ -1,23 +1,20 @@
-"""What studies and searches share: data, training, progress bars, pages."""
+"""What studies and searches share: data, training, progress bars."""
 
 import contextlib
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from cnn_cifar10.configs import DATA_FIELDS, TrainingConfig
 from cnn_cifar10.datasets import Dataset
 from cnn_cifar10.pipelines import get_policy
 from cnn_cifar10.training import Run, build_model, load_data, train
-from cnn_cifar10.utils import is_no_retracing, write_figure, write_page
+from cnn_cifar10.utils import is_no_retracing
 
 
 def data_of(config: TrainingConfig) -> list[Any]:
@@ -92,30 +89,6 @@ class Progress(tqdm):
         if self._lines and text:
             line = ", ".join(filter(None, (text, note)))
             print(f"{done}/{self.total} {line}", file=sys.stderr, flush=True)
-
-
-def write_report(path: Path, template: str, figures: dict[str, Figure], **values: Any) -> None:
-    """Write a page, and its figures beside it.
-
-    Args:
-        path: Path of the page; its folder is created where missing.
-        template: Name of a Markdown file in this folder. A paragraph with a value that is `None`
-            is left out, and so is a heading without paragraphs.
-        figures: File names to figures.
-        **values: Values of the template's fields.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        write_figure(path.with_name(name), figure)
-    text = Path(__file__).with_name(template).read_text(encoding="utf-8").strip()
-    parts = [
-        part
-        for part in text.split("\n\n")
-        if all(values[name] is not None for name in re.findall(r"{(\w+)", part))
-    ]
-    followed = zip(parts, [*parts[1:], "## "], strict=True)
-    kept = [part for part, after in followed if not part.startswith("## ") or after[:3] != "## "]
-    write_page(path, [part.format(**values) for part in kept])
 
 
 def format_settings(settings: dict[str, Any]) -> str:

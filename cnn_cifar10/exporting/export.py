@@ -101,7 +101,7 @@ def _describe_export(run, facts, report, formats, rows, count, license):
         },
     }
     write_json(run.path / DESCRIPTION, document)
-    write_page(run.path / _CARD, [model_card(document, report, license)])
+    write_page(run.path / _CARD, model_card(document, report, license))
     exported = [DESCRIPTION, _CARD, *(FORMATS[name].file for name in formats)]
     write_checksums(run.path, [*run.files, *(run.path / name for name in exported)])
     return document

@@ -13,7 +13,13 @@ from cnn_cifar10.datasets import DATASETS
 from cnn_cifar10.evaluation import METRICS, compared_metrics
 from cnn_cifar10.exporting.formats import FORMATS
 from cnn_cifar10.inference import DESCRIPTION
-from cnn_cifar10.reporting import escape_markdown, format_metrics, format_per_class, format_table
+from cnn_cifar10.reporting import (
+    escape_markdown,
+    fill_template,
+    format_metrics,
+    format_per_class,
+    format_table,
+)
 from cnn_cifar10.utils import format_hardware, printable
 
 _TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -76,7 +82,8 @@ def model_card(
     height, width, _ = description["input"]["shape"][1:]
     fit, pillow = (text.format(width, height) for text in _FITS[description["input"]["fit"]])
     config = {key: value for key, value in facts["config"].items() if value not in (None, {})}
-    text = _TEMPLATE.read_text(encoding="utf-8").format(
+    return fill_template(
+        _TEMPLATE,
         **_metadata(report, formats, license),
         facts=facts,
         report=report,
@@ -103,7 +110,6 @@ def model_card(
             [{"setting": key, "value": printable(str(config[key]))} for key in config]
         ),
     )
-    return text.strip()
 
 
 def _list(names):

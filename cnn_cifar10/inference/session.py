@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn_cifar10.inference.artifact import DESCRIPTION, MAX_SIDE, MODEL_FILES, ArtifactError
 from cnn_cifar10.inference.graph import check_graph, has_only_halves_to_fold
-from cnn_cifar10.utils import MODEL_BYTES, check_size, first_line, usable_cores
+from cnn_cifar10.utils import MODEL_BYTES, check_file_size, first_line, usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,7 +57,7 @@ def check_file(path: Path) -> None:
         ArtifactError: If it is too large, or `check_graph` refuses it.
     """
     with contextlib.suppress(FileNotFoundError):
-        check_size(path, MODEL_BYTES, ArtifactError)
+        check_file_size(path, MODEL_BYTES, ArtifactError)
         with (
             _naming(path),
             open(path, "rb") as file,

@@ -34,12 +34,13 @@ from cnn_cifar10.reporting.tables import (
     format_table,
     show_table,
 )
+from cnn_cifar10.reporting.templates import fill_template, write_filled
 
 __all__ = [
     "FULL_EPOCHS", "Markdown", "add_result", "check_report_place", "comparable_predictions",
-    "compare_predictions", "describe_data", "escape_markdown", "find_report", "format_cell",
-    "format_metrics", "format_per_class", "format_summaries", "format_table", "inspect_folder",
-    "is_report_of", "name_runs", "read_report", "read_results", "read_tables", "remove_report",
-    "report_run", "result_columns", "show_table", "summarize_results", "summarize_times",
-    "summary_columns", "write_comparison",
+    "compare_predictions", "describe_data", "escape_markdown", "fill_template", "find_report",
+    "format_cell", "format_metrics", "format_per_class", "format_summaries", "format_table",
+    "inspect_folder", "is_report_of", "name_runs", "read_report", "read_results", "read_tables",
+    "remove_report", "report_run", "result_columns", "show_table", "summarize_results",
+    "summarize_times", "summary_columns", "write_comparison", "write_filled",
 ]  # fmt: skip

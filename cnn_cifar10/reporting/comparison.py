@@ -9,14 +9,11 @@ import numpy as np
 from cnn_cifar10.evaluation import HEADLINE
 from cnn_cifar10.reporting.predictions import Predictions, read_predictions
 from cnn_cifar10.reporting.results import FULL_EPOCHS, summary_columns
-from cnn_cifar10.reporting.tables import (
-    escape_markdown,
-    fill_template,
-    format_table,
-    split_and_metric,
-)
-from cnn_cifar10.utils import InputError, write_figure, write_page
+from cnn_cifar10.reporting.tables import escape_markdown, format_table, split_and_metric
+from cnn_cifar10.reporting.templates import write_filled
+from cnn_cifar10.utils import InputError
 
+_TEMPLATE = Path(__file__).with_name("comparison.md")
 _FIGURES = ("accuracy.png", "pareto.png", "confusions.png", "agreement.png")
 _PARTS = {
     True: f"## Full trainings\n\nOf {FULL_EPOCHS} epochs or more.",
@@ -69,8 +66,12 @@ def write_comparison(
         figures["agreement.png"] = plotting.plot_agreement(
             agreement["matrix"], list(predictions), "share of images classified the same"
         )
-    text = fill_template(
-        "comparison.md",
+    output_dir = Path(output_dir)
+    for name in set(_FIGURES) - set(figures):
+        (output_dir / name).unlink(missing_ok=True)
+    write_filled(
+        output_dir / "comparison.md",
+        _TEMPLATE,
         figures,
         dataset=escape_markdown(datasets[0]),
         metric=metric.replace("_", " ").capitalize(),
@@ -79,13 +80,6 @@ def write_comparison(
         split=split,
         agreement=agreement,
     )
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for name in set(_FIGURES) - set(figures):
-        (output_dir / name).unlink(missing_ok=True)
-    for name, figure in figures.items():
-        write_figure(output_dir / name, figure)
-    write_page(output_dir / "comparison.md", [text])
 
 
 def format_summaries(summaries: list[dict], metric: str = HEADLINE) -> str:

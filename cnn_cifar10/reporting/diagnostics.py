@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from cnn_cifar10.evaluation import (
     with_temperature,
 )
 from cnn_cifar10.reporting.predictions import describe_images
-from cnn_cifar10.reporting.tables import fill_template, format_table
+from cnn_cifar10.reporting.tables import format_table
+from cnn_cifar10.reporting.templates import fill_template
 from cnn_cifar10.utils import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
+_TEMPLATE = Path(__file__).with_name("diagnostics.md")
 _CORRUPTED, _SHOWN = 1_000, 12
 
 
@@ -141,7 +144,7 @@ def format_diagnostics(found: dict[str, Any], figures: Iterable[str] | None = No
         labels = _LABEL_ERRORS if found["label_errors"] else "No label is likely to be wrong."
     corruptions = format_table(list(rows.values()))
     values = {"calibration": calibration, "corruptions": corruptions, "labels": labels}
-    return fill_template("diagnostics.md", figures, images=found["corrupted_images"], **values)
+    return fill_template(_TEMPLATE, figures, images=found["corrupted_images"], **values)
 
 
 _LABEL_ERRORS = """\

@@ -19,9 +19,11 @@ from cnn_cifar10.datasets import (
     read_image,
     survey_folder,
 )
-from cnn_cifar10.reporting.tables import escape_markdown, fill_template, format_table
+from cnn_cifar10.reporting.tables import escape_markdown, format_table
+from cnn_cifar10.reporting.templates import fill_template
 from cnn_cifar10.utils import InputError, printable
 
+_TEMPLATE = Path(__file__).with_name("inspection.md")
 _SHOWN = 50  # classes in the table of the page
 _DRAWN = 12  # pairs of duplicates, and flawed images
 _SIDE = 160  # of those, in pixels
@@ -85,7 +87,7 @@ def inspect_folder(
     lists = _lists(survey, document)
     for name, (header, rows) in lists.items():
         utils.write_csv(output_dir / name, header, rows)
-    utils.write_page(output_dir / "inspection.md", [_page(document, figures, lists)])
+    utils.write_page(output_dir / "inspection.md", _page(document, figures, lists))
     utils.write_json(output_dir / "inspection.json", document)
     return document
 
@@ -266,7 +268,7 @@ def _lists(survey, document):
 def _page(document, figures, lists):
     """Return the text of `inspection.md`."""
     return fill_template(
-        "inspection.md",
+        _TEMPLATE,
         figures,
         title=escape_markdown(document["title"]),
         headline="\n".join(f"- {escape_markdown(line)}" for line in document["headline"]),

@@ -139,7 +139,7 @@ def read_predictions(path: str | Path) -> Predictions:
         InputError: If the file cannot be read, or holds no predictions.
     """
     try:
-        utils.check_size(path, _MOST_BYTES)
+        utils.check_file_size(path, _MOST_BYTES)
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
                 raise ValueError(f"more than {_MOST_BYTES:,} bytes")

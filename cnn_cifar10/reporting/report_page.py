@@ -1,13 +1,16 @@
 """Page of a report: headline, tables and sections."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.evaluation import HEADLINE, METRICS, compared_metrics, wilson_interval
 from cnn_cifar10.reporting.diagnostics import format_diagnostics
-from cnn_cifar10.reporting.tables import Markdown, escape_markdown, fill_template, format_table
+from cnn_cifar10.reporting.tables import Markdown, escape_markdown, format_table
+from cnn_cifar10.reporting.templates import fill_template
 from cnn_cifar10.utils import format_hardware
 
+_TEMPLATE = Path(__file__).with_name("report.md")
 _SHOWN_CLASSES = 50  # in a table
 _FEW, _WIDE = 10, 0.4  # images of a class, and interval of its recall, that judge nothing
 
@@ -75,7 +78,7 @@ def format_report(report: dict[str, Any], figures: Iterable[str]) -> str:
     """
     found = report.get("diagnostics")
     return fill_template(
-        "report.md",
+        _TEMPLATE,
         figures,
         run=escape_markdown(report["facts"]["run"]),
         headline=escape_markdown(report["headline"]),

@@ -312,7 +312,7 @@ def write_report(
     if issues is not None:
         image = image_key(dataset.split(split))
         write_images(output_dir / "label_issues.csv", issues, {image: image, **_ISSUES})
-    utils.write_page(output_dir / "report.md", [format_report(report, figures)])
+    utils.write_page(output_dir / "report.md", format_report(report, figures))
     utils.write_sealed(output_dir / "report.json", report)
     return report
 

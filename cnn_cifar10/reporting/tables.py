@@ -1,10 +1,9 @@
-"""Columns of tables: type, format and heading. Markdown tables and templates."""
+"""Columns of tables: type, format and heading. Markdown tables."""
 
 import numbers
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cnn_cifar10.evaluation import METRICS
@@ -143,19 +142,3 @@ def escape_markdown(text: str) -> str:
     if isinstance(text, Markdown):
         return text
     return _SPECIAL.sub(r"\\\g<0>", printable(" ".join(text.splitlines())))
-
-
-def fill_template(name: str, figures: Iterable[str] | None = None, **values: Any) -> str:
-    """Return a Markdown template of this folder with its `{values}` filled in.
-
-    Args:
-        name: File name of the template.
-        figures: Names of the figures that exist. Sections with other figures are left out; with
-            `None`, no section is.
-        **values: Values of the fields of the template.
-    """
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    images = re.compile(r"\]\((\w+\.png)\)")
-    kept = [each for each in sections if figures is None or {*images.findall(each)} <= {*figures}]
-    return "".join(kept).format(**values).strip()

@@ -33,7 +33,7 @@ from cnn_cifar10.utils import (
     CHECKSUMS,
     MODEL_BYTES,
     InputError,
-    check_size,
+    check_file_size,
     clear_parts,
     digest,
     first_line,
@@ -260,7 +260,7 @@ class Run:
                 asked for.
         """
         path, facts = self.model_path, self.facts()
-        check_size(path, MODEL_BYTES, RunError)
+        check_file_size(path, MODEL_BYTES, RunError)
         with _named(path):
             self._read(path)
         try:

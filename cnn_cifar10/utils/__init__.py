@@ -4,7 +4,7 @@ from cnn_cifar10.utils import references
 from cnn_cifar10.utils.bounded import (
     JSON_BYTES,
     MODEL_BYTES,
-    check_size,
+    check_file_size,
     parse_object,
     read_bounded,
 )
@@ -61,7 +61,7 @@ from cnn_cifar10.utils.values import read_assignment, read_list, read_value
 
 __all__ = [
     "CHECKSUMS", "HUB", "JSON_BYTES", "MODEL_BYTES", "InputError", "Postponed", "Terminated",
-    "cache_folder", "check_size", "check_space", "check_writable", "clear_parts", "cpu_flags",
+    "cache_folder", "check_file_size", "check_space", "check_writable", "clear_parts", "cpu_flags",
     "describe_hardware", "describe_os_error", "digest", "fetch_from_hub", "first_line",
     "format_csv", "format_hardware", "format_json", "format_size", "git_commit", "gpu_names",
     "is_no_retracing", "is_pinned", "overlay", "package_versions", "parse_object",

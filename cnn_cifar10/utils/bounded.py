@@ -15,7 +15,7 @@ JSON_BYTES = 2**25
 """Bytes of the largest JSON file that is read."""
 
 
-def check_size(path: str | Path, limit: int, error: type[Exception] = InputError) -> int:
+def check_file_size(path: str | Path, limit: int, error: type[Exception] = InputError) -> int:
     """Return the bytes of a file, before any of them is read.
 
     Raises:
@@ -33,8 +33,8 @@ def check_size(path: str | Path, limit: int, error: type[Exception] = InputError
 
 
 def read_bounded(path: str | Path, limit: int, error: type[Exception] = InputError) -> bytes:
-    """Return what a file holds, within the limits of `check_size`."""
-    check_size(path, limit, error)
+    """Return what a file holds, within the limits of `check_file_size`."""
+    check_file_size(path, limit, error)
     with open(path, "rb") as file:
         return file.read(limit)
 

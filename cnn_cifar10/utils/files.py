@@ -134,10 +134,10 @@ def _digest(document):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_page(path: Path, paragraphs: Iterable[str]) -> None:
-    """Write paragraphs of Markdown."""
+def write_page(path: Path, text: str) -> None:
+    """Write a page of Markdown."""
     with replacing(path) as part:
-        part.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def write_figure(path: Path, figure: "Figure", dpi: int = 110) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_cifar10.utils.bounded import MODEL_BYTES, check_size
+from cnn_cifar10.utils.bounded import MODEL_BYTES, check_file_size
 from cnn_cifar10.utils.checksums import CHECKSUMS, read_checked
 from cnn_cifar10.utils.environment import require_package
 from cnn_cifar10.utils.errors import InputError, first_line
@@ -63,6 +63,6 @@ def fetch_from_hub(name: str, files: Sequence[str]) -> Path:
     for file in files:
         if not (folder / file).is_file():
             raise InputError(f"{name}: has no {file}: upload what `export --hub` writes")
-        check_size(folder / file, MODEL_BYTES)
+        check_file_size(folder / file, MODEL_BYTES)
         read_checked(folder, file)
     return folder

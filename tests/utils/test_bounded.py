@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cnn_cifar10.utils import InputError, check_size, read_bounded, read_object
+from cnn_cifar10.utils import InputError, check_file_size, read_bounded, read_object
 
 
 def test_a_file_is_read_up_to_a_limit(tmp_path):
@@ -21,7 +21,7 @@ def test_what_may_never_end_is_not_opened(tmp_path):
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device", "."):
         with pytest.raises(InputError, match="not a regular file"):
-            check_size(tmp_path / name, 10)
+            check_file_size(tmp_path / name, 10)
 
 
 @pytest.mark.parametrize(
