@@ -80,7 +80,8 @@ def stock_model(model: "keras.Model") -> "keras.Model":
 def functional(model: "keras.Model", input_shape: tuple[int | None, ...] = ()) -> "keras.Model":
     """Return a model whose layers can be followed from its input to its output.
 
-    That of a `keras.Sequential` has its layers; that of a subclass has the model as a layer.
+    That of a `keras.Sequential` has its layers; that of a subclass has the model as a layer. A
+    model for images of any size becomes one for images of the size that is given.
 
     Args:
         model: Any `keras.Model`.
@@ -93,14 +94,17 @@ def functional(model: "keras.Model", input_shape: tuple[int | None, ...] = ()) -
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"it is no keras.Model but {type(model).__name__}")
-    if hasattr(model, "operations"):
-        return model
-    if not isinstance(model, keras.Sequential):
+    if isinstance(model, keras.Sequential):
+        if not model.built:
+            model.build((None, *input_shape))
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    elif not hasattr(model, "operations"):
         pixels = keras.Input(input_shape)
-        return keras.Model(pixels, model(pixels), name=model.name)
-    if not model.built:
-        model.build((None, *input_shape))
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        model = keras.Model(pixels, model(pixels), name=model.name)
+    if input_shape and None in model.input_shape[1:] and None not in input_shape:
+        pixels = keras.Input(input_shape, name=model.inputs[0].name)
+        model = keras.models.clone_model(model, pixels, clone_function=lambda layer: layer)
+    return model
 
 
 def head_of(model: "keras.Model", frozen: bool = True) -> "keras.Model | None":

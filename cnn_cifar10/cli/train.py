@@ -125,6 +125,8 @@ def _train(args, config, lines, dataset):
     if args.track:
         require_package(args.track, "--track needs", "'cnn-cifar10[trackers]'")
 
+    from keras.callbacks import LambdaCallback
+
     from cnn_cifar10.datasets import ImageFiles
     from cnn_cifar10.reporting import describe_data, remove_report
     from cnn_cifar10.training import check_size, load_data, train
@@ -135,8 +137,10 @@ def _train(args, config, lines, dataset):
         check_size(config)
     dataset = dataset or load_data(config)
     _check_report(args, config, run, dataset.title)
-    if args.overwrite:
-        remove_report(run.path.name, options.report_folder(args, run.path), args.results)
+    callbacks = [references.load(_TRACKERS[args.track])()] if args.track else []
+    if args.overwrite:  # what is refused before it begins leaves the report as it is
+        report = run.path.name, options.report_folder(args, run.path), args.results
+        callbacks.append(LambdaCallback(on_train_begin=lambda logs: remove_report(*report)))
     counts = [f"{len(dataset.split(name)):,}" for name in ("train", "validation", "test")]
     about = ["{}: {} images to train on, {} to validate, {} to test".format(dataset.title, *counts)]
     if isinstance(dataset.train.images, ImageFiles):
@@ -146,7 +150,7 @@ def _train(args, config, lines, dataset):
         config,
         run.path,
         dataset=dataset,
-        callbacks=[references.load(_TRACKERS[args.track])()] if args.track else (),
+        callbacks=callbacks,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,
         save_every=args.save_every,

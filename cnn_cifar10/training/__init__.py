@@ -17,13 +17,13 @@ from cnn_cifar10.training.optimizers import Muon
 from cnn_cifar10.training.plan import Plan, make_plan
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.training.recorder import TrainingError
-from cnn_cifar10.training.run import Run, open_run
+from cnn_cifar10.training.run import Run, RunError, open_run
 from cnn_cifar10.training.train import check_run, load_data, train
 
 __all__ = [
-    "Cost", "Look", "Muon", "Plan", "Process", "RangeTest", "Run", "Speed", "TrainingError",
-    "build_model", "check_run", "check_size", "choose_precision", "compile_model",
-    "estimate_cost", "estimate_memory", "find_learning_rate", "frozen_features", "glance",
-    "join_processes", "load_data", "look_at", "make_plan", "measure_reading", "measure_speed",
-    "open_run", "train",
+    "Cost", "Look", "Muon", "Plan", "Process", "RangeTest", "Run", "RunError", "Speed",
+    "TrainingError", "build_model", "check_run", "check_size", "choose_precision",
+    "compile_model", "estimate_cost", "estimate_memory", "find_learning_rate", "frozen_features",
+    "glance", "join_processes", "load_data", "look_at", "make_plan", "measure_reading",
+    "measure_speed", "open_run", "train",
 ]  # fmt: skip

@@ -94,11 +94,9 @@ class AveragedWeights(keras.callbacks.Callback):
 
 
 def _normalizations(model) -> Iterator[layers.BatchNormalization]:
-    """Yield the batch normalizations that are trained, those of models inside too."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _normalizations(layer)
-        elif isinstance(layer, layers.BatchNormalization) and layer.trainable:
+    """Yield the batch normalizations that are trained, those inside of layers too."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization) and layer.trainable:
             yield layer
 
 

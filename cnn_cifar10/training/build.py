@@ -1,5 +1,6 @@
 """Models of a config: building, seeding, initial weights, compiling."""
 
+import logging
 import shutil
 import tempfile
 import zipfile
@@ -22,6 +23,8 @@ from cnn_cifar10.training.precision import uses_xla
 from cnn_cifar10.training.run import Run, RunError, open_run
 from cnn_cifar10.training.schedules import build_schedule
 from cnn_cifar10.utils import HUB, InputError, fetch_from_hub
+
+logger = logging.getLogger(__name__)
 
 
 def build_model(config: TrainingConfig, dataset: Dataset, precision: str) -> keras.Model:
@@ -95,6 +98,12 @@ def set_weights_from(path: str, model: keras.Model) -> None:
                 f"{path}: start: its {other.path} is of shape {tuple(other.shape)}, not "
                 f"{tuple(variable.shape)}; use the same options of the network"
             )
+    if target.output_shape != source.output_shape:
+        logger.warning(
+            "%s: start: has other classes, so training begins with a new classifier; with "
+            "--head-epochs 20 that is trained alone first",
+            path,
+        )
 
 
 def _open_from_hub(name):

@@ -138,6 +138,22 @@ class Checkpoints:
             RunError: If there are states, but none is whole.
         """
         paths = self._paths()
+        for path, state in self._whole(paths):
+            self._number = _number(paths[0])
+            self._kept = [(path.name, state.facts["best"])]
+            self._best = state.best, state.facts["best"]
+            return state
+        if paths:
+            raise RunError(f"{self.folder}: all states are damaged; start again with --overwrite")
+        return None
+
+    def load_good(self) -> State | None:
+        """Return the newest whole state that says that it is `good`; `None` where there is none."""
+        states = (state for _, state in self._whole(self._paths()))
+        return next((state for state in states if state.facts.get("good")), None)
+
+    def _whole(self, paths):
+        """Yield the states that are whole, and their paths."""
         for path in paths:
             try:
                 facts, variables = _read(path)
@@ -148,13 +164,7 @@ class Checkpoints:
             except RunError as error:
                 warn_once(f"{error}; the state before it is tried")
                 continue
-            self._number = _number(paths[0])
-            self._kept = [(path.name, facts["best"])]
-            self._best = best, facts["best"]
-            return State(facts, variables, best)
-        if paths:
-            raise RunError(f"{self.folder}: all states are damaged; start again with --overwrite")
-        return None
+            yield path, State(facts, variables, best)
 
     def read_newest(self) -> dict[str, bytes]:
         """Return the files of the newest state that is whole, by name; none where there is none."""

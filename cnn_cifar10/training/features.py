@@ -44,7 +44,7 @@ def frozen_features(
     path = cache_folder() / "features" / f"{_key(network, dataset)}.npz"
     arrays = _read(path)
     if arrays is None:
-        size = min(batch_size, 100, evaluation_batch_size(dataset.image_shape))
+        size = feature_batch_size(batch_size, dataset.image_shape)
         arrays = _compute(network, dataset, verbose, size)
         _write(path, arrays)
     features = dataclasses.replace(
@@ -54,6 +54,11 @@ def frozen_features(
         test=Split(arrays["train"][:0], dataset.train.labels[:0]),
     )
     return features, float(arrays["seconds"])
+
+
+def feature_batch_size(batch_size: int, image_shape: tuple[int, ...]) -> int:
+    """Return how many images a frozen network sees at once, where batches have `batch_size`."""
+    return min(batch_size, 100, evaluation_batch_size(image_shape))
 
 
 def _compute(network, dataset, verbose, batch_size):

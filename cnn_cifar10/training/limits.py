@@ -6,9 +6,10 @@ from pathlib import Path
 
 import keras
 
-from cnn_cifar10.architectures import create_model, find_network
+from cnn_cifar10.architectures import create_model, find_network, head_of
 from cnn_cifar10.configs import TrainingConfig
 from cnn_cifar10.datasets import find_source
+from cnn_cifar10.training.features import feature_batch_size
 from cnn_cifar10.training.precision import choose_precision
 from cnn_cifar10.utils import InputError, gpu_names
 
@@ -63,16 +64,21 @@ def check_size(config: TrainingConfig) -> None:
             f"{config.model} needs images of {sizes[least]} pixels or more, image_size is {size}: "
             f"use {option}{sizes[least]}"
         ) from error
-    needed, free = config.batch_size * bytes_per_image(model, config), _free_memory()
+    count = config.batch_size
+    with keras.StatelessScope(initialize_variables=False):
+        is_frozen = config.augment == "none" and head_of(model) is not None
+    if is_frozen:
+        count = feature_batch_size(count, (pixels, pixels, 3))
+    needed, free = count * bytes_per_image(model, config), _free_memory()
     if needed > free:
         if pixels > size:  # what is scaled down takes more than the network
             size, option = pixels, "--image-size "
-        batch = int(config.batch_size * free / needed)
+        batch = int(count * free / needed)
         batch = batch and 2 ** int(math.log2(batch))
         side = int(size * math.sqrt(free / needed) / 16) * 16
         cures = [f"--batch-size {batch}"] * bool(batch) + [f"{option}{side}"] * bool(side)
         raise InputError(
-            f"{config.model} needs about {needed / 1e9:.1f} GB of memory for {config.batch_size} "
+            f"{config.model} needs about {needed / 1e9:.1f} GB of memory for {count} "
             f"images of {size} pixels, {free / 1e9:.1f} GB are free: use "
             f"{' or '.join(cures) or 'a smaller network'}"
         )

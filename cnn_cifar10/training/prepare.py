@@ -51,6 +51,10 @@ def start_model(config: TrainingConfig, dataset: Dataset, precision: str) -> ker
             f"head_epochs: {config.model} has no pretrained features to train a classifier on "
             "first, as transfer has; leave it out"
         )
+    if config.small_epochs and config.augment == "none" and head_of(model):
+        raise InputError(
+            "small_epochs: features of a frozen network are of images of one size; leave it out"
+        )
     adapt_whitening(model, dataset.train.images)
     if config.start:
         set_weights_from(config.start, model)

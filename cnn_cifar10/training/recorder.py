@@ -170,7 +170,7 @@ class Recorder(keras.callbacks.Callback):
             self.best_weights = self.model.get_weights()
         self._counters, self._seconds_before = facts["counters"], facts["seconds"]
         self.fall = facts["fall"] or self.fall
-        self._good = state
+        self._good = state if facts.get("good") else self._checkpoints.load_good() or state
         self._continue_with(facts)
         self._write_history()
         return len(self.history)
@@ -330,8 +330,12 @@ class Recorder(keras.callbacks.Callback):
         if select not in logs:
             return True
         sign = 1 if SELECTIONS[select] == "max" else -1
-        now, before = ((sign * each[select], -each.get("val_loss", 0)) for each in (logs, best))
-        return now > before
+
+        def rank(logs):
+            numbers = sign * logs[select], -logs.get("val_loss", 0)
+            return [-math.inf if math.isnan(number) else number for number in numbers]
+
+        return rank(logs) > rank(best)
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
@@ -364,6 +368,7 @@ class Recorder(keras.callbacks.Callback):
             "learning_rate": self._config.learning_rate,
             "fall": self.fall,
             "seconds": self._spent(),
+            "good": not self.steps_done and bool(self._kept(self.history[-1]["accuracy"]) >= _GOOD),
         }
         arrays = copies_of(variables)
         if self.steps_done:
@@ -375,7 +380,7 @@ class Recorder(keras.callbacks.Callback):
             self._fall(f"numbers of the network are no longer finite in epoch {ended}")
         holds_best = is_best and not self._averages
         state = State(facts, arrays, None if holds_best else self.best_weights)
-        if not self.steps_done and self._kept(self.history[-1]["accuracy"]) >= _GOOD:
+        if facts["good"]:
             self._good = state
         self._checkpoints.save(state, not self.steps_done, time.perf_counter() - began)
 

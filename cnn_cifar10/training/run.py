@@ -158,7 +158,7 @@ class Run:
         run_id = known or self.id or secrets.token_hex(6)
         write_json(self.config_path, config.to_dict())
         with replacing(self.path / "id") as part:
-            part.write_text(f"{run_id}\n", encoding="utf-8")
+            part.write_text(f"{run_id}\n", encoding="utf-8", newline="\n")
         return run_id
 
     def finish(self, facts: dict[str, Any]) -> None:

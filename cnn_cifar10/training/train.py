@@ -43,6 +43,7 @@ from cnn_cifar10.utils import (
     InputError,
     Postponed,
     describe_hardware,
+    format_hardware,
     git_commit,
     package_versions,
     references,
@@ -176,17 +177,23 @@ def _check_finished(run, config, dataset):
 
 def _train_as_memory_allows(task):
     """Train what is left of a run: again after a fall, and with less memory if it takes that."""
-    config, count = task.config, len(task.dataset.train)
+    count = len(task.dataset.train)
     if not task.overwrite:
         _share_state(task)
     state = None if task.overwrite else task.checkpoints.load()
     known = state.facts if state else {}
-    begin = functools.partial(task.run.begin, config, task.overwrite, known.get("id"))
+    # What "auto" was where the run began, perhaps on another machine.
+    precision = known.get("precision", choose_precision(task.config.precision, task.config.model))
+    config = dataclasses.replace(
+        task.config, precision=precision, start=None if state else task.config.start
+    )
+    machines = dict.fromkeys([*known.get("machines", ()), format_hardware(describe_hardware())])
+    begin = functools.partial(task.run.begin, task.config, task.overwrite, known.get("id"))
     begin = functools.cache(begin)  # once: what is tried again goes on in the same folder
     fall, batch_size = known.get("fall"), known.get("batch_size", config.batch_size)
     while True:
         try:
-            _train(task, _in_use(config, batch_size, fall, count), begin, fall)
+            _train(task, _in_use(config, batch_size, fall, count), begin, fall, [*machines])
             return
         except Fallen as error:
             fall = error.fall
@@ -235,8 +242,16 @@ def _in_use(config, batch_size, fall, count):
     return dataclasses.replace(config, batch_size=batch_size, learning_rate=rate)
 
 
-def _train(task, config, begin, fall):
-    """Train what is left of a run with the config in use; `begin` returns the run's id."""
+def _train(task, config, begin, fall, machines):
+    """Train what is left of a run with the config in use.
+
+    Args:
+        task: `_Task`.
+        config: Its config, with the number format, the batch size and the learning rate in use.
+        begin: Function that makes the run's folder and returns the run's id.
+        fall: What is known of a fall before.
+        machines: Hardware that it was trained on, this machine's last.
+    """
     run, dataset, verbose = task.run, task.dataset, task.verbose
     fingerprints = dataset.fingerprints
     if config.use_validation:
@@ -247,9 +262,8 @@ def _train(task, config, begin, fall):
     )
     if verbose and len(devices.names) > 1:
         print(f"{len(devices.names)} devices share each batch: {', '.join(devices.names)}")
-    precision = choose_precision(config.precision, config.model)
     with devices.scope():
-        model, run_id = start_model(config, dataset, precision), begin()
+        model, run_id = start_model(config, dataset, config.precision), begin()
         fitted, examples, seconds, before = prepare(
             model, config, dataset, head=not run.is_begun, verbose=verbose
         )
@@ -273,7 +287,10 @@ def _train(task, config, begin, fall):
                 before=before,
                 fall=fall,
                 others=own,
-                run_facts={"id": run_id, "config": task.config.to_dict()},
+                run_facts={
+                    **{"id": run_id, "config": task.config.to_dict()},
+                    **{"precision": config.precision, "machines": machines},
+                },
                 signals=signals,
             )
             callbacks = [*own, *task.callbacks, recorder]
@@ -284,7 +301,9 @@ def _train(task, config, begin, fall):
     artifact = build_model(dataclasses.replace(config, small_epochs=0), dataset, "float32")
     artifact.set_weights(model.get_weights())
     _save_artifact(run, artifact)
-    facts = _facts(task, dataset, precision, artifact, recorder)
+    facts = _facts(task, dataset, config.precision, artifact, recorder)
+    if machines[:-1]:
+        facts["hardware"]["before"] = machines[:-1]
     facts |= {"id": run_id, "fingerprint": fingerprints[0]}
     facts["compile_seconds"] = round(compile_seconds, 1)
     if config.batch_size != facts["config"]["batch_size"]:
@@ -325,8 +344,10 @@ def check_run(
     network = find_network(config.model)
     if config.head_epochs and ":" not in config.model and "backbone" not in network.options:
         raise InputError(f"head_epochs: {config.model} has no pretrained features; leave it out")
-    begins = overwrite or not run.is_finished
+    begins = overwrite or not (run.is_finished or run.is_begun)
     if begins and config.start and not config.start.startswith(HUB):
+        if Path(config.start).resolve() == run.path.resolve():
+            raise InputError(f"{run.path}: is the run to start from too; choose another output")
         open_run(config.start)
     if tensorboard:
         for package in ("tensorflow", "tensorboard"):
@@ -388,7 +409,7 @@ def _fit(model, config, dataset, recorder, callbacks, verbose):
     validation = _validation_batches(config, dataset)
     steps = steps_per_epoch(dataset.train, config.batch_size)
     clock = CompileClock({epochs_done, config.small_epochs})
-    callbacks = [clock, *callbacks, *([EpochLines()] if verbose == 2 else [])]
+    callbacks = [clock, *callbacks, *([EpochLines(config.epochs)] if verbose == 2 else [])]
 
     def fit(batches, first, last, steps):
         model.fit(

@@ -91,11 +91,13 @@ def format_hardware(hardware: dict[str, Any]) -> str:
     """Return a run's hardware as words, such as `"NVIDIA T4, Intel Xeon, 2 cores"`.
 
     Args:
-        hardware: Dict with `cpu`, `cores` and optionally `gpu`.
+        hardware: Dict with `cpu`, `cores` and optionally `gpu`; and `before`, the words for others
+            that a run was begun on.
     """
     cores = hardware["cores"]
     parts = [hardware.get("gpu"), hardware["cpu"], f"{cores} core{'s' if cores > 1 else ''}"]
-    return ", ".join(part for part in parts if part)
+    words = ", ".join(part for part in parts if part)
+    return "; before on ".join([words, *reversed(hardware.get("before", ()))])
 
 
 def require_package(package: str, purpose: str, install: str) -> None:

@@ -97,7 +97,7 @@ def format_json(document: Any) -> str:
 def write_json(path: Path, document: Any) -> None:
     """Write a document as indented JSON."""
     with replacing(path) as part:
-        part.write_text(format_json(document), encoding="utf-8")
+        part.write_text(format_json(document), encoding="utf-8", newline="\n")
 
 
 def read_object(path: str | Path, what: str, error: type[Exception]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _digest(document):
 def write_page(path: Path, text: str) -> None:
     """Write a page of Markdown."""
     with replacing(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def write_figure(path: Path, figure: "Figure", dpi: int = 110) -> None:

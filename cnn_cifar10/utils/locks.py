@@ -96,7 +96,7 @@ def _sign(lock):
     known = {"pid": os.getpid(), "host": socket.gethostname()}
     known["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
     with naming_file(lock):
-        lock.write_text(json.dumps(known), encoding="utf-8")
+        lock.write_text(json.dumps(known), encoding="utf-8", newline="\n")
 
 
 def _holder(lock):

@@ -178,10 +178,11 @@ def test_mixed_precision_returns_float32(name, options):
     ("name", "options", "epochs"),
     [
         ("baseline_cnn", {}, 30),
-        pytest.param("custom_cnn", {}, 60, marks=pytest.mark.slow),
-        pytest.param("resnet20", {}, 80, marks=pytest.mark.slow),
+        ("custom_cnn", {}, 60),
+        ("resnet20", {}, 80),
     ],
 )
+@pytest.mark.slow
 def test_sixty_four_images_can_be_learnt_by_heart(name, options, epochs):
     keras.utils.set_random_seed(0)
     model = create_model(name, **options)

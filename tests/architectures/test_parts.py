@@ -15,6 +15,7 @@ from cnn_cifar10.architectures import (
     stock_model,
 )
 from cnn_cifar10.architectures.layers import FusedBatchNormalization, NormalizedConvolution
+from cnn_cifar10.architectures.parts import functional
 
 pytestmark = pytest.mark.usefixtures("short_lite0")
 
@@ -110,6 +111,25 @@ class Subclassed(keras.Model):
 
     def call(self, images):
         return self.convolution(images)
+
+
+def any_size():
+    pixels = keras.Input((None, None, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3)(pixels))
+    x = layers.Add()([x, layers.Conv2D(4, 1)(x)])
+    return keras.Model(pixels, layers.GlobalAveragePooling2D()(x), name="own")
+
+
+def test_a_network_for_images_of_any_size_becomes_one_for_the_size_that_is_asked_for(tmp_path):
+    model, images = any_size(), IMAGES[:, :8, :6] / 255
+    found = functional(model, (8, 6, 3))
+    assert (found.name, found.input_shape) == ("own", (None, 8, 6, 3))
+    np.testing.assert_allclose(found(images), model(images), atol=1e-6)
+    found.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").input_shape == (None, 8, 6, 3)
+    assert functional(model, (None, None, 3)) is model
+    of_one_size = small(layers.Conv2D(4, 3))
+    assert functional(of_one_size, (8, 8, 3)) is of_one_size
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,6 @@ def test_an_export_without_a_report_says_how_to_get_one(digits_run, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train --dataset mnist", "mnist"),
         ("train --dataset digits --model no_such_net", "no model is named 'no_such_net'"),
         ("train --dataset digits --augment blur", "no augmentation is named 'blur'"),
         ("train --dataset digits --epochs 0", "epochs must be 1 or more"),

@@ -341,3 +341,14 @@ def test_studies_and_searches_take_a_folder_alone(command, runs, photos, monkeyp
     # As `train` has it for folders, where it is not said.
     assert (config.fit, config.select) == ("stretch", "val_macro_f1")
     assert config.class_weight == "balanced"
+
+
+def test_what_is_refused_leaves_the_report_of_the_run_that_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = "train --dataset digits --epochs 1 --model-options width=4 depth=1 --quiet"
+    assert main(words.split()) == 0
+    report, rows = Path("reports/digits-custom_cnn-seed0/report.json"), Path("reports/results.csv")
+    before = report.read_bytes(), rows.read_bytes()
+    assert main([*words.split(), "--overwrite", "--distribute", "4"]) == 2
+    assert "4" in capsys.readouterr().err
+    assert (report.read_bytes(), rows.read_bytes()) == before

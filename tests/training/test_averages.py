@@ -108,3 +108,33 @@ def test_validation_sees_the_average(tmp_path, digits):
     without = make_config(**{**SMALL, "ema": 0.0})
     usual = train(without, tmp_path / "without", dataset=digits, verbose=0).history()
     assert history["val_loss"] != pytest.approx(usual["val_loss"], abs=1e-3)
+
+
+class Block(keras.layers.Layer):
+    """A layer of one's own, with a normalization in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        self.norm.build(shape)
+
+    def call(self, inputs, training=False):
+        return self.norm(inputs, training=training)
+
+
+def test_normalizations_inside_of_layers_are_renewed_too():
+    pixels = keras.Input((4, 4, 3))
+    block = Block()
+    pooled = keras.layers.GlobalAveragePooling2D()(block(pixels))
+    model = keras.Model(pixels, pooled)
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    images = np.random.default_rng(0).normal(3, 2, (96, 4, 4, 3)).astype("float32")
+    model.fit(images, np.zeros((96, 3)), batch_size=32, epochs=1, verbose=0)
+    callback = AveragedWeights(Split(images, np.zeros(96, int)), batch_size=32)
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.on_test_begin()
+    np.testing.assert_allclose(block.norm.moving_mean, images.mean((0, 1, 2)), rtol=1e-4)

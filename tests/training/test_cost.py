@@ -10,7 +10,9 @@ from cnn_cifar10.training import (
     Speed,
     estimate_cost,
     estimate_memory,
+    measure,
     measure_reading,
+    measure_speed,
 )
 
 MEASURED = Speed(32, train=0.001, predict=0.0)
@@ -65,6 +67,16 @@ def test_reading_takes_as_long_as_the_processor_works(tmp_path):
     config = make_config(dataset="folder", data_dir=str(tmp_path))
     small, large = (measure_reading(config, size) for size in (32, 1024))
     assert 1e-5 < small < large
+
+
+def test_the_speed_is_of_one_image(monkeypatch):
+    """A step that takes 6.4 seconds, of 32 images; the way there is a fourth of it."""
+    taken = []
+    monkeypatch.setattr(measure, "_seconds", lambda fit: (taken.append(fit), 6.4)[1])
+    config = make_config(dataset="digits", batch_size=32, model_options={"width": 4, "stages": 1})
+    assert measure_speed(config, 16, 10) == Speed(16, train=0.2, predict=0.05)
+    (fit,) = taken
+    fit(1)
 
 
 class TestCommand:

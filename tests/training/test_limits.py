@@ -136,7 +136,12 @@ def test_only_what_would_work_is_named(monkeypatch, free, cure):
 
 def test_images_that_are_scaled_down_need_memory_too(monkeypatch):
     monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: 2e9)
-    fields = {"model": "transfer", "precision": "mixed_bfloat16", "batch_size": 8}
+    fields = {
+        "model": "transfer",
+        "precision": "mixed_bfloat16",
+        "batch_size": 8,
+        "augment": "flip",
+    }
     message = message_of(**fields, image_size=9000)
     assert "for 8 images of 9000 pixels, 2.0 GB are free: use --batch-size 1 or --image" in message
     check_size(make_config(**FOLDER, **fields, image_size=int(message.split()[-1])))
@@ -164,6 +169,18 @@ def test_free_memory_is_what_a_container_leaves_of_it(tmp_path, monkeypatch, fil
     assert limits._free_memory() == free
     monkeypatch.setattr(limits, "gpu_names", lambda: ["a GPU"])
     assert limits._free_memory() == math.inf
+
+
+def test_a_frozen_network_sees_few_images_at_once(monkeypatch):
+    fields = {**FOLDER, "model": "transfer", "augment": "none", "image_size": 224}
+    fields |= {"model_options": {"image_size": 224}, "batch_size": 256}
+    monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: 1e9)
+    check_size(make_config(**fields))
+    monkeypatch.setattr("cnn_cifar10.training.limits._free_memory", lambda: 1e8)
+    with pytest.raises(
+        InputError, match=r"of memory for 10 images of 224 pixels, .* --batch-size "
+    ):
+        check_size(make_config(**fields))
 
 
 def test_frozen_layers_need_less_memory(monkeypatch):

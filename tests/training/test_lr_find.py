@@ -39,7 +39,10 @@ def test_a_loss_that_never_falls_is_an_error(losses):
         read_range_test(RATES[: len(losses)].tolist(), losses.tolist())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["sgd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adamw", "muon"))],
+)
 def test_learning_rates_rise_around_the_optimizers_own_until_the_loss_diverges(
     optimizer, digits, tmp_path, monkeypatch
 ):

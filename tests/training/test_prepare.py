@@ -112,11 +112,12 @@ def test_where_no_epoch_is_better_the_classifier_is_kept(tmp_path, few, config, 
     "options",
     [
         {"select": "val_macro_f1", "class_weight": "balanced"},
-        {"select": "val_loss", "loss": "focal"},
-        {"use_validation": True},
+        pytest.param({"select": "val_loss", "loss": "focal"}, marks=pytest.mark.slow),
+        pytest.param({"use_validation": True}, marks=pytest.mark.slow),
         pytest.param({"model_options": {"dropout": 0.3}}, marks=pytest.mark.slow),
         pytest.param({"model_options": {"trainable_layers": 3}}, marks=pytest.mark.slow),
-        {"model_options": {"trainable_layers": 0}},  # the classifier is trained twice
+        # Here it is trained twice.
+        pytest.param({"model_options": {"trainable_layers": 0}}, marks=pytest.mark.slow),
     ],
 )
 def test_the_classifier_is_trained_however_the_run_is(few, config, options):
@@ -182,3 +183,11 @@ def test_two_thousand_classes_are_trained(tmp_path, few, config):
     small = config(augment="none", model_options={"trainable_layers": 0}, select="val_macro_f1")
     run = train(small, tmp_path / "run", dataset=many, verbose=0)
     assert run.load_model().output_shape == (None, 2000)
+
+
+def test_features_are_of_images_of_one_size(tmp_path, few, config):
+    frozen = config({"trainable_layers": 0}, head_epochs=0, augment="none", small_epochs=1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/README.md").touch()
+    with pytest.raises(InputError, match="small_epochs: features of a frozen network"):
+        train(frozen, tmp_path / "run", dataset=few, overwrite=True, verbose=0)

@@ -218,6 +218,37 @@ def test_an_epoch_that_keeps_less_than_half_has_fallen(tmp_path, tiny_model, gue
         end_epoch(len(before), [recorder], last)
 
 
+@pytest.mark.parametrize("select", ["val_loss", "val_accuracy"])
+def test_an_epoch_without_a_validation_loss_is_no_better(tmp_path, tiny_model, select):
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), TrainingConfig(select=select))
+    recorder.on_train_begin()
+    for epoch, loss in enumerate((float("nan"), 0.9, float("nan"))):
+        recorder.on_epoch_begin(epoch)
+        recorder.on_test_begin()
+        logs = {"loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5, "val_loss": loss}
+        recorder.on_epoch_end(epoch, logs)
+    assert recorder.best_epoch == 2
+    recorder._checkpoints.close()
+
+
+@pytest.mark.parametrize("accuracy", [0.55, 0.4])
+def test_after_an_interruption_too_a_fall_goes_back_to_a_good_epoch(tmp_path, tiny_model, accuracy):
+    """An epoch at 0.4 kept less than 90% of what the one before had learned; 0.55 is good."""
+    options = {"images_per_epoch": 50_000}
+    recorder = recorder_of(tmp_path, tiny_model, _Plateau(), **options)
+    recorder.on_train_begin()
+    for epoch, reached in enumerate((0.55, accuracy)):
+        end_epoch(epoch, [recorder], reached)
+    recorder._checkpoints.close()
+    resumed = recorder_of(tmp_path, tiny_model, _Plateau(), **options)
+    assert resumed.restore() == 2
+    resumed.on_train_begin()
+    with pytest.raises(Fallen):
+        end_epoch(2, [resumed], 0.1)
+    resumed._checkpoints.close()
+    assert recorder_of(tmp_path, tiny_model, _Plateau()).restore() == (2 if accuracy > 0.5 else 1)
+
+
 def test_a_fall_goes_back_to_an_epoch_that_is_nearly_the_best(tmp_path, tiny_model):
     recorder = recorder_of(tmp_path, tiny_model, _Plateau(), images_per_epoch=50_000)
     recorder.on_train_begin()

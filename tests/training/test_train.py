@@ -31,7 +31,10 @@ from cnn_cifar10.training import (
 from cnn_cifar10.training.build import set_weights_from
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.training.run import RunError
-from cnn_cifar10.utils import InputError, Terminated, sigterm_raises, working_in
+from cnn_cifar10.utils import InputError, Terminated, format_hardware, sigterm_raises, working_in
+
+trains = sys.modules["cnn_cifar10.training.train"]  # of which `training.train` is the function
+SPLITS = ("train", "validation", "test")
 
 SMALL = {
     "dataset": "digits",
@@ -41,6 +44,14 @@ SMALL = {
     "learning_rate": 0.05,
     "precision": "float32",
 }
+
+
+def test_the_test_split_is_not_read(tmp_path, digits):
+    unread = dataclasses.replace(digits)
+    object.__setattr__(unread, "fingerprints", digits.fingerprints)
+    object.__setattr__(unread, "test", [None] * len(digits.test))
+    run = train(make_config(**SMALL), tmp_path / "run", dataset=unread, verbose=0)
+    assert run.is_finished
 
 
 def test_a_run_says_everything(digits_run, digits):
@@ -177,7 +188,7 @@ def test_the_same_seed_repeats_every_weight_and_another_does_not(tmp_path, digit
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("save_every", [0, None])
+@pytest.mark.parametrize("save_every", [0, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "options",
     [
@@ -544,3 +555,73 @@ def test_with_the_validation_images_the_last_epoch_is_kept(tmp_path, digits):
     assert row["validation_accuracy"] is None
     assert row["tta_accuracy"] == pytest.approx(report["metrics"]["test"]["tta_accuracy"], abs=1e-4)
     assert "accuracy over six views" in (tmp_path / "report/report.md").read_text()
+
+
+def test_a_run_does_not_start_from_itself(tmp_path, digits):
+    config = make_config(**SMALL)
+    run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    before = run.model_path.read_bytes()
+    again = dataclasses.replace(config, start=str(tmp_path / "." / "run"))
+    with pytest.raises(InputError, match="is the run to start from too"):
+        train(again, run.path, dataset=digits, overwrite=True, verbose=0)
+    assert run.model_path.read_bytes() == before
+    assert run.is_finished
+
+
+def test_a_run_that_has_begun_needs_its_start_no_more(tmp_path, digits, interruption):
+    first = train(
+        make_config(**{**SMALL, "epochs": 1}), tmp_path / "first", dataset=digits, verbose=0
+    )
+    config = make_config(**SMALL, start=str(first.path))
+    whole = train(config, tmp_path / "whole", dataset=digits, verbose=0)
+    stop = {"callbacks": [interruption(1, 0)], "save_every": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", dataset=digits, verbose=0, **stop)
+    shutil.rmtree(first.path)
+    parts = train(config, tmp_path / "parts", dataset=digits, verbose=0)
+    assert parts.config() == config
+    assert parts.history()["loss"] == pytest.approx(whole.history()["loss"], rel=1e-3)
+
+
+def test_a_run_goes_on_in_its_number_format_on_another_machine(
+    tmp_path, digits, interruption, monkeypatch
+):
+    """Here a machine with bfloat16, then one without."""
+    config = make_config(**{**SMALL, "precision": "auto"})
+    with monkeypatch.context() as patch:
+        patch.setattr(trains, "choose_precision", lambda *_: "mixed_bfloat16")
+        patch.setattr(trains, "describe_hardware", lambda: {"cpu": "One", "cores": 2})
+        stop = {"callbacks": [interruption(1, 0)], "save_every": 0}
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run", dataset=digits, verbose=0, **stop)
+        patch.setattr(trains, "choose_precision", lambda *_: "float32")
+        patch.setattr(trains, "describe_hardware", lambda: {"cpu": "Other", "cores": 1})
+        run = train(config, tmp_path / "run", dataset=digits, verbose=0)
+    facts = run.facts()
+    assert (facts["precision"], run.config()) == ("mixed_bfloat16", config)
+    assert format_hardware(facts["hardware"]) == "Other, 1 core; before on One, 2 cores"
+
+
+def test_lines_of_a_log_count_all_epochs(tmp_path, digits, interruption, capsys):
+    config = make_config(**SMALL)
+    stop = {"callbacks": [interruption(1, 2)], "save_every": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", dataset=digits, verbose=2, **stop)
+    train(config, tmp_path / "run", dataset=digits, verbose=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+
+
+def test_a_start_of_other_classes_says_that_the_classifier_is_new(tmp_path, digits, caplog):
+    run = train(make_config(**{**SMALL, "epochs": 1}), tmp_path / "run", dataset=digits, verbose=0)
+    config = make_config(**SMALL)
+    set_weights_from(run.path, build_model(config, digits, "float32"))
+    assert not caplog.records
+    fewer = dataclasses.replace(
+        digits,
+        **{name: digits.split(name)[digits.split(name).labels < 4] for name in SPLITS},
+        class_names=digits.class_names[:4],
+    )
+    model = build_model(config, fewer, "float32")
+    set_weights_from(run.path, model)
+    assert "training begins with a new classifier; with --head-epochs 20" in caplog.text
