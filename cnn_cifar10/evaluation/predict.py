@@ -60,14 +60,13 @@ def with_test_time_augmentation(model: "keras.Model") -> "keras.Model":
     import keras
     from keras import ops
 
-    height, width = model.input_shape[1:3]
     image = keras.Input(model.input_shape[1:], name="pixels")
     padded = ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     logits = 0.0
     for weight, view in (
         (1 / 4, image),
         (1 / 8, padded[:, 2:, 2:]),
-        (1 / 8, padded[:, :height, :width]),
+        (1 / 8, padded[:, :-2, :-2]),
     ):
         for side in (view, ops.flip(view, axis=2)):
             logits = logits + weight * ops.log(ops.maximum(model(side), 1e-30))

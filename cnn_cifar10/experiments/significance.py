@@ -55,7 +55,8 @@ def compare_with_reference(
     of chance, which is estimated from all variants together, as in an analysis of
     randomized blocks: three seeds of a single variant would hardly tell it. For two
     variants this is Student's paired t-test. A variant whose chance is far larger than
-    that of the others hides their differences.
+    that of the others hides their differences. Where runs are missing, intervals and p-values
+    are approximate.
 
     Args:
         measured: Dict of variants to dicts of seeds to measurements.
@@ -80,10 +81,14 @@ def compare_with_reference(
         for name, values in measured.items()
         if name != reference
     }
-    found: dict[str, tuple[float | None, ...]] = {}
-    for name, both in shared.items():
-        differences = [measured[name][seed] - measured[reference][seed] for seed in both]
-        found[name] = (float(np.mean(differences)) if both else None, None, None, None)
+    means = {
+        name: float(np.mean([measured[name][seed] - measured[reference][seed] for seed in both]))
+        for name, both in shared.items()
+        if both
+    }
+    found: dict[str, tuple[float | None, ...]] = {
+        name: (means.get(name), None, None, None) for name in shared
+    }
     tested = [name for name, both in shared.items() if len(both) >= FEWEST_SEEDS]
     cells = [(name, seed) for name in tested for seed in shared[name]]
     cells += [(reference, seed) for seed in seeds]
@@ -98,12 +103,11 @@ def compare_with_reference(
     if not tested or freedom < 1:
         return found
     accuracies = np.array([measured[name][seed] for name, seed in cells])
-    inverse = np.linalg.inv(design.T @ design)
-    effects = inverse @ design.T @ accuracies
+    effects, *_ = np.linalg.lstsq(design, accuracies)
     chance = math.sqrt(np.sum((accuracies - design @ effects) ** 2) / freedom)
-    for place, name in enumerate(tested):
-        difference = float(effects[place])
-        error = chance * math.sqrt(inverse[place, place])
+    for name in tested:
+        difference = means[name]
+        error = chance * math.sqrt(2 / len(shared[name]))
         if chance > 1e-9:  # less is that of floating-point numbers
             half = _quantile(freedom) * error
             p = float(2 * stats.t.sf(abs(difference) / error, freedom))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -142,12 +143,14 @@ def _train_run(trainer, config, label, dataset, run):
     except TrainingError as error:
         return {**row, "failure": str(error)}
     facts, history = run.facts(), run.history()
+    if not math.isfinite(loss := history["val_loss"][-1]):
+        return {**row, "failure": f"the validation loss became {loss} in the last epoch"}
     known = ("epochs", "parameters", "seconds", "images_per_second", "precision", "backend")
     return {
         **row,
         **{column: facts[column] for column in known},
         "validation_accuracy": history["val_accuracy"][-1],
-        "validation_loss": history["val_loss"][-1],
+        "validation_loss": loss,
         "train_accuracy": history["accuracy"][-1],
     }
 

@@ -41,7 +41,7 @@ from cnn_cifar10.configs import (
 from cnn_cifar10.experiments import search_report as report
 from cnn_cifar10.experiments.oracles import OBJECTIVE, make_oracle
 from cnn_cifar10.experiments.trainings import Progress, Trainer, many_models
-from cnn_cifar10.training import Run
+from cnn_cifar10.training import Run, RunError
 from cnn_cifar10.utils import (
     InputError,
     Terminated,
@@ -198,13 +198,14 @@ class _Tuner(keras_tuner.Tuner):
         except KeyboardInterrupt:
             _forget_starts(run)
             raise
-        except OSError as error:  # of the disk, not of the trial
+        except (OSError, RunError) as error:  # of the disk, not of the trial
             _forget_starts(run)
-            raise keras_tuner.errors.FatalError(describe_os_error(error)) from error
+            said = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            raise keras_tuner.errors.FatalError(said) from error
         except Exception as error:
             # KerasTuner's messages do not get from a worker to its chief.
             with replacing(report.failure_path(run)) as part:
-                part.write_text(_reason(error), encoding="utf-8")
+                part.write_text(_reason(error), encoding="utf-8", newline="\n")
             accuracy = 0.0  # asked for, and not used of a trial that failed
         return {OBJECTIVE.name: accuracy}
 
@@ -266,7 +267,7 @@ def _work(search, state, objective, table=None):
         try:
             tuner.search(verbose=0)
         except (keras_tuner.errors.FatalError, grpc.RpcError) as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error.__cause__, (OSError, RunError)):
                 raise error.__cause__ from None
             if not isinstance(error.__cause__ or error, grpc.RpcError):
                 raise

@@ -141,7 +141,7 @@ def _write_table(results_csv, header, cells):
     known = [results_csv.read_bytes()] if results_csv.exists() else []
     sums = [f"{digest(data)}  {results_csv.name}\n" for data in (text.encode(), *known)]
     with replacing(_checksum_path(results_csv)) as part:
-        part.write_text("".join(sums), encoding="utf-8")
+        part.write_text("".join(sums), encoding="utf-8", newline="\n")
     with replacing(results_csv) as part:
         part.write_bytes(text.encode())
 

@@ -353,19 +353,23 @@ def _describe(facts, dataset, evaluations, history, augmented):
 
 
 def _describe_data(dataset, facts):
+    own = (known := facts["fingerprint"]) in dataset.fingerprints
+    fingerprint, notes = known if own else dataset.fingerprint, list(dataset.notes)
+    if own and facts["config"].get("use_validation"):
+        dataset = dataset.with_validation_in_train()
+        notes.append("Trained on the validation images too; no epoch was chosen by them.")
     counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
     images = dataset.train.images
-    own = (known := facts["fingerprint"]) in dataset.fingerprints
     return {
         "title": dataset.title,
-        "fingerprint": known if own else dataset.fingerprint,
+        "fingerprint": fingerprint,
         "images": {name: len(dataset.split(name)) for name in _SPLITS},
         "classes": dataset.num_classes,
         "smallest": int(counts.min()),
         "largest": int(counts.max()),
         "size": list(dataset.image_shape[:2]),
         "fit": images.fit if isinstance(images, ImageFiles) else None,
-        "notes": list(dataset.notes),
+        "notes": notes,
     }
 
 

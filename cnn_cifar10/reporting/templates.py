@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _FIGURE = re.compile(r"\]\((\w+\.png)\)")
 
 
-def fill_template(template: Path, figures: Iterable[str] | None = None, **values: Any) -> str:
+def fill_template(template: Path, figures: Iterable[str] | None = None, /, **values: Any) -> str:
     """Return a template of Markdown with its `{values}` filled in.
 
     A paragraph with a value that is `None` is left out, and so is a heading without paragraphs.
@@ -37,7 +37,9 @@ def fill_template(template: Path, figures: Iterable[str] | None = None, **values
     return "\n\n".join(filled).format(**values).strip()
 
 
-def write_filled(path: Path, template: Path, figures: "dict[str, Figure]", **values: Any) -> None:
+def write_filled(
+    path: Path, template: Path, figures: "dict[str, Figure]", /, **values: Any
+) -> None:
     """Write a page, and its figures beside it.
 
     Args:

@@ -125,6 +125,19 @@ def test_a_variant_that_lacks_a_seed_is_compared_on_the_others():
     assert found["none"] == (None, None, None, None)
 
 
+def test_where_a_run_is_missing_the_difference_is_still_the_mean_over_pairs():
+    measured = {
+        "reference": {0: 0.70, 1: 0.71, 2: 0.72, 3: 0.60},
+        "whole": {0: 0.71, 1: 0.72, 2: 0.73, 3: 0.75},
+        "lacking": {0: 0.705, 1: 0.715, 2: 0.725},
+    }
+    found = compare_with_reference(measured, "reference")
+    assert found["lacking"][0] == pytest.approx(0.005)
+    assert found["whole"][0] == pytest.approx(0.045)
+    halves = {name: high - low for name, (_, low, high, _) in found.items()}
+    assert halves["lacking"] / halves["whole"] == pytest.approx(math.sqrt(4 / 3))
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.01, None, 0.04, 0.03]) == [0.03, None, 0.06, 0.06]

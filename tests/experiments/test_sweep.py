@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -146,6 +147,21 @@ def test_a_function_of_your_own_is_declared_by_its_name(tmp_path, trained):
     go(TINY.with_base(model=build_custom_cnn), tmp_path)
     declared = find_study(tmp_path / "study/study.json")
     assert declared.base["model"] == "cnn_cifar10.architectures.custom:build_custom_cnn"
+
+
+def test_a_run_whose_validation_is_no_number_has_a_row_that_is_read_again(
+    tmp_path, trained, monkeypatch
+):
+    def history(run, read=Run.history):
+        found = read(run)
+        return found | {"val_loss": [0.2, math.nan]} if run.path.name == "wide-seed0" else found
+
+    monkeypatch.setattr(Run, "history", history)
+    rows = {row["run"]: row for row in go(TINY, tmp_path)}
+    assert rows["wide-seed0"]["failure"] == "the validation loss became nan in the last epoch"
+    assert rows["wide-seed0"]["validation_accuracy"] is None
+    assert rows["wide-seed1"]["failure"] == ""
+    assert {row["run"]: row for row in go(TINY, tmp_path)} == rows
 
 
 def test_runs_stay_where_that_is_asked_for(tmp_path, trained):

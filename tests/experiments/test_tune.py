@@ -26,7 +26,7 @@ from cnn_cifar10.configs import SEARCH_ADDRESS, SPACE, Search, TrainingConfig
 from cnn_cifar10.experiments import default_space, run_search, tune
 from cnn_cifar10.experiments.oracles import make_oracle
 from cnn_cifar10.experiments.search_report import read_trials
-from cnn_cifar10.training import Run, TrainingError
+from cnn_cifar10.training import Run, RunError, TrainingError
 from cnn_cifar10.training.checkpoint import Checkpoints
 from cnn_cifar10.utils import InputError, sigterm_raises
 
@@ -271,13 +271,17 @@ def test_damage_to_the_state_is_one_line(tmp_path):
     assert len(go(search_of(trials=2), tmp_path)) == 2
 
 
-def test_a_full_disk_ends_the_search_and_no_trial(tmp_path):
+FULL = [OSError(errno.ENOSPC, "No space left on device"), RunError("run: 9 MB are free; free some")]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_disk_ends_the_search_and_no_trial(tmp_path, error):
     def fill(count, config):
         if count == 1:
-            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "file"))
+            raise error
 
     objective = Recorded(fill)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(type(error), match=r"No space left on device|9 MB are free"):
         go(search_of(trials=1), tmp_path, objective)
     (row,) = go(search_of(trials=1), tmp_path, objective)
     assert row["status"] == "completed"

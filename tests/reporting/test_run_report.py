@@ -620,3 +620,18 @@ def test_report_of_a_trained_run(digits, digits_run, tmp_path):
 def test_run_of_other_classes_is_refused(digits_run, dataset, tmp_path):
     with pytest.raises(InputError, match="has other classes than three pets"):
         report_run(digits_run, dataset, tmp_path / "report", tmp_path / "results.csv")
+
+
+def test_images_that_were_trained_on_are_counted_so(tmp_path, dataset, facts, evaluations):
+    own = {**facts, "config": {**facts["config"], "use_validation": True}}
+    given = {"dataset": dataset, "history": HISTORY}
+    given["evaluations"] = {name: evaluations[name] for name in ("train", "test")}
+    data = write_report(tmp_path / "own", facts=own, **given)["data"]
+    counts = {name: len(dataset.split(name)) for name in ("train", "validation", "test")}
+    trained = {**counts, "train": counts["train"] + counts["validation"], "validation": 0}
+    assert data["images"] == trained
+    assert data["smallest"] * 3 <= trained["train"] <= data["largest"] * 3
+    assert "Trained on the validation images too" in (tmp_path / "own/report.md").read_text()
+    # Of other data none were.
+    other = write_report(tmp_path / "other", facts={**own, "fingerprint": "f" * 64}, **given)
+    assert other["data"]["images"] == counts

@@ -15,7 +15,7 @@ More of {costs}.
 
 ## Drawn
 
-![A figure]({figure}) beside ![another](other.png)
+![A figure]({figures}) beside ![another](other.png)
 
 ## Told
 
@@ -36,7 +36,7 @@ def template(tmp_path):
     return path
 
 
-KNOWN = {"name": "page", "costs": {"total": 1, "each": 2000}, "figure": "one.png", "told": ""}
+KNOWN = {"name": "page", "costs": {"total": 1, "each": 2000}, "figures": "one.png", "told": ""}
 
 
 def test_every_field_is_filled_in_and_nothing_else_changes(template):
@@ -68,4 +68,4 @@ def test_a_page_that_is_written_has_its_figures_beside_it(tmp_path, template):
 
 def test_a_value_that_is_not_given_is_an_error(template):
     with pytest.raises(KeyError, match="told"):
-        fill_template(template, name="page", costs={"total": 1, "each": 2}, figure="")
+        fill_template(template, name="page", costs={"total": 1, "each": 2}, figures="")
