@@ -147,9 +147,13 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
     api = huggingface_hub.HfApi(library_name="cnn-cifar10")
     try:
         api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.model_info(repository).private:
+            raise InputError(f"{name}: is there, and public; name a new one, or hide it first")
         done = api.upload_folder(
             repo_id=repository, folder_path=folder, allow_patterns=[*sizes], commit_message=_MESSAGE
         )
+    except InputError:
+        raise
     except Exception as error:  # of the library, of HTTP, of the system
         raise InputError(
             f"{name}: cannot be uploaded: {first_line(error)}; check the name, and that the token "

@@ -16,12 +16,14 @@ class StandIn:
     Attributes:
         repositories: Commits of each repository, oldest first, as pairs of the commit and its
             files, bytes by path.
+        private: Names of those that were made for their owners alone.
         token: What an upload must show.
         asked: Paths that were asked for.
     """
 
     def __init__(self):
-        self.repositories, self.token, self.asked = {}, "hf_token", []
+        self.repositories, self.private = {}, set()
+        self.token, self.asked = "hf_token", []
 
     def find(self, repository, revision):
         """Return the commit and the files of a revision, or `None`."""
@@ -70,7 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.refuse(404, "EntryNotFound")
         if repository not in hub.repositories:
             return self.refuse(404, "RepoNotFound")
-        if not (found := hub.find(repository, revision)):
+        empty = (None, {}) if path.startswith("/api/") and not rest else None
+        if not (found := hub.find(repository, revision) or empty):
             return self.refuse(404, "RevisionNotFound")
         sha, files = found
         if path.startswith("/api/"):
@@ -78,7 +81,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 {"type": "file", "path": path, "size": len(data), "oid": digest(data)}
                 for path, data in files.items()
             ]
-            about = {"id": repository, "sha": sha, "siblings": [], "tags": [], "private": False}
+            about = {"id": repository, "sha": sha, "siblings": [], "tags": []}
+            about["private"] = repository in hub.private
             return self.answer(listed if rest[:1] == ["tree"] else about)
         if (place := "/".join(rest)) not in files:
             return self.refuse(404, "EntryNotFound")
@@ -95,8 +99,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case ["api", "repos", "create"]:
                 asked = json.loads(body)
                 repository = f"{asked['organization']}/{asked['name']}"
+                is_new = repository not in hub.repositories
                 hub.repositories.setdefault(repository, [])
-                self.answer({"url": f"http://{self.headers['Host']}/{repository}"})
+                if is_new and asked.get("visibility") == "private":
+                    hub.private.add(repository)
+                url = {"url": f"http://{self.headers['Host']}/{repository}"}
+                self.answer(url, 200 if is_new else 409)
             case ["api", "validate-yaml"]:
                 self.answer({"errors": [], "warnings": []})
             case ["api", "models", owner, name, "preupload", "main"]:

@@ -82,6 +82,20 @@ def test_without_a_token_nothing_is_uploaded(hub, folder, capsys):
     assert not hub.asked
 
 
+def test_a_private_repository_is_made_so_and_a_public_one_is_not_taken_for_it(
+    hub, folder, monkeypatch, capsys
+):
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert main(["push", str(folder), NAME, "--private"]) == 0
+    assert hub.private == {"someone/digits"}
+    assert main(["push", str(folder), f"{NAME}-open"]) == 0
+    assert hub.private == {"someone/digits"}
+    uploaded = len(hub.repositories["someone/digits-open"])
+    assert main(["push", str(folder), f"{NAME}-open", "--private"]) == 2
+    assert "is there, and public; name a new one" in capsys.readouterr().err
+    assert len(hub.repositories["someone/digits-open"]) == uploaded
+
+
 def test_what_is_uploaded_is_what_is_fetched(hub, folder, monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert main(["push", str(folder), NAME, "--json"]) == 0
