@@ -88,6 +88,7 @@ def unfounded(prose, known):
 def test_what_a_notebook_imports_is_there(path):
     found = {pair for cell in cells_of(path, "code") for pair in imported("".join(cell["source"]))}
     assert found
+    assert not {module for module, _ in found if module.count(".") > 1}, "rooms have one door"
     missing = {pair for pair in found if not hasattr(importlib.import_module(pair[0]), pair[1])}
     assert not missing
 

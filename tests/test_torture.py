@@ -34,3 +34,5 @@ def test_a_few_tries_of_a_check_hold(check, tmp_path):
         rows = list(csv.DictReader(file))
     assert not [row for row in rows if row["holds"] == "no" and row["timed"] == "no"]
     assert (tmp_path / "reliability.md").exists()
+    if all(row["holds"] == "not tried" for row in rows):
+        pytest.skip(rows[0]["found"])

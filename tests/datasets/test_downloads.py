@@ -454,14 +454,15 @@ def test_processes_that_begin_together_download_once(host, start, cache):
     assert is_clean(cache)
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
-def test_a_download_that_is_interrupted_goes_on_in_the_next_run(host, start, cache, signal_):
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_a_download_that_is_interrupted_goes_on_in_the_next_run(host, start, cache, name):
     part = cache / "cached.part"
     process = start(host(at_rate(40_000)))
     while not part.exists() or part.stat().st_size < 5000:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
-    process.send_signal(signal_)
+    process.send_signal(getattr(signal, name))
     process.communicate()
     assert process.returncode
     kept = part.stat().st_size

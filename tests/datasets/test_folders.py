@@ -354,6 +354,7 @@ def test_links_are_followed_but_never_in_circles(make_images, assert_partition, 
     assert len(found) < 20
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_what_only_looks_like_a_file_is_never_opened(make_images, tmp_path):
     make_images(tmp_path, a=4, b=4)
     os.mkfifo(tmp_path / "a" / "pipe.png")

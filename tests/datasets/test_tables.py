@@ -172,6 +172,10 @@ def test_what_is_no_table_is_said_so(photos, refusal):
     assert "no folder, CSV or TSV" in refusal("folder", photos / "photos" / "000.png")
     assert "no such file or folder" in refusal("folder", photos / "gone.csv")
     assert not is_table(photos / "photos" / "000.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_no_table(photos, refusal):
     os.mkfifo(photos / "pipe.csv")
     assert not is_table(photos / "pipe.csv")
     assert "no folder, CSV or TSV" in refusal("folder", photos / "pipe.csv")

@@ -124,7 +124,13 @@ def nothing(input_shape, num_classes):
 """
 
 
-@pytest.mark.parametrize("kind", ["sequential", "nested", "subclass"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "subclass",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sequential", "nested")),
+    ],
+)
 def test_a_network_may_be_any_keras_model(kind, tmp_path, digits):
     (tmp_path / "nets.py").write_text(KINDS)
     run, report = train_with(f"{tmp_path / 'nets.py'}:{kind}", tmp_path)

@@ -15,6 +15,7 @@ from cnn_cifar10.inference import ArtifactError, Classifier, open_session
 from cnn_cifar10.inference import session as sessions
 from cnn_cifar10.utils import InputError, references
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes and devices")
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 EXPORTS = {
@@ -84,11 +85,6 @@ def test_a_hostile_model_is_refused_before_keras_makes_room_for_it(kind, hostile
         run.load_model()
     assert str(raised.value).startswith(str(run.model_path))
     check_line(str(raised.value))
-
-
-def test_the_collection_is_large(hostile):
-    assert len(hostile.RUNS) >= 40
-    assert len(hostile.EXPORTS) >= 40
 
 
 @pytest.mark.slow

@@ -942,3 +942,40 @@ def test_importances_are_bars_with_the_doubt_beside_them():
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [0.7, 0.1]
     assert axes.get_title(loc="left") == "a search: out-of-bag R² of the forest 0.25"
+
+
+def test_class_counts_are_bars_the_largest_on_top():
+    (axes,) = plotting.plot_class_counts({"a": 3, "b": 9, "c": 5}).axes
+    assert [bar.get_width() for bar in axes.patches] == [3, 5, 9]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "c", "b"]
+
+
+def test_image_sizes_are_dots_at_width_and_height():
+    (axes,) = plotting.plot_image_sizes(np.array([4, 9, 9]), np.array([5, 7, 7])).axes
+    (dots,) = axes.collections
+    np.testing.assert_array_equal(dots.get_offsets(), [[4, 5], [9, 7]])
+    small, large = dots.get_sizes()
+    assert small < large
+    assert "width" in axes.get_xlabel()
+
+
+def test_a_range_test_marks_the_rate_that_it_suggests():
+    (axes,) = plotting.plot_range_test([0.1, 1.0], [2.0, 1.0], [2.0, 1.5], 0.5).axes
+    steps, smoothed, mark = axes.lines
+    np.testing.assert_array_equal(steps.get_xydata(), [[0.1, 2.0], [1.0, 1.0]])
+    np.testing.assert_array_equal(smoothed.get_xydata(), [[0.1, 2.0], [1.0, 1.5]])
+    assert set(mark.get_xdata()) == {0.5}
+
+
+def test_effects_are_points_above_or_below_the_reference():
+    rows = [
+        {"variant": "usual", "mean": 0.70, "verdict": ""},
+        {"variant": "wide", "mean": 0.72, "verdict": "better"},
+    ]
+    effects = [{"study": "a_study", "reference": "usual", "variants": rows}]
+    (axes,) = plotting.plot_effects(effects, 0.01).axes
+    dots = next(each for each in axes.collections if len(each.get_offsets()) == 2)
+    found = sorted(dots.get_offsets()[:, 0])
+    np.testing.assert_allclose(found, [0, 2], atol=1e-9)
+    named = {text.get_text(): text.xy[0] for text in axes.texts}
+    assert named["wide"] == pytest.approx(2)
