@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/cnn-cifar10 train --dataset digits --epochs 12 --augment crop --overwrite \
 		--output models/demo --report reports/demo --results reports/demo/results.csv
 
-# What a change must pass: every test but the slow ones, and two notebooks in small mode.
+# Every test but the slow ones, and two notebooks in small mode.
 # `make test COVERAGE=--cov` also measures coverage, which takes a fifth longer.
 test: install
 	$(TEST) -m "not slow" $(COVERAGE)

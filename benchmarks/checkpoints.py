@@ -32,8 +32,8 @@ from cnn_cifar10.utils import (
     format_hardware,
     git_commit,
     read_csv,
-    replacing,
     write_csv,
+    write_page,
 )
 
 KINDS = ("without states", "as usual")
@@ -61,7 +61,7 @@ def main():
             rows = [*read_csv(table), row]
             names = (*COLUMNS, *CONDITIONS)
             write_csv(table, names, [[each[name] for name in names] for each in rows])
-            write_page(rows, args.reports / "checkpoints.md")
+            write_report(rows, args.reports / "checkpoints.md")
 
 
 def measure(config, kind, folder):
@@ -96,15 +96,15 @@ def measure(config, kind, folder):
     }
 
 
-def write_page(rows, path):
+def write_report(rows, path):
     """Write the rows as Markdown, and what states cost each network."""
     lines = []
-    same = ("network", "images", "epochs", "hardware")
+    same = ("network", "images", "epochs", *CONDITIONS)
     groups = collections.defaultdict(lambda: {kind: [] for kind in KINDS})
     for row in rows:
         training = tuple(str(row[name]) for name in same)
         groups[training][row["states"]].append(float(row["seconds"]))
-    for (network, images, epochs, _), times in groups.items():
+    for (network, images, epochs, *_), times in groups.items():
         seconds = [times[kind] for kind in KINDS]
         if all(seconds):
             without, usual = map(statistics.median, seconds)
@@ -120,10 +120,9 @@ def write_page(rows, path):
         f"of all that `train` does. {hardware}. Written by `python benchmarks/checkpoints.py`.\n\n"
         + "\n".join(lines)
         + "\n\n"
-        f"{format_table([{name: row[name] for name in COLUMNS} for row in rows])}\n"
+        f"{format_table([{name: row[name] for name in COLUMNS} for row in rows])}"
     )
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(path, text)
 
 
 if __name__ == "__main__":

@@ -223,11 +223,12 @@ def export_split(folder, work, seed):
 def train(args, work):
     """Train by default, as before, and as Keras's guide does: on the same images, in turn."""
     rows = Rows(args.output / "train.csv", ("folder", "contender", "seed"))
+    command = f"cnn-cifar10 train {args.options}".strip()
     for seed, folder in itertools.product(args.seeds, chosen(args)):
         split, key = export_split(folder, work, seed), (folder.name,)
-        if (ours := rows.find(*key, "cnn-cifar10 train", seed)) is None:
+        if (ours := rows.find(*key, command, seed)) is None:
             ours = run_training(split, work, seed, args.options)
-            rows.add(*key, "cnn-cifar10 train", seed, **ours)
+            rows.add(*key, command, seed, **ours)
         for size in dict.fromkeys((224, ours["image_size"])):
             if rows.find(*key, f"plain Keras, {size} pixels", seed) is None:
                 row = run_plain(split, work, seed, size)
@@ -237,7 +238,7 @@ def train(args, work):
             rows.add(*key, "commit 1cd306a", seed, **row)
     table = rows.table
     keys = ["folder", "contender"]
-    ours = table[table.contender == "cnn-cifar10 train"].set_index(["folder", "seed"]).seconds
+    ours = table[table.contender == command].set_index(["folder", "seed"]).seconds
     table["share"] = table.join(ours.rename("ours"), ["folder", "seed"]).eval("ours / seconds")
     lines = [
         {
@@ -253,9 +254,8 @@ def train(args, work):
     ]
     write(
         args, "train", "One command, beside the same before and beside plain Keras", lines,
-        f"`cnn-cifar10 train --dataset folder --data-dir FOLDER{' ' * bool(args.options)}"
-        f"{args.options}`, all else by default, from a cold cache; minutes are of the whole "
-        "process, its report included. Plain Keras is "
+        f"`{command} --dataset folder --data-dir FOLDER`, all else by default, from a cold cache; "
+        "minutes are of the whole process, its report included. Plain Keras is "
         "`benchmarks/plain_finetuning.py`: the same backbone and weights. All have the same images "
         "for training, validation and test, and run one after the other in turn. A seed decides "
         "this split, order and augmentation.", table,

@@ -33,8 +33,8 @@ from cnn_cifar10.utils import (
     describe_hardware,
     format_hardware,
     package_versions,
-    replacing,
     write_csv,
+    write_page,
 )
 
 
@@ -63,7 +63,8 @@ def main():
 
 
 def measure_matrix_product(rounds, size=2048):
-    """Return the machine's own limit: float32 and bfloat16 products of two matrices."""
+    """Return the machine's own limit: products of two matrices in the formats of trainings."""
+    formats = dict.fromkeys(("float32", choose_precision().removeprefix("mixed_")))
 
     def contender(dtype):
         matrix = keras.ops.ones((size, size), dtype)
@@ -76,7 +77,7 @@ def measure_matrix_product(rounds, size=2048):
 
         return multiply
 
-    speeds = alternate({t: contender(t) for t in ("float32", "bfloat16")}, rounds)
+    speeds = alternate({t: contender(t) for t in formats}, rounds)
     return [
         row(f"matrix product {size}, {dtype}", statistics.median(values), "GFLOP/s")
         for dtype, values in speeds.items()
@@ -127,7 +128,9 @@ def measure_training(config, limits, rounds, others=None, images=1920):
     def contender(precision, fused):
         model = build_model(config, data, precision)
         compile_model(model, config, data)
-        batches = training_batches(data.train, 10, batch_size=config.batch_size)
+        batches = training_batches(
+            data.train, 10, batch_size=config.batch_size, augment=config.augment
+        )
 
         def train(steps=steps):
             began = time.perf_counter()
@@ -216,10 +219,9 @@ def write_table(rows, conditions, output, name="benchmarks"):
     text = (
         f"# {name.capitalize()}\n\n{conditions}, on {format_hardware(describe_hardware())}; "
         f"{', '.join(f'{package} {version}' for package, version in versions.items())}.\n\n"
-        f"{format_table(rows)}\n"
+        f"{format_table(rows)}"
     )
-    with replacing(output / f"{name}.md") as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(output / f"{name}.md", text)
     write_csv(output / f"{name}.csv", rows[0], [each.values() for each in rows])
     print(text)
 

@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from cnn_cifar10.configs import make_config
 from cnn_cifar10.reporting import format_table
 from cnn_cifar10.training import Speed, estimate_cost, estimate_memory
-from cnn_cifar10.utils import read_csv, replacing, write_csv
+from cnn_cifar10.utils import read_csv, write_csv, write_page
 
 DEVICES = (1, 8, 64, 256)
 VALIDATION = {"CIFAR-10": 5_000, "CIFAR-10 at 224": 5_000, "ImageNet": 50_000}
@@ -94,10 +94,9 @@ def main():
         "Median seconds of the epochs after the first, of CIFAR-10 (JPEG copy), with validation, "
         "beside the model's. The first epoch has compilation too. The model does not know what "
         "starting each validation takes, nor writing states; short epochs take longer by that.\n\n"
-        f"{format_table(compare(args.reports / 'gpu', measured.values()))}\n"
+        f"{format_table(compare(args.reports / 'gpu', measured.values()))}"
     )
-    with replacing(args.reports / "scale.md") as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(args.reports / "scale.md", text)
     print(text)
 
 

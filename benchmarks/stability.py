@@ -8,7 +8,8 @@ ends below that of its first epoch, and its validation accuracy ends at twice th
 Runs have their network's usual recipe, on a part of CIFAR-10; the test split is not read. Cheap
 networks come first. A run adds its row to reports/stability.csv as soon as it is done, and
 reports/stability.md is made of all rows. What has its row is passed over, so the same command
-goes on where it stopped; where the usual recipe is another now, a new row takes its place.
+goes on where it stopped; where a setting that the table shows is another now, a new row takes
+its place.
 """
 
 import argparse
@@ -30,8 +31,8 @@ from cnn_cifar10.utils import (
     format_hardware,
     git_commit,
     read_csv,
-    replacing,
     write_csv,
+    write_page,
 )
 
 # By the time that a step takes; others come last.
@@ -72,7 +73,7 @@ def main():
             rows = sorted([*others, row], key=lambda each: (place(each["network"]), each["seed"]))
             args.reports.mkdir(parents=True, exist_ok=True)
             write_csv(table, COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
-            write_page(rows, args.reports / "stability.md")
+            write_report(rows, args.reports / "stability.md")
 
 
 def place(name):
@@ -136,7 +137,7 @@ def judge(history, reason, num_classes):
     }
 
 
-def write_page(rows, path):
+def write_report(rows, path):
     """Write the rows as Markdown, and what was found."""
     held = sum(row["verdict"] == "holds" for row in rows)
     shown = ("network", "seed", "images", "epochs", *SHOWN, "first_loss", "last_loss")
@@ -149,10 +150,9 @@ def write_page(rows, path):
         "accuracies are of the validation split after a very short training; they do not rank "
         f"networks. Hardware: {'; '.join(sorted({row['hardware'] for row in rows}))}, beside other "
         "work. Written by `python benchmarks/stability.py`.\n\n"
-        f"{format_table([{name: row[name] for name in shown} for row in rows])}\n"
+        f"{format_table([{name: row[name] for name in shown} for row in rows])}"
     )
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(path, text)
 
 
 if __name__ == "__main__":

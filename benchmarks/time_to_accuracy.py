@@ -25,7 +25,14 @@ from cnn_cifar10.datasets import load_dataset
 from cnn_cifar10.plotting import plot_time_to_accuracy
 from cnn_cifar10.reporting import format_table, report_run, summarize_times
 from cnn_cifar10.training import load_data, train
-from cnn_cifar10.utils import describe_hardware, format_hardware, read_csv, replacing, write_csv
+from cnn_cifar10.utils import (
+    describe_hardware,
+    format_hardware,
+    read_csv,
+    write_csv,
+    write_figure,
+    write_page,
+)
 
 RECIPES = {
     "fastest": ("faster", {"epochs": 2, "small_epochs": 1, "train_images": 20_000}),
@@ -74,7 +81,7 @@ def main():
             rows.sort(key=lambda row: (row["recipe"], row["seed"]))
             args.output.mkdir(parents=True, exist_ok=True)
             write_csv(table, COLUMNS, [row.values() for row in rows])
-    write_page(read_csv(table), args.output, load_dataset("cifar10").title)
+    write_report(read_csv(table), args.output, load_dataset("cifar10").title)
 
 
 def run_recipe(name, seed, models, output):
@@ -123,13 +130,12 @@ def run_airbench(seed):
     }
 
 
-def write_page(rows, output, title):
+def write_report(rows, output, title):
     """Write means over seeds as Markdown, and the figure."""
     seconds_of = "the tracing of the graph included"
     if any(float(row["compile_seconds"]) for row in rows):
         seconds_of = "without compilation where its longest time stands beside them"
-    with replacing(output / "time_to_accuracy.png") as part:
-        plot_time_to_accuracy(rows, title).savefig(part, format="png", dpi=110)
+    write_figure(output / "time_to_accuracy.png", plot_time_to_accuracy(rows, title))
     text = (
         f"# Time to accuracy\n\n{title}, trained on the validation images too, on "
         f"{'; '.join(sorted({row['hardware'] for row in rows}))}; mean ± standard deviation over "
@@ -137,10 +143,9 @@ def write_page(rows, output, title):
         f"{format_table(summarize_times(rows))}\n\n"
         "![Accuracy against seconds](time_to_accuracy.png)\n\n"
         "How others' rows came about, what their seconds are of, and what else was tried: "
-        "[benchmarks/NOTES.md](../../benchmarks/NOTES.md).\n"
+        "[benchmarks/NOTES.md](../../benchmarks/NOTES.md)."
     )
-    with replacing(output / "time_to_accuracy.md") as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(output / "time_to_accuracy.md", text)
     print(text)
 
 

@@ -22,7 +22,7 @@ import files
 import requirements
 import service
 import states
-from table import add_rows, write_page
+from table import add_rows, write_report
 
 CHECKS = {
     "kill": endings.kill,
@@ -59,7 +59,7 @@ def main():
     for name in args.checks or CHECKS:
         for row in add_rows(CHECKS[name](args.count, args.seed), name, args.seed, args.reports):
             failed |= row["holds"] == "no"
-    write_page(args.reports, CHECKS)
+    write_report(args.reports, CHECKS)
     return int(failed)
 
 

@@ -28,6 +28,8 @@ def open_hostile(command, count, seed):
             capture_output=True,
             text=True,
         )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-5000:])
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         written = [*Path(place).rglob("ran"), *(Path(place).iterdir())]
         written = [path.name for path in written if path.name not in ("work", "cache")]

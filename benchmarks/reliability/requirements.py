@@ -8,6 +8,8 @@ from pathlib import Path
 
 from table import Found
 
+_USAGE = 2  # exit code of a command that was called wrongly
+
 
 def audit(count, seed):
     """Look the installed packages up in the index's list of known holes."""
@@ -20,7 +22,9 @@ def audit(count, seed):
     what, bar = "packages with known holes", "none"
     if not text:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        yield Found(what, bar, None, 0, f"not asked: {lines[-1][-200:]}")
+        is_broken = done.returncode == _USAGE or "No module named" in lines[-1]
+        held, of = (0, 1) if is_broken else (None, 0)  # else the index did not answer
+        yield Found(what, bar, held, of, f"not asked: {lines[-1][-200:]}")
         return
     asked = json.loads(text)["dependencies"]
     packages = [each for each in asked if "version" in each]

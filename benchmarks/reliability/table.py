@@ -1,6 +1,7 @@
 """The table of what held: a row a check in reports/reliability.csv, and the page made of it."""
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from cnn_cifar10.utils import (
     format_hardware,
     git_commit,
     read_csv,
-    replacing,
     write_csv,
+    write_page,
 )
 
 COLUMNS = (
@@ -77,9 +78,12 @@ def _held(row):
     return f"{row['held']} of {row['of']}" if row["held"] else "not tried"
 
 
-def write_page(reports: Path, checks):
+def write_report(reports: Path, checks):
     """Write the newest row of each check as Markdown, and which of the checks have none."""
-    newest = {(row["check"], row["what"]): row for row in read_csv(reports / "reliability.csv")}
+    newest = {
+        (row["check"], re.sub(r"[\d,]+", "", row["what"])): row  # however often it was tried
+        for row in read_csv(reports / "reliability.csv")
+    }
     rows = list(newest.values())
     shown = [
         {
@@ -110,7 +114,6 @@ def write_page(reports: Path, checks):
         f"Hardware: {hardware}. `load` is the machine's load average before a check: above 0, "
         "other programs ran beside it, and what is timed was slower for it. Written by "
         "`make torture`; `python benchmarks/reliability CHECK` runs one check.\n\n"
-        f"{format_table(shown)}\n"
+        f"{format_table(shown)}"
     )
-    with replacing(reports / "reliability.md") as part:
-        part.write_text(text, encoding="utf-8")
+    write_page(reports / "reliability.md", text)
