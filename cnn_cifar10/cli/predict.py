@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from cnn_cifar10.cli import options
-from cnn_cifar10.utils import InputError, printable
+from cnn_cifar10.utils import InputError, check_writable, printable
 
 _NAMED = 20  # images that cannot be read; more are counted
 
@@ -80,6 +80,12 @@ def _check(args):
     for path in (args.csv, args.embeddings):
         if path and os.path.lexists(path):
             raise InputError(f"{printable(path)}: is there already; remove it or name another file")
+        if path:
+            check_writable(path.parent, InputError, "name a file elsewhere")
+        if path and not path.parent.is_dir():
+            raise InputError(f"{printable(path)}: its folder does not exist; make it first")
+    if args.csv and args.csv == args.embeddings:
+        raise InputError("--csv and --embeddings name the same file; name two")
     folders = [path for path in args.images if path.is_dir()]
     for folder in folders:
         if next(find_images(folder), None) is None:

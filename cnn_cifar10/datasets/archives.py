@@ -103,9 +103,9 @@ def _members(raw: IO[bytes]) -> Iterator[tuple[str, int, bool, Callable[[], Any]
     if zipfile.is_zipfile(raw):
         with _open_zip(raw) as archive:
             for info in archive.infolist():
-                if not info.is_dir():
+                name = info.filename.replace("\\", "/")
+                if not name.endswith("/"):  # a folder
                     kind = stat.S_IFMT(info.external_attr >> 16)  # 0: none is given
-                    name = info.filename.replace("\\", "/")
                     opened = functools.partial(archive.open, info)
                     yield name, info.file_size, kind in (0, stat.S_IFREG), opened
     else:

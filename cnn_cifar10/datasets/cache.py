@@ -189,8 +189,12 @@ def _mark(path):
 
 
 def _last_used(path):
-    return _mark(path).stat().st_mtime if _mark(path).exists() else 0
+    with contextlib.suppress(FileNotFoundError):  # another process removes files too
+        return _mark(path).stat().st_mtime
+    return 0
 
 
 def _bytes(path):
-    return path.stat().st_size if path.exists() else 0
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

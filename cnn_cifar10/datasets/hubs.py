@@ -125,11 +125,16 @@ def _columns(features: dict[str, Any], column: str) -> tuple[str, str, list[str]
 def _licence(place: str) -> str:
     """Return the licence that the card of a data set names, "" where there is none."""
     from huggingface_hub import DatasetCard
+    from huggingface_hub.errors import EntryNotFoundError
 
     card = Path(place).expanduser() / "README.md"
     if card.parent.is_dir() and not card.is_file():
         return ""
-    named = DatasetCard.load(card if card.is_file() else place).data.license or ""
+    try:
+        found = DatasetCard.load(card if card.is_file() else place, ignore_metadata_errors=True)
+    except EntryNotFoundError:
+        return ""
+    named = found.data.license or ""
     return named if isinstance(named, str) else ", ".join(named)
 
 

@@ -55,7 +55,7 @@ def _list_imagenet(root: Path) -> tuple[dict[str, str], Files]:
     needed = [f"{prefix}train", f"{prefix}val", "LOC_synset_mapping.txt"]
     if missing := [name for name in needed if not (root / name).exists()]:
         raise DatasetError(f"{root}: lacks {few(missing)}; add what Kaggle's download holds")
-    names = _synset_names((root / "LOC_synset_mapping.txt").read_text("utf-8"))
+    names = _synset_names((root / "LOC_synset_mapping.txt").read_text("utf-8-sig"))
     train = list_entries(root, prefix + "train")[0]
     synsets = {os.path.basename(folder) for folder in train}
     if unknown := sorted(synsets - names.keys()):
@@ -74,9 +74,10 @@ def _list_solved(root: Path, images: Sequence[str]) -> Iterator[tuple[str, str]]
     table = root / "LOC_val_solution.csv"
     if not table.is_file():
         raise DatasetError(f"{table}: no such file; add it, or sort val/ into synset folders")
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         # "ILSVRC2012_val_00048981,n03995372 85 1 499 272": a synset, then a box.
-        synsets = {row[0]: row[1].split()[0] for row in csv.reader(file)}
+        rows = (row for row in csv.reader(file) if len(row) > 1 and row[1].strip())
+        synsets = {row[0]: row[1].split()[0] for row in rows}
     for path in images:
         if (image := Path(path).stem) not in synsets:
             raise DatasetError(f"{table}: has no line for {path}; add it or remove the image")
@@ -85,7 +86,8 @@ def _list_solved(root: Path, images: Sequence[str]) -> Iterator[tuple[str, str]]
 
 def _synset_names(mapping: str) -> dict[str, str]:
     """Return a different name for each synset: a synonym, all synonyms, or these and the synset."""
-    words = dict(line.split(maxsplit=1) for line in mapping.splitlines() if line.strip())
+    lines = (line.split(maxsplit=1) for line in mapping.splitlines() if line.strip())
+    words = {synset: rest[0] if rest else synset for synset, *rest in lines}
     first = {synset: synonyms.split(",")[0].strip() for synset, synonyms in words.items()}
     count = Counter(first.values())
     names = {key: first[key] if count[first[key]] == 1 else words[key].strip() for key in words}

@@ -4,6 +4,7 @@ A folder of records holds shards and `index.npz`, which says what a listing and 
 files would find. Whatever is made of files is made of records in the same way.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ SHARD_BYTES = 2**28
 """Bytes of images in a shard."""
 
 INDEX = "index.npz"
+_SOURCE = ".source"  # a digest of where the images were
 _REMOVE = "remove it, and convert the images again"
 
 
@@ -50,7 +52,8 @@ def write_records(
         DatasetError: If files cannot be used, are changed meanwhile, or the folder holds others.
     """
     import_array_record()
-    _check_folder(folder)
+    source = hashlib.sha256(os.fsencode((files.table or files.root).resolve())).hexdigest()
+    _check_folder(folder, source)
     with working_in(folder):
         clear_parts(folder)
         scan = files.scan(None, "crop", progress)
@@ -61,18 +64,23 @@ def write_records(
             _name(number, scan.digests[members]): members
             for number, members in enumerate(np.split(np.arange(len(scan)), _starts(scan.bytes)))
         }
-        with progress_bar(len(scan), progress, "Writing records") as bar:
-            for name, members in shards.items():
-                if not (folder / name).exists():
-                    write_shard(folder / name, _contents(scan, members))
-                bar.update(len(members))
+        (folder / _SOURCE).write_text(source, encoding="utf-8", newline="\n")
+        try:
+            with progress_bar(len(scan), progress, "Writing records") as bar:
+                for name, members in shards.items():
+                    if not (folder / name).exists():
+                        write_shard(folder / name, _contents(scan, members))
+                    bar.update(len(members))
+        finally:
+            if not any(folder.glob("*.array_record")):  # nothing came of it
+                (folder / _SOURCE).unlink()
         for path in {*folder.glob("*.array_record")} - {folder / name for name in shards}:
             path.unlink()  # of images that have changed
         _write_index(folder, files, scan, {name: len(shards[name]) for name in shards})
     return len(scan)
 
 
-def _check_folder(folder):
+def _check_folder(folder, source):
     others = [
         path.name
         for path in (folder.iterdir() if folder.is_dir() else ())
@@ -81,6 +89,14 @@ def _check_folder(folder):
     if others or folder.is_file():
         found = f"holds {few(sorted(others))}" if others else "is a file"
         raise DatasetError(f"{printable(folder)}: {found}; name a new folder for records")
+    holds_records = folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir())
+    with contextlib.suppress(OSError):
+        if (folder / _SOURCE).read_text(encoding="utf-8") == source:
+            return
+    if holds_records:
+        raise DatasetError(
+            f"{printable(folder)}: holds the records of other images; name a new folder for records"
+        )
 
 
 def _starts(sizes):

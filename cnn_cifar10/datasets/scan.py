@@ -134,7 +134,11 @@ def _image_files(paths, size, fit, digests):
     if size is None:
         return None
     if paths:
-        root = os.path.commonpath([os.path.abspath(path) for path in (min(paths), max(paths))])
+        ends = [os.path.abspath(path) for path in (min(paths), max(paths))]
+        try:
+            root = os.path.commonpath(ends)
+        except ValueError:  # on two drives
+            root = os.pathsep.join(ends)
         key = repr((root, size, fit, decoder_version()))
         cache = open_cache(key, len(paths) * 3 * math.prod(size))
     return ImageFiles(paths, size, fit, digests, cache)

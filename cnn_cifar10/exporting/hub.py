@@ -14,6 +14,7 @@ from cnn_cifar10.utils import (
     CHECKSUMS,
     HUB,
     InputError,
+    digest,
     first_line,
     read_checked,
     read_checksums,
@@ -53,6 +54,9 @@ def check_hub_folder(folder: Path) -> None:
         return
     if not all((folder / name).is_file() for name in (_MARK, CHECKSUMS)):
         raise InputError(f"{folder}: holds something else; name a new or empty folder")
+    card = folder / _CARD
+    if card.is_file() and digest(card.read_bytes()) != read_checksums(folder).get(_CARD):
+        raise InputError(f"{card}: was edited, and would be lost; move it, or name a new folder")
 
 
 def write_hub_folder(run: "Run", folder: Path) -> None:
@@ -139,7 +143,11 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
     if not (folder / _MARK).is_file():
         raise InputError(f"{folder}: not for the Hub; make it with `cnn-cifar10 export RUN --hub`")
     files = read_checksums(folder)
-    sizes = {each: len(read_checked(folder, each)) for each in files}
+    sizes = {each: len(read_checked(folder, each)) for each in files if each != _CARD}
+    card = (folder / _CARD).read_bytes()
+    sizes[_CARD] = len(card)
+    if digest(card) != files.get(_CARD):  # people edit it
+        write_checksums(folder, [folder / each for each in sizes])
     sizes[CHECKSUMS] = (folder / CHECKSUMS).stat().st_size
     document = {"name": name, "files": sizes, "commit": None}
     if not huggingface_hub.get_token():
@@ -150,7 +158,11 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
         if private and not api.model_info(repository).private:
             raise InputError(f"{name}: is there, and public; name a new one, or hide it first")
         done = api.upload_folder(
-            repo_id=repository, folder_path=folder, allow_patterns=[*sizes], commit_message=_MESSAGE
+            repo_id=repository,
+            folder_path=folder,
+            allow_patterns=[*sizes],
+            delete_patterns=_old_files(sizes),
+            commit_message=_MESSAGE,
         )
     except InputError:
         raise
@@ -160,3 +172,14 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
             "may write"
         ) from error
     return {**document, "commit": done.oid}
+
+
+def _old_files(names):
+    """Return patterns of the exports that a repository may hold and these files are not of."""
+    files = [each.file for each in FORMATS.values()]
+    return [
+        pattern
+        for file in files
+        if not any(name == file or name.startswith(f"{file}/") for name in names)
+        for pattern in (file, f"{file}/*")
+    ]

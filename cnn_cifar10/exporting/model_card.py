@@ -134,6 +134,8 @@ def _pretrained(facts):
     options = {**(network.options if network else {}), **config.get("model_options", {})}
     if options.get("weights") != "imagenet":
         return ""
+    if "backbone" not in options:  # of a network of one's own
+        return " Training began with weights of ImageNet."
     backbone = escape_markdown(printable(options["backbone"]))
     if str(options["backbone"]).startswith(KERASHUB):
         return f" Its backbone began with the weights of {backbone}."

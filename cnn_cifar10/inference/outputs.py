@@ -113,11 +113,12 @@ def _numbered(path, start):
 def _folder_names(names):
     """Return a name for the folder of each class, all of them different on any file system."""
     safe: list[str] = []
+    known: set[str] = set()
     for name in names:
         name = _UNSAFE.sub("_", name.encode()[:200].decode(errors="ignore")) or "_"
         numbered = (f"{name}-{number}" if number > 1 else name for number in itertools.count(1))
-        known = {each.casefold() for each in safe}
         safe.append(next(each for each in numbered if each.casefold() not in known))
+        known.add(safe[-1].casefold())
     return safe
 
 

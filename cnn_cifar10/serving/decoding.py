@@ -117,7 +117,8 @@ class _Process:
     def run(self, function, data, name):
         limits = self._limits
         try:
-            if self._process is None:
+            if self._process is None or not self._process.is_alive():  # the system may end one
+                self.end()
                 self._start()
             self._pipe.send((function, data, name))
             if not self._pipe.poll(limits.decoding_seconds):

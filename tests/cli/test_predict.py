@@ -287,6 +287,8 @@ def test_a_bar_is_shown_where_the_answers_are_not(terminals, artifact, pngs, tmp
         ("photos --csv old.csv", "old.csv: is there already; remove it or name another file"),
         ("photos --embeddings old.csv", "old.csv: is there already; remove it or name another"),
         ("photos --csv absent/a.csv", "absent/a.csv"),
+        ("photos --csv a.csv --embeddings absent/a.npz", "absent/a.npz: its folder does not exist"),
+        ("photos --csv a.npz --embeddings a.npz", "--csv and --embeddings name the same file"),
         ("photos --sort-into photos", "photos: is there already; name a new or empty folder"),
         ("photos --sort-into old.csv", "old.csv: is there already; name a new or empty folder"),
         ("photos --sort-into photos/s", "photos/s: lies among the images; name a folder beside"),

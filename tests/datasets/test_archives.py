@@ -242,6 +242,8 @@ def test_members_with_backslashes_lie_in_folders(make_images, tmp_path):
     make_images(tmp_path, a=4, b=4)
     path = tmp_path / "windows.zip"
     with zipfile.ZipFile(path, "w") as file:
+        for folder in ("", "a\\", "b\\"):
+            file.writestr(f"photos\\{folder}", "")
         for each in sorted(tmp_path.rglob("*.png")):
             file.writestr(f"photos\\{each.parent.name}\\{each.name}", each.read_bytes())
     assert load_dataset("folder", path).class_names == ("a", "b")

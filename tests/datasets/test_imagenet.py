@@ -119,3 +119,13 @@ def test_records_of_imagenet_are_imagenet(make_imagenet, tmp_path):
     whole, packed = (load_dataset("imagenet", each) for each in (root, tmp_path / "r"))
     assert (packed.title, packed.class_names) == (whole.title, whole.class_names)
     assert packed.fingerprint == whole.fingerprint
+
+
+def test_tables_that_a_spreadsheet_saved_are_read(make_imagenet, tmp_path):
+    """With a byte order mark, blank lines, and a synset without words."""
+    before = load_dataset("imagenet", make_imagenet(tmp_path)).test
+    mapping, solved = tmp_path / "LOC_synset_mapping.txt", tmp_path / "LOC_val_solution.csv"
+    mapping.write_text("\ufeff" + mapping.read_text() + "n09999999\n", encoding="utf-8")
+    solved.write_text("\ufeff" + solved.read_text() + "\n\n", encoding="utf-8")
+    after = load_dataset("imagenet", tmp_path).test
+    np.testing.assert_array_equal(after.labels, before.labels)

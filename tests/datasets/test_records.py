@@ -1,6 +1,7 @@
 """Records: what is made of files is made of records, whatever ends their conversion."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +174,21 @@ def test_an_image_that_changes_meanwhile_is_named(photos, tmp_path, monkeypatch)
     with pytest.raises(DatasetError, match="was changed while it was converted"):
         convert(photos, tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_records_of_other_images_are_not_replaced(photos, tmp_path):
+    place = tmp_path / "r"
+    convert(photos, place)
+    before = contents(place)
+    shutil.copytree(photos, tmp_path / "others")
+    with pytest.raises(DatasetError, match="r: holds the records of other images; name a new"):
+        convert(tmp_path / "others", place)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/train.array_record").touch()  # by another program
+    with pytest.raises(DatasetError, match="holds the records of other images"):
+        convert(photos, tmp_path / "made")
+    assert contents(place) == before
+    assert [*contents(tmp_path / "made")] == ["train.array_record"]
 
 
 def test_a_folder_of_other_files_is_not_written_to(photos):

@@ -32,10 +32,11 @@ class StandIn:
             return commits[-1] if commits else None
         return next((each for each in commits if each[0] == revision), None)
 
-    def commit(self, repository, files):
-        """Add a commit with more files, and return it."""
+    def commit(self, repository, files, deleted=()):
+        """Add a commit with more files, and without some, and return it."""
         commits = self.repositories.setdefault(repository, [])
         files = {**(commits[-1][1] if commits else {}), **files}
+        files = {name: data for name, data in files.items() if name not in deleted}
         content = b"".join(name.encode() + files[name] for name in sorted(files))
         commits.append((hashlib.sha1(content).hexdigest(), files))
         return commits[-1][0]
@@ -72,7 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.refuse(404, "EntryNotFound")
         if repository not in hub.repositories:
             return self.refuse(404, "RepoNotFound")
-        empty = (None, {}) if path.startswith("/api/") and not rest else None
+        is_new = path.startswith("/api/") and not hub.repositories[repository]
+        empty = (None, {}) if is_new else None
         if not (found := hub.find(repository, revision) or empty):
             return self.refuse(404, "RevisionNotFound")
         sha, files = found
@@ -118,7 +120,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     for each in lines
                     if each["key"] == "file"
                 }
-                sha = hub.commit(f"{owner}/{name}", files)
+                deleted = [each["value"]["path"] for each in lines if each["key"] == "deletedFile"]
+                sha = hub.commit(f"{owner}/{name}", files, deleted)
                 address = f"http://{self.headers['Host']}/{owner}/{name}/commit/{sha}"
                 self.answer({"commitUrl": address, "commitOid": sha})
             case _:

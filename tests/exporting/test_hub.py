@@ -1,6 +1,7 @@
 """The Hugging Face Hub: what is uploaded, fetched, refused; a stand-in takes its place."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from cnn_cifar10.exporting import check_hub_folder, push_folder, write_hub_folde
 from cnn_cifar10.inference import Classifier
 from cnn_cifar10.training import Run, build_model
 from cnn_cifar10.training.build import set_weights_from
-from cnn_cifar10.utils import InputError, fetch_from_hub
+from cnn_cifar10.utils import InputError, fetch_from_hub, write_checksums
 
 NAME = "hf://someone/digits"
 
@@ -94,6 +95,36 @@ def test_a_private_repository_is_made_so_and_a_public_one_is_not_taken_for_it(
     assert main(["push", str(folder), f"{NAME}-open", "--private"]) == 2
     assert "is there, and public; name a new one" in capsys.readouterr().err
     assert len(hub.repositories["someone/digits-open"]) == uploaded
+
+
+def test_exports_of_the_model_before_do_not_stay(hub, folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    others = {"model.tflite": b"old", "saved_model/fingerprint.pb": b"old", "notes.txt": b"mine"}
+    hub.commit("someone/digits", others)
+    smaller = Path(shutil.copytree(folder, tmp_path / "smaller"))
+    (smaller / "model.tflite").unlink()
+    shutil.rmtree(smaller / "saved_model")
+    write_checksums(smaller, [path for path in smaller.iterdir() if path.name != "SHA256SUMS"])
+    push_folder(smaller, NAME)
+    held = hub.repositories["someone/digits"][-1][1]
+    assert held["notes.txt"] == b"mine"
+    kept = {path.relative_to(smaller).as_posix() for path in smaller.rglob("*") if path.is_file()}
+    assert set(held) == kept | {"notes.txt"}
+
+
+def test_a_card_that_was_edited_is_uploaded_and_not_lost(
+    hub, folder, uploaded, artifact, monkeypatch, tmp_path
+):
+    mine = Path(shutil.copytree(folder, tmp_path / "mine"))
+    (mine / "README.md").write_text("# My own words\n")
+    with pytest.raises(InputError, match=r"README\.md: was edited, and would be lost; move it"):
+        write_hub_folder(Run(artifact), mine)
+    push_folder(mine, NAME)
+    held = hub.repositories["someone/digits"][-1][1]
+    assert held["README.md"] == b"# My own words\n"
+    listed = dict(reversed(line.split()) for line in held["SHA256SUMS"].decode().splitlines())
+    assert listed["README.md"] == hashlib.sha256(held["README.md"]).hexdigest()
+    assert (mine / "README.md").read_text() == "# My own words\n"
 
 
 def test_what_is_uploaded_is_what_is_fetched(hub, folder, monkeypatch, capsys):

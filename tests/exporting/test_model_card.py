@@ -204,6 +204,8 @@ def test_the_card_says_what_weights_were_trained_on_before(description, digits_r
     preset = card("transfer", model_options={"backbone": "kerashub:vit"})
     assert "Its backbone began with the weights of kerashub:vit." in preset
     assert "ImageNet" not in preset
+    own = card("my_net.py:build", model_options={"weights": "imagenet"})
+    assert "Training began with weights of ImageNet." in own
     began = card("transfer", start="models/first", model_options={})
     assert "Training began with the weights of models/first." in began
 

@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -96,6 +98,21 @@ def test_a_process_that_takes_too_long_or_dies_is_replaced(make, job, message):
     assert isinstance(first, ImageError)
     assert str(first).startswith(message)
     np.testing.assert_array_equal(pixels, SMALL(image))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_an_idle_process_that_the_system_ended_is_no_fault_of_the_next_image(make):
+    image = make.encoded(noise, "GIF")
+
+    async def scenario():
+        with Decoder(Limits()) as decoder:
+            for _ in range(2 * os.cpu_count()):
+                process = await decoder.run(*PROCESS, "a.png")
+                os.kill(process, signal.SIGKILL)
+                time.sleep(0.2)
+            return await decoder.run(SMALL, image, "a.png")
+
+    np.testing.assert_array_equal(asyncio.run(scenario()), SMALL(image))
 
 
 @pytest.mark.parametrize(
