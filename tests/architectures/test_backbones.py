@@ -107,7 +107,7 @@ def test_every_backbone_is_there_once():
     "backbone",
     [
         "vgg16",
-        "mobilenet_v2",
+        pytest.param("mobilenet_v2", marks=pytest.mark.slow),
         pytest.param("densenet121", marks=pytest.mark.slow),
         pytest.param("efficientnet_v2_b0", marks=pytest.mark.slow),
     ],

@@ -141,6 +141,7 @@ def test_train_evaluate_compare_export_predict_in_one_go(tmp_path, photos, monke
         assert row["top"][0] == {"class": row["class"], "probability": row["probability"]}
 
 
+@pytest.mark.slow
 def test_no_test_leaves_the_test_split_untouched(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = "train --dataset digits --epochs 1 --model-options width=4 --no-test --quiet --json"

@@ -271,6 +271,7 @@ def test_a_host_that_breaks_off_again_and_again_is_enough_if_it_goes_on(host):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_where_all_are_slow_the_fastest_goes_on(host, caplog):
     slow, faster = host(at_rate(20_000)), host(at_rate(60_000))
     assert fetch(archive(slow, faster)).read_bytes() == CONTENT

@@ -59,6 +59,7 @@ def test_the_best_is_the_highest_and_first_of_completed_trials(rows):
     assert best_trial([]) is None
 
 
+@pytest.mark.slow
 def test_importances_find_what_decides_the_accuracy(rows):
     importances, r2 = setting_importances(SPACE, rows)
     assert list(importances) == ["width", "learning_rate", "augment"]

@@ -281,6 +281,7 @@ def test_the_rate_of_a_halved_batch_is_what_the_optimizer_has_for_it(tmp_path, d
     np.testing.assert_allclose(rates, [0.001, 0.001 / math.sqrt(2)], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_keeps_the_halved_batch(tmp_path, digits, interruption, caplog):
     short = Short(1, 70)
     config = make_config(**SMALL)

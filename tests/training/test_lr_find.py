@@ -66,6 +66,7 @@ def test_it_is_of_the_data_and_the_seed_alone(digits):
     assert first.losses == pytest.approx(second.losses, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_weights_that_it_starts_from_are_untouched(digits_run, digits):
     before = digits_run.model_path.read_bytes()
     config = make_config(**SMALL, start=str(digits_run.path))

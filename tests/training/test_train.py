@@ -147,6 +147,7 @@ def test_an_id_stays_with_a_model(tmp_path, digits, interruption):
     assert (row["id"], row["tta_accuracy"]) == (again.id, None)  # which is of the model before
 
 
+@pytest.mark.slow
 def test_images_that_were_decoded_before_train_the_same_weights(tmp_path, digits, monkeypatch):
     from PIL import Image
 
