@@ -146,12 +146,12 @@ def push_folder(folder: Path, name: str, private: bool = False) -> dict[str, Any
     sizes = {each: len(read_checked(folder, each)) for each in files if each != _CARD}
     card = (folder / _CARD).read_bytes()
     sizes[_CARD] = len(card)
-    if digest(card) != files.get(_CARD):  # people edit it
-        write_checksums(folder, [folder / each for each in sizes])
     sizes[CHECKSUMS] = (folder / CHECKSUMS).stat().st_size
     document = {"name": name, "files": sizes, "commit": None}
     if not huggingface_hub.get_token():
         return document
+    if digest(card) != files.get(_CARD):  # people edit it
+        write_checksums(folder, [folder / each for each in files])
     api = huggingface_hub.HfApi(library_name="cnn-cifar10")
     try:
         api.create_repo(repository, private=private, exist_ok=True)
